@@ -1,0 +1,130 @@
+/**
+ * The instruction set: the one page that the core and the host share.
+ *
+ * This file is read by two compilers (AssemblyScript and TypeScript), so it holds const enums and nothing else.
+ * A program is a list of instructions in linear memory, ended by `Op.End`. An instruction is a run of 32-bit words:
+ *
+ *     word 0   opcode
+ *     word 1   number of words, these two included
+ *     word 2…  operands in the order of the kernel's parameters (see the kernel for their meaning):
+ *              an address in bytes (0: absent), a count in elements (i32), a scalar (f32) or a flag (i32)
+ *
+ * `program.ts` decodes them; `host/graph/ops/` records them.
+ */
+export const enum Op {
+  End = 0,
+
+  // kernels/matmul.ts        out a b bias scratch · batch M N K · ldo lda ldb · strideOut strideA strideB · activation accumulate
+  MatmulNN,
+  MatmulNT,
+  MatmulTN,
+
+  // kernels/attention.ts
+  AttentionForward, //        out lse q k v lengths rng scratch · B H Tq Tk D · ldo ldq ldk ldv · scale dropout stream causal
+  AttentionBackward, //       dQ dK dV dOut out lse q k v lengths rng scratch · B H Tq Tk D · ldo ldq ldk ldv · scale dropout stream causal
+
+  // kernels/softmax.ts
+  SoftmaxForward, //          out x · R C
+  SoftmaxBackward, //         dX dOut out · R C · accumulate
+
+  // kernels/layernorm.ts
+  LayerNormForward, //        out mean rstd x weight bias · R C · epsilon
+  LayerNormBackward, //       dX dOut x mean rstd weight · R C · accumulate
+  LayerNormBackwardParameters, // dWeight dBias dOut x mean rstd · R C                (accumulates)
+
+  // kernels/activation.ts
+  ActivationForward, //       out x · n · activation
+  ActivationBackward, //      dX dOut x · n · activation
+
+  // kernels/embedding.ts
+  EmbeddingForward, //        out ids weight · N C · scale
+  EmbeddingBackward, //       dWeight dOut ids · N C · scale                          (accumulates)
+  PositionsForward, //        out x table · B T C
+  PositionsBackward, //       dTable dOut · B T C                                     (accumulates)
+  SinusoidalPositions, //     out · T C
+
+  // kernels/elementwise.ts
+  Add, //                     out a b · n
+  Scale, //                   out x · n · factor
+  Copy, //                    out x · n
+  Fill, //                    out · n · value
+  Transpose, //               out x · R C
+  GatherRows, //              out x index · B T C
+  ColumnSum, //               out x · R C                                             (accumulates)
+
+  // kernels/dropout.ts
+  Dropout, //                 out x residual rng · n · p stream
+
+  // kernels/crossentropy.ts
+  CrossEntropy, //            loss dLogits logits targets · R V · smoothing ignored
+  LossSum, //                 cells loss targets · R · ignored                        (accumulates)
+
+  // kernels/optimizer.ts
+  SquareSum, //               partials x · n
+  ClipGradient, //            cells partials · count · maxNorm
+  AdamW, //                   weight gradient m v cells · n · beta1 beta2 epsilon decay
+  Sgd, //                     weight gradient velocity cells · n · momentum decay
+
+  // kernels/sampling.ts
+  Argmax, //                  out logits · R V
+  Sample, //                  out logits settings rng scratch · R V · stream
+
+  // kernels/initialize.ts
+  RandomNormal, //            out rng · n · deviation stream
+  RandomUniform, //           out rng · n · low high stream
+}
+
+/** Pointwise non-linearities: an op of their own, and the epilogue of a matmul. */
+export const enum Activation {
+  None = 0,
+  Relu,
+  /** x·Φ(x), by erf (Hendrycks & Gimpel 2016). */
+  Gelu,
+  /** Its tanh approximation, as GPT-2 uses. */
+  GeluTanh,
+  /** x·sigmoid(x). */
+  Silu,
+}
+
+/**
+ * Byte offsets in the training cells: what changes between two runs of one program, and what a run reports.
+ * The host writes the learning rate and the step; the core accumulates the rest.
+ */
+export const enum Cell {
+  /** f64: Σ loss over the tokens seen since the last update. */
+  LossSum = 0,
+  /** f64: how many tokens counted into it. */
+  TokenCount = 8,
+  /** f64: global L2 norm of the mean gradient, before clipping. */
+  GradientNorm = 16,
+  /** f32: what the optimizer multiplies gradients by: 1/TokenCount, times the clipping factor. NaN: skip the step. */
+  GradientScale = 24,
+  /** f32 */
+  LearningRate = 28,
+  /** i32: updates applied so far, this one included (Adam's t, from 1). */
+  Step = 32,
+  Bytes = 64,
+}
+
+/** Byte offsets in the random cell, a Philox key and the run's share of the counter: u32 each. */
+export const enum Rng {
+  SeedLow = 0,
+  SeedHigh = 4,
+  Step = 8,
+  MicroBatch = 12,
+  Bytes = 16,
+}
+
+/** Byte offsets in the sampling settings. */
+export const enum Sampling {
+  /** f32, > 0 */
+  Temperature = 0,
+  /** i32; 0: all of the vocabulary. */
+  TopK = 4,
+  Bytes = 16,
+}
+
+/** Elements that one f64 partial of `SquareSum` covers: fixed, so that the sum does not depend on the number of threads. */
+export const enum Reduction {
+  Chunk = 16384,
+}

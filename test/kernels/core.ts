@@ -1,0 +1,147 @@
+import { readFileSync } from "node:fs";
+import { setFlagsFromString } from "node:v8";
+import { describe, expect } from "vitest";
+import { Op } from "../../assembly/opcodes";
+
+// Node 20 has relaxed SIMD behind a flag; later ones ignore it. It must be set before the module is compiled.
+setFlagsFromString("--experimental-wasm-relaxed-simd");
+
+export type Build = "simd" | "relaxed" | "debug";
+export const builds: readonly Build[] = ["simd", "relaxed", "debug"];
+
+const GUARD = 64; // bytes on each side of a region
+const OUTPUT_GUARD = 0xa5; // a byte no kernel writes by accident
+type Word = number | Region | Scalar | null;
+
+class Scalar {
+  constructor(readonly value: number) {}
+}
+
+/** An f32 operand of an instruction. */
+export const f32 = (value: number): Scalar => new Scalar(value);
+
+/** A guarded piece of the module's memory. */
+export class Region {
+  constructor(
+    private readonly core: Core,
+    readonly address: number,
+    readonly length: number,
+    private readonly kind: "f32" | "i32" | "f64",
+  ) {}
+
+  get bytes(): number {
+    return this.length * (this.kind === "f64" ? 8 : 4);
+  }
+
+  /** A copy of what stands there now. */
+  read(): Float32Array | Int32Array | Float64Array {
+    const view = { f32: Float32Array, i32: Int32Array, f64: Float64Array }[this.kind];
+    return new view(this.core.buffer.slice(this.address, this.address + this.bytes));
+  }
+}
+
+/**
+ * One instance of a build, and an arena of guarded regions for one test.
+ *
+ * Around every region lie guard zones of quiet-NaN bytes' kin (0xA5…): `run` fails the test when a kernel changes one.
+ * Inputs are surrounded by NaN, so a kernel that reads past its operand poisons its result.
+ */
+export class Core {
+  private top: number;
+  private readonly regions: { start: number; end: number; fill: number }[] = [];
+
+  private constructor(
+    readonly build: Build,
+    private readonly exports: { memory: WebAssembly.Memory; run(at: number, thread: number, threads: number): void; heapBase(): number },
+  ) {
+    this.top = exports.heapBase();
+  }
+
+  static load(build: Build): Core {
+    const module = new WebAssembly.Module(readFileSync(new URL(`../../build/heed.${build}.wasm`, import.meta.url)));
+    const abort = (): never => {
+      throw new Error("assertion failed in the core");
+    };
+    const imports = build === "debug" ? { env: { abort } } : {};
+    return new Core(build, new WebAssembly.Instance(module, imports).exports as never);
+  }
+
+  get buffer(): ArrayBuffer {
+    return this.exports.memory.buffer;
+  }
+
+  /** Forgets all regions: call it between cases. */
+  reset(): void {
+    this.top = this.exports.heapBase();
+    this.regions.length = 0;
+  }
+
+  /** An input: `values` between NaNs. */
+  input(values: Float32Array | Int32Array | Float64Array): Region {
+    const kind = values instanceof Int32Array ? "i32" : values instanceof Float64Array ? "f64" : "f32";
+    const region = this.reserve(values.length, kind, 0xff); // 0xffffffff is a NaN
+    new Uint8Array(this.buffer, region.address, region.bytes).set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+    return region;
+  }
+
+  /** An output of `length` elements, filled with NaN (f32) or garbage, so that an unwritten element shows. */
+  output(length: number, kind: "f32" | "i32" | "f64" = "f32"): Region {
+    const region = this.reserve(length, kind, OUTPUT_GUARD);
+    new Uint8Array(this.buffer, region.address, region.bytes).fill(0xff);
+    return region;
+  }
+
+  /** Runs one instruction in `threads` slices, one after another, and checks every guard zone. */
+  run(op: Op, operands: readonly Word[], threads = 1): void {
+    const words = 2 + operands.length;
+    const at = this.align(this.top);
+    this.grow(at + 4 * (words + 1));
+    const view = new DataView(this.buffer);
+    view.setUint32(at, op, true);
+    view.setUint32(at + 4, words, true);
+    operands.forEach((operand, i) => {
+      const where = at + 8 + 4 * i;
+      if (operand instanceof Scalar) view.setFloat32(where, operand.value, true);
+      else view.setInt32(where, operand === null ? 0 : operand instanceof Region ? operand.address : operand, true);
+    });
+    view.setUint32(at + 4 * words, Op.End, true);
+    for (let thread = 0; thread < threads; thread++) this.exports.run(at, thread, threads);
+    this.checkGuards();
+  }
+
+  private checkGuards(): void {
+    const bytes = new Uint8Array(this.buffer);
+    for (const { start, end, fill } of this.regions) {
+      for (let i = 0; i < GUARD; i++) {
+        if (bytes[start - GUARD + i] !== fill) expect.fail(`wrote ${GUARD - i} bytes before the region at ${start}`);
+        if (bytes[end + i] !== fill) expect.fail(`wrote ${i} bytes past the region at ${start}`);
+      }
+    }
+  }
+
+  private reserve(length: number, kind: "f32" | "i32" | "f64", fill: number): Region {
+    const bytes = length * (kind === "f64" ? 8 : 4);
+    const start = this.align(this.top) + GUARD;
+    const end = start + bytes;
+    this.grow(end + GUARD);
+    new Uint8Array(this.buffer, start - GUARD, GUARD).fill(fill);
+    new Uint8Array(this.buffer, end, GUARD).fill(fill);
+    this.top = end + GUARD;
+    this.regions.push({ start, end, fill });
+    return new Region(this, start, length, kind);
+  }
+
+  private align(address: number): number {
+    return (address + 63) & ~63;
+  }
+
+  private grow(top: number): void {
+    const missing = top - this.buffer.byteLength;
+    if (missing > 0) this.exports.memory.grow(Math.ceil(missing / 65536));
+  }
+}
+
+/** A `describe` for each build; the core is reset by the test where it needs to be. */
+export function describeBuilds(title: string, body: (core: Core) => void): void {
+  for (const build of builds) describe(`${title} (${build})`, () => body(Core.load(build)));
+}
