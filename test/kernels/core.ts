@@ -62,7 +62,7 @@ export class Core {
     const abort = (): never => {
       throw new Error("assertion failed in the core");
     };
-    const imports = build === "debug" ? { env: { abort } } : {};
+    const imports: WebAssembly.Imports = build === "debug" ? { env: { abort } } : {};
     return new Core(build, new WebAssembly.Instance(module, imports).exports as never);
   }
 
