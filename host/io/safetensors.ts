@@ -1,0 +1,216 @@
+import { HeedError } from "../errors";
+import { type Dtype, type StoredTensor, arrayTypes, dtypes } from "./dtype";
+import { type Json, parseJson, quote } from "./json";
+
+// The format: u64 N (little-endian), N bytes of JSON, then the tensors' bytes without a gap.
+// Source: huggingface/safetensors, README and safetensors/src/tensor.rs.
+
+const LENGTH_BYTES = 8;
+const MAX_HEADER_BYTES = 100_000_000;
+const METADATA = "__metadata__";
+
+/** What a .safetensors file holds. */
+export interface Safetensors {
+  /** In the order of their bytes in the file. */
+  tensors: Map<string, StoredTensor>;
+  /** Free text by key, such as `format` → `pt`. */
+  metadata: Map<string, string>;
+}
+
+interface Entry {
+  name: string;
+  dtype: Dtype;
+  shape: number[];
+  begin: number;
+  end: number;
+}
+
+/**
+ * Reads a .safetensors file, refusing everything that the format forbids.
+ *
+ * @param bytes the whole file; the tensors are views into it where it is aligned, else copies.
+ * @throws HeedError (`format`) saying where, what was expected and what came.
+ */
+export function readSafetensors(bytes: Uint8Array): Safetensors {
+  const headerEnd = LENGTH_BYTES + readHeaderLength(bytes);
+  const header = parseHeader(bytes.subarray(LENGTH_BYTES, headerEnd));
+  const metadata = readMetadata(header.get(METADATA));
+  header.delete(METADATA);
+  const entries = [...header].map(([name, info]) => readEntry(name, info));
+  entries.sort((a, b) => a.begin - b.begin || a.end - b.end);
+  checkCoverage(entries, bytes.length - headerEnd);
+  const tensors = new Map(entries.map((entry) => [entry.name, view(bytes, headerEnd, entry)]));
+  return { tensors, metadata };
+}
+
+function readHeaderLength(bytes: Uint8Array): number {
+  if (bytes.length < LENGTH_BYTES) refuse(`expected at least ${LENGTH_BYTES} bytes, got ${bytes.length}`);
+  const length = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
+  if (length > MAX_HEADER_BYTES) refuse(`header length: expected at most ${MAX_HEADER_BYTES} bytes, got ${length}`);
+  const room = bytes.length - LENGTH_BYTES;
+  if (length > room) refuse(`header length: expected at most the ${room} bytes that follow it, got ${length}`);
+  return length;
+}
+
+function parseHeader(bytes: Uint8Array): Map<string, Json> {
+  if (bytes[0] !== 0x7b) refuse(`header: expected '{' first, got ${bytes.length === 0 ? "nothing" : `byte ${bytes[0]}`}`);
+  try {
+    return parseJson(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes)) as Map<string, Json>;
+  } catch (cause) {
+    if (cause instanceof SyntaxError) refuse(`header: expected JSON: ${cause.message}`, { cause });
+    return refuse("header: expected UTF-8, got other bytes", { cause });
+  }
+}
+
+function readMetadata(value: Json | undefined): Map<string, string> {
+  if (value === undefined) return new Map();
+  if (!(value instanceof Map)) return refuse(`${METADATA}: expected an object of strings, got ${describe(value)}`);
+  for (const [key, text] of value) {
+    checkName(key);
+    if (typeof text !== "string") refuse(`${METADATA}: ${quote(key)}: expected a string, got ${describe(text)}`);
+  }
+  return value as Map<string, string>;
+}
+
+function readEntry(name: string, info: Json): Entry {
+  checkName(name);
+  const where = `tensor ${quote(name)}`;
+  if (!(info instanceof Map)) return refuse(`${where}: expected an object, got ${describe(info)}`);
+  const dtype = info.get("dtype");
+  if (!isDtype(dtype)) return refuse(`${where}: dtype: expected one of ${dtypes.join(" ")}, got ${describe(dtype)}`);
+  const shape = readCounts(info.get("shape"), `${where}: shape`);
+  const offsets = readCounts(info.get("data_offsets"), `${where}: data_offsets`);
+  if (offsets.length !== 2) refuse(`${where}: data_offsets: expected [begin, end], got ${offsets.length} numbers`);
+  const [begin, end] = offsets as [number, number];
+  if (begin > end) refuse(`${where}: data_offsets: expected begin <= end, got [${begin}, ${end}]`);
+  const size = countElements(shape, where) * arrayTypes[dtype].BYTES_PER_ELEMENT;
+  if (end - begin !== size) refuse(`${where}: expected ${size} bytes for ${dtype} [${shape}], got ${end - begin}`);
+  return { name, dtype, shape, begin, end };
+}
+
+/** An array of integers from 0 to 2^53 − 1. */
+function readCounts(value: Json | undefined, where: string): number[] {
+  if (!Array.isArray(value)) return refuse(`${where}: expected an array of integers >= 0, got ${describe(value)}`);
+  return value.map((item) => {
+    const isCount = typeof item === "bigint" && item >= 0n && item <= Number.MAX_SAFE_INTEGER;
+    return isCount ? Number(item) : refuse(`${where}: expected integers from 0 to 2^53 − 1, got ${describe(item)}`);
+  });
+}
+
+function countElements(shape: readonly number[], where: string): number {
+  let count = 1;
+  for (const size of shape) {
+    count *= size;
+    if (count > Number.MAX_SAFE_INTEGER) refuse(`${where}: shape: expected a size below 2^53, got [${shape.slice(0, 16)}]`);
+  }
+  return count;
+}
+
+/** The tensors, sorted by their bytes, must cover the data exactly once. */
+function checkCoverage(entries: readonly Entry[], dataBytes: number): void {
+  let covered = 0;
+  for (const { name, begin, end } of entries) {
+    const flaw = begin < covered ? "an overlap" : "a hole";
+    if (begin !== covered) refuse(`tensor ${quote(name)}: expected its data at offset ${covered}, got ${begin} (${flaw})`);
+    covered = end;
+  }
+  if (covered !== dataBytes) refuse(`data: expected ${covered} bytes after the header, got ${dataBytes}`);
+}
+
+function view(bytes: Uint8Array, dataStart: number, { dtype, shape, begin, end }: Entry): StoredTensor {
+  const type = arrayTypes[dtype];
+  const raw = bytes.subarray(dataStart + begin, dataStart + end);
+  const aligned = raw.byteOffset % type.BYTES_PER_ELEMENT === 0 ? raw : new Uint8Array(raw);
+  const data = new type(aligned.buffer as ArrayBuffer, aligned.byteOffset, raw.length / type.BYTES_PER_ELEMENT);
+  return { dtype, shape, data } as StoredTensor;
+}
+
+/**
+ * Writes a .safetensors file. The same tensors and metadata give the same bytes, whatever the order of the maps:
+ * tensors stand by descending alignment of their dtype, then by name, as the reference implementation writes them.
+ *
+ * @throws TypeError, RangeError when a tensor's data does not fit its dtype and shape, or a name is not allowed.
+ */
+export function writeSafetensors(tensors: ReadonlyMap<string, StoredTensor>, metadata: ReadonlyMap<string, string> = new Map()): Uint8Array {
+  const sorted = [...tensors].sort(
+    ([nameA, a], [nameB, b]) => dtypes.indexOf(b.dtype) - dtypes.indexOf(a.dtype) || compareCodePoints(nameA, nameB),
+  );
+  const { header, dataBytes } = formatHeader(sorted, metadata);
+  const file = new Uint8Array(LENGTH_BYTES + header.length + dataBytes);
+  new DataView(file.buffer).setBigUint64(0, BigInt(header.length), true);
+  file.set(header, LENGTH_BYTES);
+  let at = LENGTH_BYTES + header.length;
+  for (const [, { data }] of sorted) {
+    file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
+    at += data.byteLength;
+  }
+  return file;
+}
+
+function formatHeader(sorted: readonly [string, StoredTensor][], metadata: ReadonlyMap<string, string>): { header: Uint8Array; dataBytes: number } {
+  const members: string[] = [];
+  if (metadata.size > 0) members.push(`"${METADATA}":{${formatMetadata(metadata)}}`);
+  let offset = 0;
+  for (const [name, tensor] of sorted) {
+    checkTensor(name, tensor);
+    const end = offset + tensor.data.byteLength;
+    const info = { dtype: tensor.dtype, shape: tensor.shape, data_offsets: [offset, end] };
+    members.push(`${JSON.stringify(name)}:${JSON.stringify(info)}`);
+    offset = end;
+  }
+  const header = new TextEncoder().encode(`{${members.join(",")}}`);
+  const padded = new Uint8Array(Math.ceil(header.length / 8) * 8).fill(0x20); // the data starts aligned to 8 bytes
+  padded.set(header);
+  return { header: padded, dataBytes: offset };
+}
+
+function formatMetadata(metadata: ReadonlyMap<string, string>): string {
+  const sorted = [...metadata].sort(([a], [b]) => compareCodePoints(a, b));
+  for (const text of sorted.flat()) {
+    if (isForbidden(text)) throw new RangeError(`writeSafetensors: ${quote(text)} cannot stand in ${METADATA}`);
+  }
+  return sorted.map(([key, text]) => `${JSON.stringify(key)}:${JSON.stringify(text)}`).join(",");
+}
+
+function checkTensor(name: string, { dtype, shape, data }: StoredTensor): void {
+  if (name === METADATA || isForbidden(name)) throw new RangeError(`writeSafetensors: ${quote(name)} cannot name a tensor`);
+  if (!isDtype(dtype)) throw new TypeError(`writeSafetensors: ${quote(name)}: expected a dtype of ${dtypes.join(" ")}, got ${String(dtype)}`);
+  const type = arrayTypes[dtype];
+  if (!(data instanceof type)) throw new TypeError(`writeSafetensors: ${quote(name)}: expected ${type.name} for ${dtype}, got another kind`);
+  const elements = shape.reduce((product, size) => product * size, 1);
+  if (!shape.every((size) => Number.isSafeInteger(size) && size >= 0) || elements !== data.length) {
+    throw new RangeError(`writeSafetensors: ${quote(name)}: expected ${elements} elements for shape [${shape}], got ${data.length}`);
+  }
+}
+
+function isDtype(value: unknown): value is Dtype {
+  return (dtypes as readonly unknown[]).includes(value);
+}
+
+function checkName(name: string): void {
+  if (isForbidden(name)) refuse(`the name ${quote(name)} is not allowed`);
+}
+
+/** Names that would reach into an object's prototype, and strings that UTF-8 cannot hold (lone surrogates). */
+function isForbidden(name: string): boolean {
+  return name.split(".").includes("__proto__") || /\p{Surrogate}/u.test(name);
+}
+
+/** The order of the UTF-8 bytes, which is not that of UTF-16 units. */
+function compareCodePoints(a: string, b: string): number {
+  for (let i = 0; i < a.length && i < b.length; i++) {
+    if (a[i] !== b[i]) return a.codePointAt(i)! - b.codePointAt(i)!;
+  }
+  return a.length - b.length;
+}
+
+function describe(value: Json | undefined): string {
+  if (value === undefined) return "nothing";
+  if (typeof value === "string") return quote(value);
+  if (value instanceof Map) return "an object";
+  return Array.isArray(value) ? "an array" : String(value);
+}
+
+function refuse(message: string, options?: ErrorOptions): never {
+  throw new HeedError("format", `readSafetensors: ${message}`, options);
+}

@@ -1,0 +1,252 @@
+import { existsSync, readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { HeedError } from "../../host/errors";
+import { type StoredTensor, arrayTypes, dtypes, toFloat32 } from "../../host/io/dtype";
+import { readSafetensors, writeSafetensors } from "../../host/io/safetensors";
+import { randomArray, uniform } from "../random";
+
+/** A file of this header and `dataBytes` bytes 0, 1, 2, …; `length` overrides the header's true length. */
+function file(header: string | Uint8Array, dataBytes = 0, length?: bigint): Uint8Array {
+  const text = typeof header === "string" ? new TextEncoder().encode(header) : header;
+  const bytes = new Uint8Array(8 + text.length + dataBytes);
+  new DataView(bytes.buffer).setBigUint64(0, length ?? BigInt(text.length), true);
+  bytes.set(text, 8);
+  for (let i = 0; i < dataBytes; i++) bytes[8 + text.length + i] = i;
+  return bytes;
+}
+
+const tensor = (begin: number, end: number, dtype = "U8", shape = `[${end - begin}]`): string =>
+  `{"dtype":"${dtype}","shape":${shape},"data_offsets":[${begin},${end}]}`;
+
+function expectRefusal(bytes: Uint8Array, message: RegExp): void {
+  try {
+    readSafetensors(bytes);
+  } catch (error) {
+    expect(error).toBeInstanceOf(HeedError);
+    expect(error).toMatchObject({ code: "format", message: expect.stringMatching(message) as string });
+    return;
+  }
+  expect.fail(`read a file that should be refused (${message})`);
+}
+
+/** One tensor of every dtype, whose elements are random bits. */
+function everyDtype(): Map<string, StoredTensor> {
+  const next = uniform(7);
+  const pairs = dtypes.map((dtype, i): [string, StoredTensor] => {
+    const bytes = Uint8Array.from({ length: 6 * arrayTypes[dtype].BYTES_PER_ELEMENT }, () => 256 * next());
+    return [`t.${i}`, { dtype, shape: [2, 3], data: new arrayTypes[dtype](bytes.buffer) } as StoredTensor];
+  });
+  return new Map(pairs);
+}
+
+describe("readSafetensors", () => {
+  it("gives back every dtype that writeSafetensors wrote, bit for bit", () => {
+    const tensors = everyDtype();
+    const metadata = new Map([["format", "pt"], ["note", "\u0000 \"é\" 🦉"]]);
+    const read = readSafetensors(writeSafetensors(tensors, metadata));
+    expect(read.metadata).toEqual(metadata);
+    expect(read.tensors).toEqual(tensors);
+  });
+
+  it("reads views when the file lies aligned in its buffer, and the same values when it does not", () => {
+    const bytes = writeSafetensors(everyDtype());
+    const aligned = readSafetensors(bytes).tensors;
+    expect(aligned.get("t.14")!.data.buffer).toBe(bytes.buffer);
+    for (let shift = 1; shift < 8; shift++) {
+      const moved = new Uint8Array(bytes.length + shift);
+      moved.set(bytes, shift);
+      expect(readSafetensors(moved.subarray(shift)).tensors).toEqual(aligned);
+      expect(readSafetensors(Buffer.from(moved.buffer).subarray(shift)).tensors).toEqual(aligned);
+    }
+  });
+
+  it("accepts scalars, empty tensors, no tensors, any header order, spaces around JSON and unknown fields", () => {
+    const header = `{ "b":${tensor(2, 3, "U8", "[]")} , "z":${tensor(2, 2, "F64", "[3,0]")},\n "a":${tensor(0, 2).replace("{", '{"more":[{}],')}}   `;
+    const { tensors } = readSafetensors(file(header, 3));
+    expect([...tensors.keys()]).toEqual(["a", "z", "b"]);
+    expect(tensors.get("b")).toEqual({ dtype: "U8", shape: [], data: Uint8Array.of(2) });
+    expect(readSafetensors(file("{}")).tensors.size).toBe(0);
+  });
+
+  describe("refuses, naming the place", () => {
+    const one = `{"w":${tensor(0, 4)}}`;
+    const cases: [string, Uint8Array, RegExp][] = [
+      ["an empty file", new Uint8Array(0), /at least 8 bytes, got 0/],
+      ["a file cut in the length", new Uint8Array(7), /at least 8 bytes, got 7/],
+      ["a header over 100 MB", file(one, 4, 100_000_001n), /at most 100000000 bytes, got 100000001/],
+      ["a header of 2^64 − 1 bytes", file(one, 4, 2n ** 64n - 1n), /at most 100000000 bytes/],
+      ["a header longer than the file", file(one, 0, 1000n), /at most the \d+ bytes that follow it, got 1000/],
+      ["an empty header", file(""), /expected '{' first, got nothing/],
+      ["a header that starts with a space", file(` ${one}`, 4), /expected '{' first, got byte 32/],
+      ["a header that starts with a byte order mark", file(`\ufeff${one}`, 4), /expected '{' first, got byte 239/],
+      ["a header that is an array", file("[]"), /expected '{' first, got byte 91/],
+      ["invalid UTF-8", file(Uint8Array.of(0x7b, 0x22, 0xff, 0x22, 0x7d)), /expected UTF-8/],
+      ["overlong UTF-8", file(Uint8Array.of(0x7b, 0x22, 0xc0, 0x80, 0x22, 0x7d)), /expected UTF-8/],
+      ["JSON cut short", file(one.slice(0, -1), 4), /JSON: expected ',' or '}' at offset \d+, got the end/],
+      ["JSON with a trailing comma", file(`{"w":${tensor(0, 4)},}`, 4), /JSON: expected a key/],
+      ["JSON with a comment", file(`{/**/}`), /JSON: expected a key/],
+      ["JSON and more", file(`{}{}`), /JSON: expected the end at offset 2/],
+      ["JSON nested a million deep", file(`{"w":${"[".repeat(1e6)}`), /nesting is deeper than 64/],
+      ["a number of a million digits", file(`{"w":${"9".repeat(1e6)}}`), /expected a value/],
+      ["a string that never ends", file(`{"${"w".repeat(1e6)}`), /invalid string at offset 1/],
+      ["a bad escape", file(`{"\\x":1}`), /invalid string at offset 1/],
+      ["a raw control character in a string", file(`{"\n":1}`), /invalid string/],
+      ["a tensor that stands twice", file(`{"w":${tensor(0, 4)},"w":${tensor(0, 4)}}`, 4), /the key "w" stands twice/],
+      ["a tensor that stands twice by an escape", file(`{"w":${tensor(0, 4)},"\\u0077":${tensor(0, 4)}}`, 4), /"w" stands twice/],
+      ["a field that stands twice", file(`{"w":${tensor(0, 4).replace("{", '{"dtype":"I8",')}}`, 4), /"dtype" stands twice/],
+      ["metadata that stands twice", file(`{"__metadata__":{},"__metadata__":{}}`), /"__metadata__" stands twice/],
+      ["metadata that is null", file(`{"__metadata__":null}`), /__metadata__: expected an object of strings, got null/],
+      ["metadata that is not text", file(`{"__metadata__":{"step":3}}`), /"step": expected a string, got 3/],
+      ["metadata of objects", file(`{"__metadata__":{"a":{}}}`), /"a": expected a string, got an object/],
+      ["a tensor that is no object", file(`{"w":[]}`), /tensor "w": expected an object, got an array/],
+      ["no dtype", file(`{"w":{"shape":[0],"data_offsets":[0,0]}}`), /"w": dtype: expected one of .*, got nothing/],
+      ["an unknown dtype", file(`{"w":${tensor(0, 4, "F33")}}`, 4), /got "F33"/],
+      ["a lower-case dtype", file(`{"w":${tensor(0, 4, "f32")}}`, 4), /got "f32"/],
+      ["a dtype of an object's prototype", file(`{"w":${tensor(0, 4, "constructor")}}`, 4), /got "constructor"/],
+      ["no shape", file(`{"w":{"dtype":"U8","data_offsets":[0,1]}}`, 1), /shape: expected an array/],
+      ["a negative size", file(`{"w":${tensor(0, 4, "U8", "[-4]")}}`, 4), /shape: .*got -4/],
+      ["a minus zero", file(`{"w":${tensor(0, 0, "U8", "[-0]")}}`), /shape: .*got 0/],
+      ["a fractional size", file(`{"w":${tensor(0, 4, "U8", "[1.5]")}}`, 4), /shape: .*got 1.5/],
+      ["a size written 4.0", file(`{"w":${tensor(0, 4, "U8", "[4.0]")}}`, 4), /shape: expected integers/],
+      ["a size written 4e0", file(`{"w":${tensor(0, 4, "U8", "[4e0]")}}`, 4), /shape: expected integers/],
+      ["a size as text", file(`{"w":${tensor(0, 4, "U8", '["4"]')}}`, 4), /shape: .*got "4"/],
+      ["a size of 2^53", file(`{"w":${tensor(0, 4, "U8", "[9007199254740992]")}}`, 4), /got 9007199254740992/],
+      ["a size of 2^64", file(`{"w":${tensor(0, 4, "U8", "[18446744073709551616]")}}`, 4), /shape: expected integers/],
+      ["a shape that overflows", file(`{"w":${tensor(0, 4, "U8", "[4294967296,4294967296]")}}`, 4), /size below 2\^53/],
+      ["a shape that overflows before a zero", file(`{"w":${tensor(0, 0, "U8", "[4294967296,4294967296,0]")}}`), /size below 2\^53/],
+      ["one offset", file(`{"w":${tensor(0, 4).replace("[0,4]", "[0]")}}`, 4), /\[begin, end\], got 1 numbers/],
+      ["three offsets", file(`{"w":${tensor(0, 4).replace("[0,4]", "[0,4,4]")}}`, 4), /\[begin, end\], got 3 numbers/],
+      ["offsets backwards", file(`{"w":${tensor(4, 0, "U8", "[4]")}}`, 4), /begin <= end, got \[4, 0\]/],
+      ["a negative offset", file(`{"w":${tensor(-4, 0, "U8", "[4]")}}`, 4), /data_offsets: .*got -4/],
+      ["fewer bytes than the shape", file(`{"w":${tensor(0, 4, "F32", "[2]")}}`, 4), /expected 8 bytes for F32 \[2\], got 4/],
+      ["more bytes than the shape", file(`{"w":${tensor(0, 8, "F32", "[1]")}}`, 8), /expected 4 bytes for F32 \[1\], got 8/],
+      ["an overlap", file(`{"a":${tensor(0, 4)},"b":${tensor(3, 7)}}`, 7), /"b": expected its data at offset 4, got 3 \(an overlap\)/],
+      ["the same bytes twice", file(`{"a":${tensor(0, 4)},"b":${tensor(0, 4)}}`, 4), /\(an overlap\)/],
+      ["a hole at the start", file(`{"a":${tensor(1, 4)}}`, 4), /at offset 0, got 1 \(a hole\)/],
+      ["a hole between tensors", file(`{"a":${tensor(0, 2)},"b":${tensor(3, 4)}}`, 4), /at offset 2, got 3 \(a hole\)/],
+      ["an empty tensor past the end", file(`{"a":${tensor(0, 2)},"b":${tensor(9, 9)}}`, 2), /\(a hole\)/],
+      ["trailing bytes", file(one, 5), /expected 4 bytes after the header, got 5/],
+      ["missing bytes", file(one, 3), /expected 4 bytes after the header, got 3/],
+      ["the name __proto__", file(`{"__proto__":${tensor(0, 4)}}`, 4), /the name "__proto__" is not allowed/],
+      ["__proto__ as a part of a name", file(`{"a.__proto__.b":${tensor(0, 4)}}`, 4), /is not allowed/],
+      ["__proto__ in the metadata", file(`{"__metadata__":{"__proto__":"x"}}`), /is not allowed/],
+      ["a lone surrogate in a name", file(`{"\\ud800":${tensor(0, 4)}}`, 4), /is not allowed/],
+    ];
+    it.each(cases)("%s", (_, bytes, message) => expectRefusal(bytes, message));
+  });
+
+  it("answers 20,000 seeded mutations with a reading or a HeedError, never anything else", () => {
+    const next = uniform(20);
+    const below = (n: number): number => Math.floor(n * next());
+    const sources = [writeSafetensors(everyDtype(), new Map([["format", "pt"]])), file(`{"w":${tensor(0, 4)}}`, 4)];
+    let readings = 0;
+    for (let round = 0; round < 20_000; round++) {
+      let bytes: Uint8Array = sources[round % 2]!.slice();
+      for (let edits = 1 + below(3); edits > 0; edits--) bytes = mutate(bytes, below);
+      try {
+        readSafetensors(bytes);
+        readings++;
+      } catch (error) {
+        if (!(error instanceof HeedError)) throw error;
+      }
+    }
+    expect(readings).toBeGreaterThan(100); // the mutations reach the deep checks
+  });
+
+  const folder = `${process.env["HEED_DATA"] ?? "data"}/safetensors`; // of huggingface/swift-transformers, Tests/ModelsTests/Resources
+  it.skipIf(!existsSync(folder))("reads files of the Python implementation, and writes them back byte for byte", () => {
+    const load = (name: string): Uint8Array => readFileSync(`${folder}/tensor-${name}.safetensors`);
+    const read = (name: string): StoredTensor => readSafetensors(load(name)).tensors.get("embedding")!;
+    expect(read("1d-int32")).toEqual({ dtype: "I32", shape: [3], data: Int32Array.of(1, 2, 3) });
+    expect(read("2d-float64")).toMatchObject({ dtype: "F64", shape: [2, 3], data: Float64Array.of(1, 2, 3, 24, 25, 26) });
+    expect(read("4d-float32").shape).toEqual([2, 3, 1, 3]);
+    for (const name of ["1d-int32", "2d-float64", "3d-float32", "4d-float32"]) {
+      expect(writeSafetensors(readSafetensors(load(name)).tensors)).toEqual(new Uint8Array(load(name)));
+    }
+  });
+});
+
+/** One random edit: a flipped bit, a byte of JSON's alphabet, a cut, a repeated piece or another length. */
+function mutate(bytes: Uint8Array, below: (n: number) => number): Uint8Array {
+  const at = below(Math.min(bytes.length, 400));
+  const alphabet = '{}[]",:0123456789-.eF\\u ';
+  switch (below(5)) {
+    case 0:
+      bytes[at]! ^= 1 << below(8);
+      return bytes;
+    case 1:
+      bytes[8 + below(bytes.length - 8)] = alphabet.charCodeAt(below(alphabet.length));
+      return bytes;
+    case 2:
+      return bytes.slice(0, Math.max(9, bytes.length - below(24)));
+    case 3:
+      return Uint8Array.of(...bytes.subarray(0, at + 8), ...bytes.subarray(at, at + below(60)), ...bytes.subarray(at + 8));
+    default:
+      bytes[0] = below(256);
+      return bytes;
+  }
+}
+
+describe("writeSafetensors", () => {
+  const f32 = (...values: number[]): StoredTensor => ({ dtype: "F32", shape: [values.length], data: Float32Array.from(values) });
+  const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes.subarray(8, 8 + bytes[0]!));
+
+  it("writes the bytes that the reference implementation's tests expect", () => {
+    expect([...writeSafetensors(new Map())]).toEqual([8, 0, 0, 0, 0, 0, 0, 0, ...new TextEncoder().encode("{}      ")]);
+    const metadata = writeSafetensors(new Map(), new Map([["framework", "pt"]]));
+    expect(text(metadata)).toBe('{"__metadata__":{"framework":"pt"}}     ');
+    const attention = writeSafetensors(new Map([["attn0", { ...f32(0, 1, 2, 3, 4, 5), shape: [1, 1, 2, 3] }]]) as Map<string, StoredTensor>);
+    expect(attention[0]).toBe(72);
+    expect(text(attention)).toBe('{"attn0":{"dtype":"F32","shape":[1,1,2,3],"data_offsets":[0,24]}}       ');
+    expect([...attention.subarray(80)]).toEqual([...new Uint8Array(Float32Array.of(0, 1, 2, 3, 4, 5).buffer)]);
+  });
+
+  it("orders by descending dtype, then by the names' UTF-8 bytes, whatever the map's order", () => {
+    const half: StoredTensor = { dtype: "F16", shape: [1], data: Uint16Array.of(0) };
+    const wide: StoredTensor = { dtype: "I64", shape: [1], data: BigInt64Array.of(0n) };
+    const named: [string, StoredTensor][] = [["\uff5e", f32(1)], ["🦉", f32(2)], ["b", f32(3)], ["a", half], ["z", wide], ["ab", f32(4)]];
+    const bytes = writeSafetensors(new Map(named), new Map([["b", "1"], ["a", "2"]]));
+    expect(writeSafetensors(new Map(named.reverse()), new Map([["a", "2"], ["b", "1"]]))).toEqual(bytes);
+    expect([...readSafetensors(bytes).tensors.keys()]).toEqual(["z", "ab", "b", "\uff5e", "🦉", "a"]);
+  });
+
+  it("refuses what it could not read back", () => {
+    const write = (name: string, tensor: unknown) => () => writeSafetensors(new Map([[name, tensor as StoredTensor]]));
+    expect(write("__metadata__", f32(1))).toThrow(RangeError);
+    expect(write("__proto__", f32(1))).toThrow(RangeError);
+    expect(write("\ud800", f32(1))).toThrow(RangeError);
+    expect(write("w", { ...f32(1), dtype: "F33" })).toThrow(/"w": expected a dtype of .*, got F33/);
+    expect(write("w", { ...f32(1), dtype: "I32" })).toThrow(/expected Int32Array for I32/);
+    expect(write("w", { ...f32(1, 2), shape: [3] })).toThrow(/expected 3 elements for shape \[3\], got 2/);
+    expect(write("w", { ...f32(1, 2), shape: [-1, -2] })).toThrow(RangeError);
+    expect(() => writeSafetensors(new Map(), new Map([["note", "\udc00"]]))).toThrow(RangeError);
+  });
+});
+
+describe("toFloat32", () => {
+  /** The value of a binary16 by its definition. */
+  function half(bits: number): number {
+    const sign = bits & 0x8000 ? -1 : 1;
+    const exponent = (bits >> 10) & 31;
+    const fraction = bits & 1023;
+    if (exponent === 31) return fraction ? NaN : sign * Infinity;
+    return exponent ? sign * 2 ** (exponent - 15) * (1 + fraction / 1024) : sign * 2 ** -14 * (fraction / 1024);
+  }
+
+  it("is exact for all 65,536 F16 values", () => {
+    const data = Uint16Array.from({ length: 65536 }, (_, i) => i);
+    const values = toFloat32({ dtype: "F16", shape: [65536], data });
+    expect(data.every((bits) => Object.is(values[bits], half(bits)))).toBe(true);
+  });
+
+  it("is exact for BF16, rounds F64 to nearest and returns F32's own array", () => {
+    const values = randomArray(64, 3);
+    const high = new Uint32Array(values.buffer).map((bits) => bits & 0xffff0000);
+    const data = Uint16Array.from(high, (bits) => bits >>> 16);
+    expect(toFloat32({ dtype: "BF16", shape: [64], data })).toEqual(new Float32Array(high.buffer));
+    const doubles = Float64Array.of(0.1, -1e40, 1e-50, NaN);
+    expect(toFloat32({ dtype: "F64", shape: [4], data: doubles })).toEqual(Float32Array.of(Math.fround(0.1), -Infinity, 0, NaN));
+    expect(toFloat32({ dtype: "F32", shape: [64], data: values })).toBe(values);
+    expect(() => toFloat32({ dtype: "I32", shape: [1], data: Int32Array.of(1) })).toThrow(TypeError);
+  });
+});
