@@ -1,14 +1,94 @@
-export function softmaxForward(
-  out: usize, x: usize, R: i32, C: i32,
-  thread: i32, threads: i32,
-): void {
-  unreachable();
+/** Row-wise softmax, forward and backward. */
+import { sliceEnd, sliceStart } from "../parallel";
+import { exp } from "../math";
+import { loadTail, madd, maximum, maxNumber, storeTail, sum } from "../simd";
+
+/**
+ * Row-wise softmax: out[r, c] = exp(x[r, c] − max_r) / Σ_c exp(x[r, c] − max_r).
+ * @param out  f32 [R, C], may alias x
+ * @param x    f32 [R, C]
+ * A row of only −Infinity yields zeros; a row with a NaN or +Infinity yields NaN. Relative error < 6e-7 + 6e-8·(max_r − x), whose second part is the rounding of the difference.
+ */
+export function softmaxForward(out: usize, x: usize, R: i32, C: i32, thread: i32, threads: i32): void {
+  const end = sliceEnd(R, 1, thread, threads);
+  for (let r = sliceStart(R, 1, thread, threads); r < end; r++) {
+    const row = <usize>r * <usize>C << 2;
+    softmaxRow(out + row, x + row, C);
+  }
 }
 
+function softmaxRow(out: usize, x: usize, C: i32): void {
+  const tail = C & 3;
+  const body = <usize>(C - tail) << 2;
+
+  // 1. the maximum; a NaN is skipped here and turns up in the sum
+  let m = f32x4.splat(-Infinity);
+  for (let c: usize = 0; c < body; c += 16) m = maxNumber(m, v128.load(x + c));
+  let largest = maximum(m);
+  for (let c = body; c < <usize>C << 2; c += 4) {
+    const v = load<f32>(x + c);
+    if (v > largest) largest = v;
+  }
+  // Only −Infinity: any finite shift gives zeros. (Only NaN: NaN.)
+  const shift = f32x4.splat(largest == -Infinity ? 0 : largest);
+
+  // 2. out = exp(x − max) and its sum
+  let total = f32x4.splat(0);
+  for (let c: usize = 0; c < body; c += 16) {
+    const e = exp(f32x4.sub(v128.load(x + c), shift));
+    v128.store(out + c, e);
+    total = f32x4.add(total, e);
+  }
+  let rest: f32 = 0;
+  if (tail) {
+    const e = exp(f32x4.sub(loadTail(x + body, tail), shift));
+    storeTail(out + body, e, tail);
+    for (let c = body; c < <usize>C << 2; c += 4) rest += load<f32>(out + c);
+  }
+  const denominator = sum(total) + rest;
+  const factor = f32x4.splat(denominator == 0 ? 0 : 1 / denominator);
+
+  // 3. out /= sum
+  for (let c: usize = 0; c < body; c += 16) v128.store(out + c, f32x4.mul(v128.load(out + c), factor));
+  if (tail) storeTail(out + body, f32x4.mul(loadTail(out + body, tail), factor), tail);
+}
+
+/**
+ * Backward of softmax: dX[r, c] (+)= out[r, c]·(dOut[r, c] − Σ_k dOut[r, k]·out[r, k]).
+ * @param dX          f32 [R, C], may alias dOut or out; added to if `accumulate`
+ * @param dOut        f32 [R, C]
+ * @param out         f32 [R, C], what the forward pass gave
+ * A row of zeros yields zeros.
+ */
 export function softmaxBackward(
   dX: usize, dOut: usize, out: usize, R: i32, C: i32, accumulate: i32,
   thread: i32, threads: i32,
 ): void {
-  unreachable();
+  const end = sliceEnd(R, 1, thread, threads);
+  for (let r = sliceStart(R, 1, thread, threads); r < end; r++) {
+    const row = <usize>r * <usize>C << 2;
+    softmaxBackwardRow(dX + row, dOut + row, out + row, C, accumulate);
+  }
 }
 
+function softmaxBackwardRow(dX: usize, dOut: usize, out: usize, C: i32, accumulate: i32): void {
+  const tail = C & 3;
+  const body = <usize>(C - tail) << 2;
+
+  // 1. the dot product of dOut and out
+  let products = f32x4.splat(0);
+  for (let c: usize = 0; c < body; c += 16) products = madd(v128.load(dOut + c), v128.load(out + c), products);
+  let dot = sum(products);
+  if (tail) dot += sum(f32x4.mul(loadTail(dOut + body, tail), loadTail(out + body, tail)));
+  const mean = f32x4.splat(dot);
+
+  // 2. dX (+)= out·(dOut − dot)
+  for (let c: usize = 0; c < body; c += 16) {
+    const d = f32x4.mul(v128.load(out + c), f32x4.sub(v128.load(dOut + c), mean));
+    v128.store(dX + c, accumulate ? f32x4.add(v128.load(dX + c), d) : d);
+  }
+  if (tail) {
+    const d = f32x4.mul(loadTail(out + body, tail), f32x4.sub(loadTail(dOut + body, tail), mean));
+    storeTail(dX + body, accumulate ? f32x4.add(loadTail(dX + body, tail), d) : d, tail);
+  }
+}

@@ -1,0 +1,64 @@
+/** What every kernel does with vectors of four f32: fused multiply-add, lane sums and maxima, and the tail of a row. */
+
+/** a·b + c, rounded once in the relaxed build (where the machine can) and twice in the plain one. */
+// @ts-ignore: decorator
+@inline
+export function madd(a: v128, b: v128, c: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, c);
+  return f32x4.add(f32x4.mul(a, b), c);
+}
+
+/** c − a·b, rounded as `madd`. */
+// @ts-ignore: decorator
+@inline
+export function nmadd(a: v128, b: v128, c: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_nmadd(a, b, c);
+  return f32x4.sub(c, f32x4.mul(a, b));
+}
+
+/** Lane-wise maximum that skips a NaN in `x`: one instruction. Start from −Infinity, and the result is a number. */
+// @ts-ignore: decorator
+@inline
+export function maxNumber(running: v128, x: v128): v128 {
+  return f32x4.pmax(running, x);
+}
+
+/** Lane-wise maximum where a NaN on either side gives NaN: three instructions; f32x4.max takes eight on x64. */
+// @ts-ignore: decorator
+@inline
+export function maxOrNaN(running: v128, x: v128): v128 {
+  return v128.or(f32x4.pmax(running, x), f32x4.ne(x, x));
+}
+
+/** Sum of the lanes, always as (v0 + v2) + (v1 + v3). */
+// @ts-ignore: decorator
+@inline
+export function sum(v: v128): f32 {
+  const pairs = f32x4.add(v, v128.shuffle<f32>(v, v, 2, 3, 0, 1));
+  return f32x4.extract_lane(pairs, 0) + f32x4.extract_lane(pairs, 1);
+}
+
+/** The largest lane; NaN if any lane is. */
+// @ts-ignore: decorator
+@inline
+export function maximum(v: v128): f32 {
+  return max(max(f32x4.extract_lane(v, 0), f32x4.extract_lane(v, 1)), max(f32x4.extract_lane(v, 2), f32x4.extract_lane(v, 3)));
+}
+
+/** The `n` floats at `at` (1 to 3), followed by zeros; touches no other byte. */
+// @ts-ignore: decorator
+@inline
+export function loadTail(at: usize, n: i32): v128 {
+  if (n == 1) return v128.load32_zero(at);
+  const pair = v128.load64_zero(at);
+  return n == 2 ? pair : v128.load32_lane(at, pair, 2, 8);
+}
+
+/** Writes the first `n` lanes (1 to 3) to `at`; touches no other byte. */
+// @ts-ignore: decorator
+@inline
+export function storeTail(at: usize, v: v128, n: i32): void {
+  if (n == 1) v128.store32_lane(at, v, 0);
+  else v128.store64_lane(at, v, 0);
+  if (n == 3) v128.store32_lane(at, v, 2, 8);
+}
