@@ -1,0 +1,109 @@
+import { HeedError } from "../errors";
+import { addedToken, checkIds, specialIds, type DecodeOptions, type SpecialIds, type Tokenizer, type TokenizerJSON } from "./tokenizer";
+
+/**
+ * One id a character (Unicode code point), after the special tokens.
+ * Its tokenizer.json is a BPE without merges, which Hugging Face's libraries read to the same ids.
+ *
+ * @example
+ * const tokenizer = CharacterTokenizer.of(["to be"]);
+ * tokenizer.encode("beet"); // [1, 2, 2, 4]: ids go by code point, the space is 0
+ * tokenizer.decode([4, 3]); // "to"
+ */
+export class CharacterTokenizer implements Tokenizer {
+  readonly size: number;
+  readonly specials: SpecialIds;
+  private readonly ids: Map<string, number>;
+
+  /**
+   * @param tokens  the vocabulary in the order of its ids: special tokens, then characters
+   * @param special how many of them are special
+   */
+  constructor(
+    private readonly tokens: readonly string[],
+    private readonly special = 0,
+  ) {
+    this.size = tokens.length;
+    this.ids = new Map(tokens.map((token, id) => [token, id]));
+    this.specials = specialIds((name) => {
+      const id = this.ids.get(name);
+      return id !== undefined && id < special ? id : undefined;
+    });
+  }
+
+  /**
+   * The tokenizer that knows every character of `texts`, in the order of their code points.
+   * @param options.specials  special tokens, which take the first ids. Default: none
+   */
+  static of(texts: Iterable<string>, { specials = [] as readonly string[] } = {}): CharacterTokenizer {
+    const characters = new Set<string>();
+    for (const text of texts) for (const character of text) characters.add(character);
+    const sorted = [...characters].sort((a, b) => a.codePointAt(0)! - b.codePointAt(0)!);
+    return new CharacterTokenizer([...specials, ...sorted], specials.length);
+  }
+
+  /** @throws HeedError "data" where a character is unknown and there is no `<unk>`: names it and its position, counted from 0 */
+  encode(text: string): number[] {
+    const ids: number[] = [];
+    for (const character of text) {
+      const id = this.ids.get(character) ?? this.specials.unk;
+      if (id === undefined) throw unknownCharacter(character, ids.length, this.size - this.special);
+      ids.push(id);
+    }
+    return ids;
+  }
+
+  decode(ids: ArrayLike<number>, { specials = false }: DecodeOptions = {}): string {
+    checkIds(ids, this.size);
+    let text = "";
+    for (let i = 0; i < ids.length; i++) if (specials || ids[i]! >= this.special) text += this.tokens[ids[i]!];
+    return text;
+  }
+
+  toJSON(): TokenizerJSON {
+    const unk = this.specials.unk;
+    return {
+      version: "1.0",
+      truncation: null,
+      padding: null,
+      added_tokens: this.tokens.slice(0, this.special).map(addedToken),
+      normalizer: null,
+      pre_tokenizer: null,
+      post_processor: null,
+      decoder: { type: "Fuse" },
+      model: {
+        type: "BPE",
+        dropout: null,
+        unk_token: unk === undefined ? null : this.tokens[unk]!,
+        continuing_subword_prefix: null,
+        end_of_word_suffix: null,
+        fuse_unk: false,
+        byte_fallback: false,
+        ignore_merges: false,
+        vocab: Object.fromEntries(this.tokens.map((token, id) => [token, id])),
+        merges: [],
+      },
+    };
+  }
+
+  /** The tokenizer that `toJSON` described, or undefined if `json` describes another kind. */
+  static fromJSON(json: TokenizerJSON): CharacterTokenizer | undefined {
+    const { model, pre_tokenizer, normalizer, decoder, added_tokens } = json;
+    if (model.type !== "BPE" || model.merges?.length !== 0 || pre_tokenizer || normalizer || decoder?.type !== "Fuse") return undefined;
+    const tokens: string[] = [];
+    for (const [token, id] of Object.entries(model.vocab as Record<string, number>)) tokens[id] = token;
+    const isCharacter = (token: string | undefined) => token !== undefined && [...token].length === 1;
+    const special = added_tokens.length;
+    const inOrder = added_tokens.every((token, id) => token.id === id && tokens[id] === token.content);
+    return inOrder && tokens.slice(special).every(isCharacter) ? new CharacterTokenizer(tokens, special) : undefined;
+  }
+}
+
+function unknownCharacter(character: string, position: number, known: number): HeedError {
+  const code = character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0");
+  return new HeedError(
+    "data",
+    `character ${JSON.stringify(character)} (U+${code}) at position ${position} is none of the tokenizer's ${known}; ` +
+      "make the tokenizer of all texts, or give it an <unk> token",
+  );
+}
