@@ -141,7 +141,7 @@ export function erf(x: v128): v128 {
 /** x, cut to [−limit, limit]; NaN stays. */
 // @ts-ignore: decorator
 @inline
-function clamp(x: v128, limit: v128): v128 {
+export function clamp(x: v128, limit: v128): v128 {
   return f32x4.pmax(f32x4.pmin(x, limit), f32x4.neg(limit));
 }
 
