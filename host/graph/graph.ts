@@ -1,0 +1,218 @@
+import { Op, Rng } from "../../assembly/opcodes";
+import type { Runtime } from "../core/runtime";
+import { bytesPer, formatShape, type DType, Parameter, type Storage, sizeOf, Tensor } from "./tensor";
+
+/** An f32 operand of an instruction. */
+export class Scalar {
+  constructor(readonly value: number) {}
+}
+export const f32 = (value: number): Scalar => new Scalar(value);
+
+/** A tensor from its `offset`-th element on. */
+export class Slice {
+  constructor(
+    readonly tensor: Tensor,
+    readonly offset: number,
+  ) {}
+}
+
+/** An address operand: a tensor, a part of one, or nothing. */
+export type Address = Tensor | Slice | null;
+
+/** One line of a program, its operands still symbols. */
+export interface Instruction {
+  readonly op: Op;
+  /** The kernel's name, for `describe()`. */
+  readonly name: string;
+  readonly outputs: readonly Address[];
+  readonly inputs: readonly Address[];
+  /** Counts, scalars and flags, in the kernel's order. */
+  readonly numbers: readonly (number | Scalar)[];
+  /** Floating-point operations, multiply and add counted each. */
+  readonly flops: number;
+}
+
+/** A differentiable op as recorded: how the gradient of `output` becomes gradients of what it was made of. */
+interface Recording {
+  readonly output: Tensor;
+  readonly backward: (dOut: Tensor) => void;
+}
+
+export interface GraphOptions {
+  /** Record dropout, and what the backward pass needs. */
+  training?: boolean;
+}
+
+/**
+ * A recording of one program: ops append instructions to it, `backward` appends the gradients.
+ *
+ * Nothing is computed until the graph is compiled and its program run.
+ *
+ * @example
+ * const graph = new Graph(runtime);
+ * const x = graph.input([2, 3]);
+ * const y = graph.keep(add(x, x));
+ * const program = compile(graph);
+ * program.write(x, [1, 2, 3, 4, 5, 6]);
+ * program.run();
+ * program.read(y); // Float32Array [2, 4, 6, 8, 10, 12]
+ */
+export class Graph {
+  readonly training: boolean;
+  readonly instructions: Instruction[] = [];
+  /** Arena tensors that the host writes before a run. */
+  readonly inputs = new Set<Storage>();
+  /** Arena tensors that the host reads after it. */
+  readonly kept = new Set<Storage>();
+
+  private readonly recordings: Recording[] = [];
+  private readonly parameters = new Map<Parameter, Tensor>();
+  private readonly gradients = new Map<Tensor, Tensor>();
+  /** For gradients' storage: tensors whose own backward still has to read it. */
+  private readonly readers = new Map<Storage, Set<Tensor>>();
+  private streams = 0;
+  private rng: Tensor | undefined;
+
+  constructor(
+    readonly runtime: Runtime,
+    { training = false }: GraphOptions = {},
+  ) {
+    this.training = training;
+  }
+
+  /** A tensor that the host writes before each run. */
+  input(shape: readonly number[], dtype: DType = "f32"): Tensor {
+    const tensor = this.tensor(shape, { dtype });
+    this.inputs.add(tensor.storage);
+    return tensor;
+  }
+
+  /** A tensor that an instruction of this graph will write. */
+  tensor(shape: readonly number[], { dtype = "f32", needsGradient = false }: { dtype?: DType; needsGradient?: boolean } = {}): Tensor {
+    if (shape.some((length) => !Number.isInteger(length) || length < 1)) {
+      throw new RangeError(`shape: every axis must be a positive integer, got ${formatShape(shape)}`);
+    }
+    return new Tensor(this, shape, dtype, { bytes: sizeOf(shape) * bytesPer(dtype) }, needsGradient);
+  }
+
+  /** Memory outside the arena: it keeps its contents between runs and may be shared by programs. */
+  fixed(address: number, shape: readonly number[], dtype: DType = "f32"): Tensor {
+    return new Tensor(this, shape, dtype, { bytes: sizeOf(shape) * bytesPer(dtype), address }, false);
+  }
+
+  /** Working memory of one instruction, `bytes` for each thread. */
+  scratch(bytes: number): Tensor {
+    return this.tensor([Math.ceil((bytes * this.runtime.threads) / 4)]);
+  }
+
+  /** A parameter's symbol in this graph; a tensor stands for itself. */
+  use(source: Tensor | Parameter): Tensor {
+    if (source instanceof Tensor) {
+      if (source.graph !== this) throw new TypeError("a tensor of another graph cannot be used here; record both ops in one graph");
+      return source;
+    }
+    let tensor = this.parameters.get(source);
+    if (!tensor) {
+      if (!source.address) throw new TypeError("the model has no memory yet: call model.place(runtime) first");
+      tensor = new Tensor(this, source.shape, "f32", { bytes: source.size * 4, address: source.address }, this.training);
+      this.parameters.set(source, tensor);
+      if (source.gradientAddress) this.gradients.set(tensor, this.fixed(source.gradientAddress, source.shape));
+    }
+    return tensor;
+  }
+
+  /** The random cell: seed, step and micro-batch, written before each run by `Program.seed`. */
+  random(): Tensor {
+    this.rng ??= this.input([Rng.Bytes / 4], "i32");
+    return this.rng;
+  }
+
+  /** Whether a program of this graph draws random numbers. */
+  get randomCell(): Tensor | undefined {
+    return this.rng;
+  }
+
+  /** A number no other random op of this graph has: it keeps their Philox streams apart. */
+  stream(): number {
+    return this.streams++;
+  }
+
+  /** Appends an instruction. */
+  emit(instruction: Omit<Instruction, "flops"> & { flops?: number }): void {
+    this.instructions.push({ flops: 0, ...instruction });
+  }
+
+  /** Tells how gradients pass an op. Ignored where none can flow. */
+  differentiate(output: Tensor, backward: (dOut: Tensor) => void): void {
+    if (output.needsGradient) this.recordings.push({ output, backward });
+  }
+
+  /** Keeps `tensor` readable after a run. */
+  keep(tensor: Tensor): Tensor {
+    this.kept.add(tensor.storage);
+    return tensor;
+  }
+
+  /**
+   * Records the backward pass from `output`, given its gradient: ops in reverse, each handing gradients to its inputs.
+   * Parameters' gradients add to what their memory holds; all others live in the arena.
+   */
+  backward(output: Tensor, dOut: Tensor): void {
+    this.addGradient(output, dOut);
+    for (const { output, backward } of this.recordings.reverse()) {
+      const gradient = this.gradients.get(output);
+      if (!gradient) continue; // the loss does not depend on this output
+      backward(gradient);
+      this.readers.get(gradient.storage)?.delete(output);
+    }
+    this.recordings.length = 0;
+  }
+
+  /** The gradient recorded for `source`, if any. */
+  gradient(source: Tensor | Parameter): Tensor | undefined {
+    return this.gradients.get(this.use(source));
+  }
+
+  /**
+   * Where a kernel that can accumulate puts its contribution to the gradient of `x`: the first one writes, later ones add.
+   */
+  accumulate(x: Tensor): { d: Tensor; accumulate: 0 | 1 } {
+    if (this.gradients.has(x)) return { d: this.writableGradient(x), accumulate: 1 };
+    const d = this.tensor(x.shape);
+    this.setGradient(x, d);
+    return { d, accumulate: 0 };
+  }
+
+  /** The same for a kernel that always adds: an arena gradient is cleared before its first contribution. */
+  cleared(x: Tensor): Tensor {
+    const { d, accumulate } = this.accumulate(x);
+    if (!accumulate) this.emit({ name: "fill", op: Op.Fill, outputs: [d], inputs: [], numbers: [x.size, f32(0)] });
+    return d;
+  }
+
+  /** Adds `d`, already computed, to the gradient of `x`. The first contribution is taken as it is, without a copy. */
+  addGradient(x: Tensor, d: Tensor): void {
+    if (!x.needsGradient) return;
+    if (!this.gradients.has(x)) return this.setGradient(x, d);
+    const sum = this.writableGradient(x);
+    this.emit({ name: "add", op: Op.Add, outputs: [sum], inputs: [sum, d], numbers: [x.size], flops: x.size });
+  }
+
+  private setGradient(x: Tensor, d: Tensor): void {
+    this.gradients.set(x, d);
+    const readers = this.readers.get(d.storage) ?? new Set();
+    this.readers.set(d.storage, readers.add(x));
+  }
+
+  // A residual connection gives both its branches the same gradient. Before one is changed in place, the other must have been read.
+  private writableGradient(x: Tensor): Tensor {
+    const shared = this.gradients.get(x)!;
+    const readers = this.readers.get(shared.storage);
+    if (!readers || (readers.size === 1 && readers.has(x))) return shared;
+    readers.delete(x);
+    const own = this.tensor(x.shape);
+    this.emit({ name: "copy", op: Op.Copy, outputs: [own], inputs: [shared], numbers: [x.size] });
+    this.setGradient(x, own);
+    return own;
+  }
+}

@@ -1,0 +1,90 @@
+import { AttentionScratch, Op } from "../../../assembly/opcodes";
+import { f32, type Graph, Slice } from "../graph";
+import { formatShape, type Tensor } from "../tensor";
+import { needsGradient } from "./shared";
+
+export interface AttentionOptions {
+  heads: number;
+  /** Query i sees keys up to i + (Tk − Tq): queries are aligned to the end of the keys. */
+  causal?: boolean;
+  /** i32 [B]: how many keys of each row are valid; all of them by default. */
+  lengths?: Tensor | null;
+  /** Probability of dropping a weight while training. */
+  dropout?: number;
+}
+
+/** Where queries, keys and values stand: columns of token-major rows, so that projections need not be split or transposed. */
+interface Operands {
+  query: { tensor: Tensor; column: number };
+  key: { tensor: Tensor; column: number };
+  value: { tensor: Tensor; column: number };
+}
+
+/**
+ * softmax(Q·Kᵀ/√D)·V of every head (Vaswani 2017, section 3.2), of one sequence with itself.
+ * @param qkv  f32 [B, T, 3C]: queries, keys and values side by side, heads within each
+ * @returns f32 [B, T, C], heads side by side
+ */
+export function selfAttention(qkv: Tensor, options: AttentionOptions): Tensor {
+  const C = qkv.columns / 3;
+  return attention("selfAttention", C, { query: { tensor: qkv, column: 0 }, key: { tensor: qkv, column: C }, value: { tensor: qkv, column: 2 * C } }, options);
+}
+
+/**
+ * Attention from one sequence to another.
+ * @param q   f32 [B, Tq, C]
+ * @param kv  f32 [B, Tk, 2C]: keys and values side by side
+ * @returns f32 [B, Tq, C]
+ */
+export function crossAttention(q: Tensor, kv: Tensor, options: AttentionOptions): Tensor {
+  const C = kv.columns / 2;
+  if (q.columns !== C || q.shape[0] !== kv.shape[0]) {
+    throw new RangeError(`crossAttention: queries and keys must agree in batch and width, got q=${formatShape(q.shape)} kv=${formatShape(kv.shape)}`);
+  }
+  return attention("crossAttention", C, { query: { tensor: q, column: 0 }, key: { tensor: kv, column: 0 }, value: { tensor: kv, column: C } }, options);
+}
+
+function attention(op: string, C: number, { query, key, value }: Operands, options: AttentionOptions): Tensor {
+  const { heads: H, causal = false, lengths = null, dropout = 0 } = options;
+  const graph: Graph = query.tensor.graph;
+  const [B = 0, Tq = 0] = query.tensor.shape;
+  const Tk = key.tensor.shape[1] ?? 0;
+  const D = C / H;
+  if (query.tensor.shape.length !== 3) throw new RangeError(`${op}: expected [B,T,C], got ${formatShape(query.tensor.shape)}`);
+  if (!Number.isInteger(D)) throw new RangeError(`${op}: the width ${C} is not divisible by ${H} heads`);
+  if (lengths && lengths.size !== B) throw new RangeError(`${op}: expected one length for each of ${B} rows, got ${formatShape(lengths.shape)}`);
+
+  const p = graph.training ? dropout : 0;
+  const rng = p > 0 ? graph.random() : null;
+  const strides = [C, query.tensor.columns, key.tensor.columns, value.tensor.columns];
+  const numbers = [B, H, Tq, Tk, D, ...strides, f32(1 / Math.sqrt(D)), f32(p), p > 0 ? graph.stream() : 0, causal ? 1 : 0];
+  const pairs = B * H * (causal ? causalPairs(Tq, Tk) : Tq * Tk);
+  const [q, k, v] = [query, key, value].map(({ tensor, column }) => new Slice(tensor, column)) as [Slice, Slice, Slice];
+
+  const out = graph.tensor([B, Tq, C], { needsGradient: needsGradient(query.tensor, key.tensor, value.tensor) });
+  const lse = graph.tensor([B, H, Tq]);
+  graph.emit({
+    name: "attentionForward", op: Op.AttentionForward,
+    outputs: [out, lse], inputs: [q, k, v, lengths, rng, graph.scratch(AttentionScratch.Base + AttentionScratch.PerDim * D)],
+    numbers, flops: 4 * D * pairs,
+  });
+  graph.differentiate(out, (dOut) => {
+    // The kernel writes whole gradients of the projections: each tensor's slices once.
+    const gradients = new Map([query, key, value].map(({ tensor }) => [tensor, graph.tensor(tensor.shape)]));
+    const slices = [query, key, value].map(({ tensor, column }) => new Slice(gradients.get(tensor)!, column));
+    graph.emit({
+      name: "attentionBackward", op: Op.AttentionBackward,
+      outputs: slices, inputs: [dOut, out, lse, q, k, v, lengths, rng, graph.scratch(AttentionScratch.Base + AttentionScratch.PerDim * D)],
+      numbers, flops: 10 * D * pairs,
+    });
+    for (const [tensor, gradient] of gradients) graph.addGradient(tensor, gradient);
+  });
+  return out;
+}
+
+/** Σ over queries i of the keys they see: min(Tk, max(0, i + 1 + Tk − Tq)). */
+function causalPairs(Tq: number, Tk: number): number {
+  let pairs = 0;
+  for (let i = 0; i < Tq; i++) pairs += Math.min(Tk, Math.max(0, i + 1 + Tk - Tq));
+  return pairs;
+}

@@ -1,0 +1,29 @@
+import { Op } from "../../../assembly/opcodes";
+import { f32 } from "../graph";
+import type { Tensor } from "../tensor";
+import { add } from "./elementwise";
+import { expectShape, needsGradient } from "./shared";
+
+/**
+ * Dropout (Srivastava et al. 2014): elements become 0 with probability `p`, the others x/(1 − p). Only while training.
+ * The mask comes from Philox and is drawn again in backward, not stored.
+ * @param residual  added to the result, in the same pass
+ */
+export function dropout(x: Tensor, p: number, residual?: Tensor): Tensor {
+  const graph = x.graph;
+  if (!(p >= 0 && p < 1)) throw new RangeError(`dropout: expected a probability in [0, 1), got ${p}`);
+  if (residual) expectShape("dropout", "the residual", residual, x.shape);
+  if (p === 0 || !graph.training) return residual ? add(residual, x) : x;
+  const rng = graph.random();
+  const numbers = [x.size, f32(p), graph.stream()];
+  const out = graph.tensor(x.shape, { needsGradient: needsGradient(x, residual) });
+  graph.emit({ name: "dropout", op: Op.Dropout, outputs: [out], inputs: [x, residual ?? null, rng], numbers, flops: 2 * x.size });
+  graph.differentiate(out, (dOut) => {
+    if (residual) graph.addGradient(residual, dOut);
+    if (!x.needsGradient) return;
+    const dX = graph.tensor(x.shape);
+    graph.emit({ name: "dropout", op: Op.Dropout, outputs: [dX], inputs: [dOut, null, rng], numbers, flops: 2 * x.size });
+    graph.addGradient(x, dX);
+  });
+  return out;
+}

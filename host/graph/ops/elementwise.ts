@@ -1,0 +1,64 @@
+import { Op } from "../../../assembly/opcodes";
+import { f32 } from "../graph";
+import { formatShape, type Tensor } from "../tensor";
+import { expectShape, needsGradient } from "./shared";
+
+/** a + b, of one shape. */
+export function add(a: Tensor, b: Tensor): Tensor {
+  const graph = a.graph;
+  expectShape("add", "b", b, a.shape);
+  const out = graph.tensor(a.shape, { needsGradient: needsGradient(a, b) });
+  graph.emit({ name: "add", op: Op.Add, outputs: [out], inputs: [a, b], numbers: [a.size], flops: a.size });
+  graph.differentiate(out, (dOut) => {
+    graph.addGradient(a, dOut);
+    graph.addGradient(b, dOut);
+  });
+  return out;
+}
+
+/** factor · x */
+export function scale(x: Tensor, factor: number): Tensor {
+  const graph = x.graph;
+  const times = (y: Tensor, of: Tensor): Tensor => {
+    graph.emit({ name: "scale", op: Op.Scale, outputs: [y], inputs: [of], numbers: [x.size, f32(factor)], flops: x.size });
+    return y;
+  };
+  const out = times(graph.tensor(x.shape, { needsGradient: x.needsGradient }), x);
+  graph.differentiate(out, (dOut) => graph.addGradient(x, times(graph.tensor(x.shape), dOut)));
+  return out;
+}
+
+/**
+ * The transpose of a matrix.
+ * @param x  f32 [R, C]
+ * @returns f32 [C, R]
+ */
+export function transpose(x: Tensor): Tensor {
+  const graph = x.graph;
+  if (x.shape.length !== 2) throw new RangeError(`transpose: expected a matrix, got ${formatShape(x.shape)}`);
+  const [R = 0, C = 0] = x.shape;
+  const out = graph.tensor([C, R], { needsGradient: x.needsGradient });
+  graph.emit({ name: "transpose", op: Op.Transpose, outputs: [out], inputs: [x], numbers: [R, C] });
+  graph.differentiate(out, (dOut) => {
+    const dX = graph.tensor(x.shape);
+    graph.emit({ name: "transpose", op: Op.Transpose, outputs: [dX], inputs: [dOut], numbers: [C, R] });
+    graph.addGradient(x, dX);
+  });
+  return out;
+}
+
+/**
+ * One row of each sequence: out[b, :] = x[b, index[b], :]. For decoding; it has no gradient.
+ * @param x      f32 [B, T, C]
+ * @param index  i32 [B], each in [0, T)
+ * @returns f32 [B, C]
+ */
+export function gatherRows(x: Tensor, index: Tensor): Tensor {
+  const graph = x.graph;
+  const [B = 0, T = 0, C = 0] = x.shape;
+  if (x.shape.length !== 3) throw new RangeError(`gatherRows: expected x of shape [B,T,C], got ${formatShape(x.shape)}`);
+  expectShape("gatherRows", "an index", index, [B]);
+  const out = graph.tensor([B, C]);
+  graph.emit({ name: "gatherRows", op: Op.GatherRows, outputs: [out], inputs: [x, index], numbers: [B, T, C] });
+  return out;
+}

@@ -1,0 +1,48 @@
+import { Op } from "../../../assembly/opcodes";
+import { f32 } from "../graph";
+import { formatShape, type Parameter, type Tensor } from "../tensor";
+
+/**
+ * out[..., :] = scale · weight[ids[...], :]. The ids must lie in [0, V): the caller checks them when writing the input.
+ * @param ids     i32 [...]
+ * @param weight  f32 [V, C]
+ * @param scale   √d_model in Vaswani 2017, section 3.4
+ * @returns f32 [..., C]
+ */
+export function embedding(ids: Tensor, weight: Tensor | Parameter, scale = 1): Tensor {
+  const graph = ids.graph;
+  const w = graph.use(weight);
+  if (ids.dtype !== "i32") throw new TypeError(`embedding: expected i32 ids, got ${ids.dtype}`);
+  if (w.shape.length !== 2) throw new RangeError(`embedding: expected a weight of shape [V,C], got ${formatShape(w.shape)}`);
+  const C = w.columns;
+  const numbers = [ids.size, C, f32(scale)];
+  const out = graph.tensor([...ids.shape, C], { needsGradient: w.needsGradient });
+  graph.emit({ name: "embeddingForward", op: Op.EmbeddingForward, outputs: [out], inputs: [ids, w], numbers, flops: out.size });
+  graph.differentiate(out, (dOut) => {
+    graph.emit({ name: "embeddingBackward", op: Op.EmbeddingBackward, outputs: [graph.cleared(w)], inputs: [dOut, ids], numbers, flops: 2 * out.size });
+  });
+  return out;
+}
+
+/**
+ * out[b, t, :] = x[b, t, :] + table[t, :].
+ * @param x      f32 [B, T, C]
+ * @param table  f32 [at least T, C]
+ * @throws RangeError when the table is shorter than the sequence
+ */
+export function addPositions(x: Tensor, table: Tensor | Parameter): Tensor {
+  const graph = x.graph;
+  const p = graph.use(table);
+  const [B = 0, T = 0, C = 0] = x.shape;
+  if (x.shape.length !== 3 || p.columns !== C || p.rows < T) {
+    throw new RangeError(`addPositions: x=${formatShape(x.shape)} needs a table of at least [${T},${C}], got ${formatShape(p.shape)}`);
+  }
+  const out = graph.tensor(x.shape, { needsGradient: x.needsGradient || p.needsGradient });
+  graph.emit({ name: "positionsForward", op: Op.PositionsForward, outputs: [out], inputs: [x, p], numbers: [B, T, C], flops: x.size });
+  graph.differentiate(out, (dOut) => {
+    graph.addGradient(x, dOut);
+    if (!p.needsGradient) return;
+    graph.emit({ name: "positionsBackward", op: Op.PositionsBackward, outputs: [graph.cleared(p)], inputs: [dOut], numbers: [B, T, C], flops: x.size });
+  });
+  return out;
+}

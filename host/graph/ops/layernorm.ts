@@ -1,0 +1,44 @@
+import { Op } from "../../../assembly/opcodes";
+import { f32 } from "../graph";
+import type { Parameter, Tensor } from "../tensor";
+import { expectShape, needsGradient } from "./shared";
+
+/**
+ * (x − mean)/√(variance + ε)·weight + bias over the last axis (Ba et al. 2016, arXiv:1607.06450).
+ * @param x       f32 [..., C]
+ * @param weight  f32 [C]
+ * @param bias    f32 [C], or none
+ */
+export function layerNorm(x: Tensor, weight: Tensor | Parameter, bias: Tensor | Parameter | null = null, epsilon = 1e-5): Tensor {
+  const graph = x.graph;
+  const w = graph.use(weight);
+  const b = bias && graph.use(bias);
+  const [R, C] = [x.rows, x.columns];
+  expectShape("layerNorm", "a weight", w, [C]);
+  if (b) expectShape("layerNorm", "a bias", b, [C]);
+  const out = graph.tensor(x.shape, { needsGradient: needsGradient(x, w, b) });
+  const mean = graph.tensor([R]);
+  const rstd = graph.tensor([R]);
+  graph.emit({
+    name: "layerNormForward", op: Op.LayerNormForward,
+    outputs: [out, mean, rstd], inputs: [x, w, b], numbers: [R, C, f32(epsilon)], flops: 8 * x.size,
+  });
+  graph.differentiate(out, (dOut) => {
+    if (x.needsGradient) {
+      const { d, accumulate } = graph.accumulate(x);
+      graph.emit({
+        name: "layerNormBackward", op: Op.LayerNormBackward,
+        outputs: [d], inputs: [dOut, x, mean, rstd, w], numbers: [R, C, accumulate], flops: 10 * x.size,
+      });
+    }
+    if (w.needsGradient) {
+      const dWeight = graph.cleared(w);
+      const dBias = b ? graph.cleared(b) : null;
+      graph.emit({
+        name: "layerNormBackwardParameters", op: Op.LayerNormBackwardParameters,
+        outputs: [dWeight, dBias], inputs: [dOut, x, mean, rstd], numbers: [R, C], flops: 5 * x.size,
+      });
+    }
+  });
+  return out;
+}

@@ -1,0 +1,116 @@
+import { Activation, MatmulScratch, Op } from "../../../assembly/opcodes";
+import type { Address, Graph } from "../graph";
+import { formatShape, type Parameter, sameShape, type Tensor } from "../tensor";
+import { activate } from "./activation";
+import { needsGradient } from "./shared";
+
+export type Layout = "NN" | "NT" | "TN";
+
+/** One product of two matrices (or of `batch` pairs of them), as the kernel takes it. */
+export interface Product {
+  layout: Layout;
+  out: Address;
+  a: Address;
+  b: Address;
+  M: number;
+  N: number;
+  K: number;
+  bias?: Tensor | null;
+  activation?: Activation;
+  accumulate?: 0 | 1;
+  batch?: number;
+}
+
+const OPS = { NN: Op.MatmulNN, NT: Op.MatmulNT, TN: Op.MatmulTN } as const;
+
+/** Appends one matmul over dense matrices; the batch's matrices follow each other. */
+export function emitMatmul(graph: Graph, product: Product): void {
+  const { layout, out, a, b, M, N, K, bias = null, activation = Activation.None, accumulate = 0, batch = 1 } = product;
+  const lda = layout === "TN" ? M : K;
+  const ldb = layout === "NT" ? K : N;
+  graph.emit({
+    name: `matmul${layout}`,
+    op: OPS[layout],
+    outputs: [out],
+    inputs: [a, b, bias, graph.scratch(MatmulScratch.Bytes)],
+    numbers: [batch, M, N, K, N, lda, ldb, M * N, M * K, N * K, activation, accumulate],
+    flops: 2 * batch * M * N * K,
+  });
+}
+
+/**
+ * y = activation(x·Wᵀ + b), over the last axis.
+ * @param x       f32 [..., in]
+ * @param weight  f32 [out, in]
+ * @param bias    f32 [out]
+ * @returns f32 [..., out]
+ * @throws RangeError when the inner dimensions differ
+ */
+export function linear(x: Tensor, weight: Tensor | Parameter, bias?: Tensor | Parameter | null, activation = Activation.None): Tensor {
+  const graph = x.graph;
+  const w = graph.use(weight);
+  const b = bias ? graph.use(bias) : null;
+  const [N = 0, K = 0] = w.shape;
+  if (w.shape.length !== 2 || x.columns !== K) {
+    throw new RangeError(`linear: inner dimensions must match, got x=${formatShape(x.shape)} weight=${formatShape(w.shape)}`);
+  }
+  if (b && !sameShape(b.shape, [N])) throw new RangeError(`linear: expected a bias of shape [${N}], got ${formatShape(b.shape)}`);
+  // The epilogue applies the activation in registers' reach. Backward needs what stood before it, which only ReLU can do without.
+  const deferred = graph.training && activation !== Activation.None && activation !== Activation.Relu;
+  const fused = deferred ? Activation.None : activation;
+
+  const M = x.rows;
+  const out = graph.tensor([...x.shape.slice(0, -1), N], { needsGradient: needsGradient(x, w, b) });
+  emitMatmul(graph, { layout: "NT", out, a: x, b: w, bias: b, M, N, K, activation: fused });
+
+  graph.differentiate(out, (dOut) => {
+    let dY = dOut;
+    if (fused === Activation.Relu) {
+      dY = graph.tensor(out.shape);
+      graph.emit({ name: "reluBackward", op: Op.ActivationBackward, outputs: [dY], inputs: [dOut, out], numbers: [out.size, fused] });
+    }
+    if (x.needsGradient) {
+      const { d, accumulate } = graph.accumulate(x);
+      emitMatmul(graph, { layout: "NN", out: d, a: dY, b: w, M, N: K, K: N, accumulate });
+    }
+    if (w.needsGradient) {
+      const { d, accumulate } = graph.accumulate(w);
+      emitMatmul(graph, { layout: "TN", out: d, a: dY, b: x, M: N, N: K, K: M, accumulate });
+    }
+    if (b?.needsGradient) {
+      graph.emit({ name: "columnSum", op: Op.ColumnSum, outputs: [graph.cleared(b)], inputs: [dY], numbers: [M, N], flops: M * N });
+    }
+  });
+  return deferred ? activate(out, activation) : out;
+}
+
+/**
+ * out = a·b for each pair of matrices in the batch.
+ * @param a  f32 [..., M, K]
+ * @param b  f32 [..., K, N], with the same leading axes
+ * @returns f32 [..., M, N]
+ * @throws RangeError when the shapes do not fit
+ */
+export function matmul(a: Tensor, b: Tensor): Tensor {
+  const graph = a.graph;
+  const [M = 0, K = 0] = a.shape.slice(-2);
+  const [inner = 0, N = 0] = b.shape.slice(-2);
+  const leading = a.shape.slice(0, -2);
+  if (a.shape.length < 2 || K !== inner || !sameShape(leading, b.shape.slice(0, -2))) {
+    throw new RangeError(`matmul: inner dimensions must match, got a=${formatShape(a.shape)} b=${formatShape(b.shape)}`);
+  }
+  const batch = a.size / (M * K);
+  const out = graph.tensor([...leading, M, N], { needsGradient: needsGradient(a, b) });
+  emitMatmul(graph, { layout: "NN", out, a, b, M, N, K, batch });
+  graph.differentiate(out, (dOut) => {
+    if (a.needsGradient) {
+      const { d, accumulate } = graph.accumulate(a);
+      emitMatmul(graph, { layout: "NT", out: d, a: dOut, b, M, N: K, K: N, batch, accumulate });
+    }
+    if (b.needsGradient) {
+      const { d, accumulate } = graph.accumulate(b);
+      emitMatmul(graph, { layout: "TN", out: d, a, b: dOut, M: K, N, K: M, batch, accumulate });
+    }
+  });
+  return out;
+}

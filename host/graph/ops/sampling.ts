@@ -1,0 +1,41 @@
+import { Op, Sampling, SampleScratch } from "../../../assembly/opcodes";
+import { formatShape, type Tensor } from "../tensor";
+
+/**
+ * The id of the largest logit of each row, the lowest id on ties; −1 for a row with NaN.
+ * @param logits  f32 [R, V]
+ * @returns i32 [R]
+ */
+export function argmax(logits: Tensor): Tensor {
+  const graph = logits.graph;
+  const out = graph.tensor([logits.rows], { dtype: "i32" });
+  graph.emit({ name: "argmax", op: Op.Argmax, outputs: [out], inputs: [logits], numbers: [logits.rows, logits.columns], flops: logits.size });
+  return out;
+}
+
+/**
+ * One id of each row, drawn from softmax(logits/temperature) over the `topK` largest logits; −1 for a row with NaN.
+ * @param logits    f32 [R, V]
+ * @param settings  a `samplingSettings` tensor, written before each run
+ * @returns i32 [R]
+ */
+export function sample(logits: Tensor, settings: Tensor): Tensor {
+  const graph = logits.graph;
+  if (logits.shape.length !== 2) throw new RangeError(`sample: expected logits of shape [R,V], got ${formatShape(logits.shape)}`);
+  const out = graph.tensor([logits.rows], { dtype: "i32" });
+  const V = logits.columns;
+  graph.emit({
+    name: "sample", op: Op.Sample,
+    outputs: [out], inputs: [logits, settings, graph.random(), graph.scratch(SampleScratch.Base + SampleScratch.PerToken * V)],
+    numbers: [logits.rows, V, graph.stream()], flops: 4 * logits.size,
+  });
+  return out;
+}
+
+/** Temperature (f32) and top-k (i32) as the words that the core reads. */
+export function samplingSettings(temperature: number, topK: number): Int32Array {
+  const words = new Int32Array(Sampling.Bytes / 4);
+  new Float32Array(words.buffer)[Sampling.Temperature / 4] = temperature;
+  words[Sampling.TopK / 4] = topK;
+  return words;
+}

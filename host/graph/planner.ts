@@ -1,0 +1,69 @@
+import { align } from "../core/memory";
+import { Slice, type Address, type Graph } from "./graph";
+import type { Storage } from "./tensor";
+
+/** When a piece of the arena holds something that is still needed: instruction indices, both ends included. */
+export interface Lifetime {
+  readonly storage: Storage;
+  first: number;
+  last: number;
+}
+
+export interface Plan {
+  /** Offset of each storage in the arena, in bytes. */
+  readonly offsets: Map<Storage, number>;
+  /** Size of the arena in bytes: the peak memory of the program's intermediates. */
+  readonly bytes: number;
+}
+
+const storageOf = (address: Address): Storage | undefined => (address instanceof Slice ? address.tensor : address)?.storage;
+
+/** The lifetime of everything the graph keeps in the arena. */
+export function lifetimes(graph: Graph): Lifetime[] {
+  const found = new Map<Storage, Lifetime>();
+  const touch = (storage: Storage, index: number): void => {
+    if (storage.address !== undefined) return;
+    const lifetime = found.get(storage);
+    if (!lifetime) found.set(storage, { storage, first: index, last: index });
+    else lifetime.last = Math.max(lifetime.last, index);
+  };
+  for (const storage of graph.inputs) touch(storage, -1);
+  graph.instructions.forEach(({ outputs, inputs }, index) => {
+    for (const address of [...outputs, ...inputs]) {
+      const storage = storageOf(address);
+      if (storage) touch(storage, index);
+    }
+  });
+  for (const storage of graph.kept) touch(storage, graph.instructions.length);
+  return [...found.values()];
+}
+
+/**
+ * Places every storage so that no two that live at the same time overlap.
+ *
+ * Greedy by size: the largest first, each in the smallest gap that fits between those already placed and alive with it
+ * (Pisarchyk & Lee 2020, arXiv:2001.03288, "Greedy by Size for Offset Calculation").
+ * @param reuse  false gives everything its own bytes: results must not change (a test's switch)
+ */
+export function plan(alive: readonly Lifetime[], { reuse = true } = {}): Plan {
+  const placed: { lifetime: Lifetime; start: number; end: number }[] = [];
+  let bytes = 0;
+  for (const lifetime of [...alive].sort((a, b) => b.storage.bytes - a.storage.bytes || a.first - b.first)) {
+    const size = align(lifetime.storage.bytes);
+    const neighbours = placed.filter(({ lifetime: other }) => !reuse || (other.first <= lifetime.last && lifetime.first <= other.last));
+    let start = 0;
+    let gapStart = 0;
+    let smallest = Infinity;
+    for (const { start: from, end } of neighbours) {
+      const gap = from - gapStart;
+      if (gap >= size && gap < smallest) [smallest, start] = [gap, gapStart];
+      gapStart = Math.max(gapStart, end);
+    }
+    if (smallest === Infinity) start = gapStart;
+    const block = { lifetime, start, end: start + size };
+    const at = placed.findIndex((other) => other.start > start);
+    placed.splice(at < 0 ? placed.length : at, 0, block);
+    bytes = Math.max(bytes, block.end);
+  }
+  return { offsets: new Map(placed.map(({ lifetime, start }) => [lifetime.storage, start])), bytes };
+}

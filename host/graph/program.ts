@@ -1,0 +1,164 @@
+import { Op, Rng } from "../../assembly/opcodes";
+import { formatBytes } from "../core/memory";
+import { type Graph, type Instruction, Scalar, Slice, type Address } from "./graph";
+import { lifetimes, plan, type Plan } from "./planner";
+import { bytesPer, formatShape, type Tensor } from "./tensor";
+
+/** One instruction as `describe` tells it. */
+export interface InstructionInfo {
+  readonly name: string;
+  readonly outputs: string[];
+  readonly inputs: string[];
+  readonly flops: number;
+  /** Bytes of all operands: what the instruction would move if nothing were cached. */
+  readonly bytes: number;
+}
+
+export interface ProgramInfo {
+  readonly instructions: InstructionInfo[];
+  readonly flops: number;
+  /** Peak memory of the intermediates, in bytes. */
+  readonly arenaBytes: number;
+  /** Size of the instruction list, in bytes. */
+  readonly codeBytes: number;
+}
+
+/** Numbers the host may write to a tensor. */
+export type Values = ArrayLike<number>;
+
+/**
+ * Plans memory and turns a graph into a program.
+ * @throws HeedError `memory` when the arena does not fit
+ */
+export function compile(graph: Graph, options: { reuse?: boolean } = {}): Program {
+  return new Program(graph, plan(lifetimes(graph), options));
+}
+
+/**
+ * A compiled graph: a list of instructions in linear memory, run by a single call into the core.
+ *
+ * What `read` returns is valid after `run` and until another program of the same runtime runs.
+ */
+export class Program {
+  private readonly words: number;
+  private code = 0;
+  private linkedTo = -1;
+
+  constructor(
+    private readonly graph: Graph,
+    private readonly plan: Plan,
+  ) {
+    this.words = 1 + graph.instructions.reduce((words, instruction) => words + 2 + operands(instruction).length, 0);
+    graph.runtime.reserveArena(plan.bytes);
+  }
+
+  /** Replays the instructions. */
+  run(): void {
+    this.link();
+    this.graph.runtime.run(this.code);
+  }
+
+  /**
+   * Writes an input.
+   * @throws RangeError when the number of values is not the tensor's
+   */
+  write(tensor: Tensor, values: Values): void {
+    if (values.length !== tensor.size) {
+      throw new RangeError(`write: a tensor of shape ${formatShape(tensor.shape)} takes ${tensor.size} values, got ${values.length}`);
+    }
+    this.view(tensor).set(values);
+  }
+
+  /** A copy of a tensor that was kept. */
+  read(tensor: Tensor): Float32Array | Int32Array | Float64Array {
+    if (tensor.storage.address === undefined && !this.graph.kept.has(tensor.storage)) {
+      throw new TypeError("read: the tensor's memory is reused within the program; keep it while recording (graph.keep)");
+    }
+    return this.view(tensor).slice();
+  }
+
+  /** Sets the seed and the share of the random stream that the next run draws. */
+  seed(seed: number, step: number, microBatch = 0): void {
+    const cell = this.graph.randomCell;
+    if (!cell) return;
+    const view = this.view(cell);
+    view[Rng.SeedLow / 4] = seed >>> 0;
+    view[Rng.SeedHigh / 4] = Math.floor(seed / 2 ** 32) >>> 0;
+    view[Rng.Step / 4] = step;
+    view[Rng.MicroBatch / 4] = microBatch;
+  }
+
+  /** Releases the instruction list. */
+  dispose(): void {
+    if (this.code) this.graph.runtime.memory.free(this.code);
+    this.code = 0;
+    this.linkedTo = -1;
+  }
+
+  /** Every instruction with its shapes, FLOPs and bytes, and the peak memory. */
+  describe(): ProgramInfo {
+    const instructions = this.graph.instructions.map(({ name, outputs, inputs, flops }) => {
+      const tensors = [...outputs, ...inputs].map(tensorOf).filter((tensor) => tensor !== undefined);
+      const bytes = tensors.reduce((sum, tensor) => sum + tensor.storage.bytes, 0);
+      return { name, outputs: outputs.map(formatOperand), inputs: inputs.map(formatOperand), flops, bytes };
+    });
+    const flops = instructions.reduce((sum, instruction) => sum + instruction.flops, 0);
+    return { instructions, flops, arenaBytes: this.plan.bytes, codeBytes: this.words * 4 };
+  }
+
+  /** `describe` as a table. */
+  toString(): string {
+    const { instructions, flops, arenaBytes, codeBytes } = this.describe();
+    const lines = instructions.map(
+      (line, i) => `${String(i).padStart(4)}  ${line.name.padEnd(28)} ${line.outputs.join(" ")} ← ${line.inputs.join(" ")}  ${line.flops} FLOP, ${formatBytes(line.bytes)}`,
+    );
+    lines.push(`${instructions.length} instructions, ${(flops / 1e9).toFixed(3)} GFLOP, arena ${formatBytes(arenaBytes)}, code ${formatBytes(codeBytes)}`);
+    return lines.join("\n");
+  }
+
+  private view(tensor: Tensor): Float32Array | Int32Array | Float64Array {
+    this.link();
+    return this.graph.runtime.memory[tensor.dtype](this.addressOf(tensor), tensor.size);
+  }
+
+  private addressOf(operand: Address): number {
+    if (operand === null) return 0;
+    const tensor = operand instanceof Slice ? operand.tensor : operand;
+    const offset = operand instanceof Slice ? operand.offset * bytesPer(tensor.dtype) : 0;
+    const { storage } = tensor;
+    const base = storage.address ?? this.linkedTo + this.plan.offsets.get(storage)!;
+    return base + offset;
+  }
+
+  /** Writes the instructions with the addresses that hold while the arena stays where it is. */
+  private link(): void {
+    const { runtime, instructions } = this.graph;
+    const arena = runtime.reserveArena(this.plan.bytes);
+    if (arena === this.linkedTo && this.code) return;
+    this.code ||= runtime.memory.allocate(this.words * 4, "a program");
+    this.linkedTo = arena;
+    const ints = runtime.memory.i32(this.code, this.words);
+    const floats = runtime.memory.f32(this.code, this.words);
+    let at = 0;
+    for (const instruction of instructions) {
+      const list = operands(instruction);
+      ints[at++] = instruction.op;
+      ints[at++] = 2 + list.length;
+      for (const operand of list) {
+        if (operand instanceof Scalar) floats[at++] = operand.value;
+        else ints[at++] = typeof operand === "number" ? operand : this.addressOf(operand);
+      }
+    }
+    ints[at] = Op.End;
+  }
+}
+
+const operands = ({ outputs, inputs, numbers }: Instruction): (Address | number | Scalar)[] => [...outputs, ...inputs, ...numbers];
+
+const tensorOf = (address: Address): Tensor | undefined => (address instanceof Slice ? address.tensor : (address ?? undefined));
+
+const formatOperand = (address: Address): string => {
+  if (address === null) return "–";
+  const tensor = tensorOf(address)!;
+  return `${tensor.dtype}${formatShape(tensor.shape)}${address instanceof Slice && address.offset ? `+${address.offset}` : ""}`;
+};

@@ -1,0 +1,39 @@
+/** heed: Transformers that train and decode anywhere WebAssembly runs. */
+export { Runtime, hasRelaxedSimd, type Build, type CoreSource, type RuntimeOptions } from "./core/runtime";
+export { HeedError, type HeedErrorCode } from "./errors";
+
+export { Graph, type GraphOptions } from "./graph/graph";
+export { compile, Program, type InstructionInfo, type ProgramInfo } from "./graph/program";
+export { constant, type Initializer, normal, Parameter, Tensor, xavierUniform } from "./graph/tensor";
+export { Activation, activate, gelu, geluTanh, relu, silu } from "./graph/ops/activation";
+export { type AttentionOptions, crossAttention, selfAttention } from "./graph/ops/attention";
+export { crossEntropy, type CrossEntropyOptions, type Loss } from "./graph/ops/crossentropy";
+export { dropout } from "./graph/ops/dropout";
+export { add, gatherRows, scale, transpose } from "./graph/ops/elementwise";
+export { addPositions, embedding } from "./graph/ops/embedding";
+export { layerNorm } from "./graph/ops/layernorm";
+export { linear, matmul } from "./graph/ops/linear";
+export { argmax, sample } from "./graph/ops/sampling";
+export { softmax } from "./graph/ops/softmax";
+
+export { Layer } from "./nn/layer";
+export { Linear, type LinearOptions } from "./nn/linear";
+export { Embedding, LearnedPositions } from "./nn/embedding";
+export { SinusoidalPositions } from "./nn/positions";
+export { LayerNorm } from "./nn/layernorm";
+export { type AttentionConfig, CrossAttention, type Mask, SelfAttention } from "./nn/attention";
+export { FeedForward, type FeedForwardConfig } from "./nn/feedforward";
+export { type BlockConfig, Decoder, DecoderLayer, Encoder, EncoderLayer } from "./nn/blocks";
+export { Weights, type WeightArray } from "./nn/weights";
+
+export { type Batch, Model } from "./models/model";
+export { GPT, type GPTConfig, gptPresets } from "./models/gpt";
+export { Transformer, type TransformerConfig, transformerPresets } from "./models/transformer";
+
+export { evaluate, type Evaluation } from "./train/evaluate";
+export { type OptimizerConfig, vaswaniAdam } from "./train/optimizer";
+export { learningRate, type Schedule } from "./train/schedule";
+export { Trainer, type Snapshot, type TrainerOptions, type TrainerState, type TrainingData, type TrainingEvent } from "./train/trainer";
+
+export { greedy, type GreedyOptions } from "./decode/greedy";
+export { generate, type GenerateOptions } from "./decode/generate";

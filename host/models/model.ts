@@ -1,0 +1,85 @@
+import { Cell } from "../../assembly/opcodes";
+import type { Runtime } from "../core/runtime";
+import type { Loss } from "../graph/ops/crossentropy";
+import { Graph, type GraphOptions } from "../graph/graph";
+import { compile, type Program } from "../graph/program";
+import type { Tensor } from "../graph/tensor";
+import { Layer } from "../nn/layer";
+import { Weights } from "../nn/weights";
+
+/** Arrays of integers for one run of a program: token ids, targets, lengths. */
+export type Batch = Record<string, { readonly shape: readonly number[]; readonly data: Int32Array }>;
+
+/** A program with the symbols its recording returned. */
+export interface Compiled<T> {
+  readonly program: Program;
+  readonly tensors: T;
+}
+
+/** What every model is: layers, weights in a runtime's memory, and programs compiled per shape. */
+export abstract class Model extends Layer {
+  #weights: Weights | undefined;
+  #cells = 0;
+  readonly #programs = new Map<string, Compiled<unknown>>();
+
+  /** The loss of a batch; the input tensors have the batch's names and shapes. */
+  abstract loss(inputs: Record<string, Tensor>): Loss;
+
+  /**
+   * @throws RangeError when the batch cannot be run: ids outside the vocabulary, sequences longer than the model takes
+   */
+  abstract check(batch: Batch): void;
+
+  /**
+   * Reserves the weights in a runtime's memory and draws them from `seed`.
+   * @throws HeedError `memory` when they do not fit; says how much they need
+   */
+  place(runtime: Runtime, { seed = 0 }: { seed?: number } = {}): this {
+    if (this.#weights) throw new TypeError("place: the model already has its memory; dispose it first");
+    this.#weights = new Weights(runtime, this.parameters());
+    this.#weights.initialize(seed);
+    return this;
+  }
+
+  get weights(): Weights {
+    if (!this.#weights) throw new TypeError("the model has no memory yet: call model.place(runtime) first");
+    return this.#weights;
+  }
+
+  /** The compiled program for `key`; `record` is called once for each key. */
+  program<T>(key: string, record: (graph: Graph) => T, options: GraphOptions = {}): Compiled<T> {
+    let compiled = this.#programs.get(key) as Compiled<T> | undefined;
+    if (!compiled) {
+      const graph = new Graph(this.weights.runtime, options);
+      const tensors = record(graph);
+      compiled = { program: compile(graph), tensors };
+      this.#programs.set(key, compiled);
+    }
+    return compiled;
+  }
+
+  /** Address of the cells that evaluation sums up in (see `Cell`). */
+  cells(): number {
+    return (this.#cells ||= this.weights.runtime.memory.allocate(Cell.Bytes, "the evaluation cells"));
+  }
+
+  /** Releases weights and programs. */
+  dispose(): void {
+    if (this.#cells) this.weights.runtime.memory.free(this.#cells);
+    this.#cells = 0;
+    for (const { program } of this.#programs.values()) program.dispose();
+    this.#programs.clear();
+    this.#weights?.dispose();
+    this.#weights = undefined;
+  }
+}
+
+/** @throws RangeError naming the first id outside [0, vocabulary) */
+export function checkIds(name: string, ids: ArrayLike<number>, vocabulary: number, ignored?: number): void {
+  for (let i = 0; i < ids.length; i++) {
+    const id = ids[i]!;
+    if (id !== ignored && !(id >= 0 && id < vocabulary)) {
+      throw new RangeError(`${name}: token ids must lie in [0, ${vocabulary}), got ${id} at position ${i}`);
+    }
+  }
+}

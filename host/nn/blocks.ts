@@ -1,0 +1,129 @@
+import { Activation } from "../graph/ops/activation";
+import { dropout } from "../graph/ops/dropout";
+import type { Initializer, Tensor } from "../graph/tensor";
+import { CrossAttention, type Mask, SelfAttention } from "./attention";
+import { FeedForward } from "./feedforward";
+import { Layer } from "./layer";
+import { LayerNorm } from "./layernorm";
+
+export interface BlockConfig {
+  width: number;
+  heads: number;
+  hidden: number;
+  /** Normalise before each sublayer (`pre`, Xiong et al. 2020) or after its residual (`post`, Vaswani 2017). */
+  norm: "pre" | "post";
+  activation?: Activation;
+  /** Probability of dropping an element of a sublayer's output. */
+  dropout?: number;
+  /** The same for attention weights. */
+  attentionDropout?: number;
+  /** The same for the feed-forward layer's hidden activations. */
+  hiddenDropout?: number;
+  /** Biases in the attention's projections; the paper has none. */
+  attentionBias?: boolean;
+  /** Biases in the feed-forward layer and in the norms. */
+  bias?: boolean;
+  initializer?: Initializer;
+  outputInitializer?: Initializer;
+}
+
+/** A residual connection around a sublayer: LayerNorm(x + Dropout(f(x))), or x + Dropout(f(LayerNorm(x))). */
+function residual(x: Tensor, norm: LayerNorm, config: BlockConfig, sublayer: (x: Tensor) => Tensor): Tensor {
+  const p = config.dropout ?? 0;
+  if (config.norm === "pre") return dropout(sublayer(norm.forward(x)), p, x);
+  return norm.forward(dropout(sublayer(x), p, x));
+}
+
+const attentionConfig = (config: BlockConfig): ConstructorParameters<typeof SelfAttention>[0] => ({
+  ...config,
+  dropout: config.attentionDropout ?? 0,
+  bias: config.attentionBias ?? false,
+});
+
+const feedForwardConfig = (config: BlockConfig): ConstructorParameters<typeof FeedForward>[0] => ({ ...config, dropout: config.hiddenDropout ?? 0 });
+
+/** Self-attention and a feed-forward layer, each with a residual (Vaswani 2017, section 3.1). x [B, T, C] → [B, T, C]. */
+export class EncoderLayer extends Layer {
+  readonly norm1: LayerNorm;
+  readonly attention: SelfAttention;
+  readonly norm2: LayerNorm;
+  readonly feedForward: FeedForward;
+
+  constructor(private readonly config: BlockConfig) {
+    super();
+    this.norm1 = new LayerNorm(config.width, config);
+    this.attention = new SelfAttention(attentionConfig(config));
+    this.norm2 = new LayerNorm(config.width, config);
+    this.feedForward = new FeedForward(feedForwardConfig(config));
+  }
+
+  forward(x: Tensor, mask: Mask = {}): Tensor {
+    x = residual(x, this.norm1, this.config, (x) => this.attention.forward(x, mask));
+    return residual(x, this.norm2, this.config, (x) => this.feedForward.forward(x));
+  }
+}
+
+/** Causal self-attention, attention to the encoder's output, and a feed-forward layer (Vaswani 2017, section 3.1). */
+export class DecoderLayer extends Layer {
+  readonly norm1: LayerNorm;
+  readonly selfAttention: SelfAttention;
+  readonly norm2: LayerNorm;
+  readonly crossAttention: CrossAttention;
+  readonly norm3: LayerNorm;
+  readonly feedForward: FeedForward;
+
+  constructor(private readonly config: BlockConfig) {
+    super();
+    this.norm1 = new LayerNorm(config.width, config);
+    this.selfAttention = new SelfAttention(attentionConfig(config));
+    this.norm2 = new LayerNorm(config.width, config);
+    this.crossAttention = new CrossAttention(attentionConfig(config));
+    this.norm3 = new LayerNorm(config.width, config);
+    this.feedForward = new FeedForward(feedForwardConfig(config));
+  }
+
+  forward(x: Tensor, memory: Tensor, lengths: Tensor | null): Tensor {
+    x = residual(x, this.norm1, this.config, (x) => this.selfAttention.forward(x, { causal: true }));
+    x = residual(x, this.norm2, this.config, (x) => this.crossAttention.forward(x, memory, lengths));
+    return residual(x, this.norm3, this.config, (x) => this.feedForward.forward(x));
+  }
+}
+
+/** Layers one after another; pre-norm stacks end in a norm of their own. */
+abstract class Stack<L extends Layer> extends Layer {
+  readonly norm: LayerNorm | null;
+
+  constructor(
+    readonly layers: L[],
+    config: BlockConfig,
+  ) {
+    super();
+    this.norm = config.norm === "pre" ? new LayerNorm(config.width, config) : null;
+  }
+
+  protected finish(x: Tensor): Tensor {
+    return this.norm ? this.norm.forward(x) : x;
+  }
+}
+
+const repeat = <L>(count: number, make: () => L): L[] => Array.from({ length: count }, make);
+
+export class Encoder extends Stack<EncoderLayer> {
+  constructor(depth: number, config: BlockConfig) {
+    super(repeat(depth, () => new EncoderLayer(config)), config);
+  }
+
+  forward(x: Tensor, mask: Mask = {}): Tensor {
+    return this.finish(this.layers.reduce((x, layer) => layer.forward(x, mask), x));
+  }
+}
+
+export class Decoder extends Stack<DecoderLayer> {
+  constructor(depth: number, config: BlockConfig) {
+    super(repeat(depth, () => new DecoderLayer(config)), config);
+  }
+
+  forward(x: Tensor, memory: Tensor, lengths: Tensor | null): Tensor {
+    return this.finish(this.layers.reduce((x, layer) => layer.forward(x, memory, lengths), x));
+  }
+}

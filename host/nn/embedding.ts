@@ -1,0 +1,42 @@
+import { addPositions, embedding } from "../graph/ops/embedding";
+import { type Initializer, normal, Parameter, type Tensor } from "../graph/tensor";
+import { Layer } from "./layer";
+
+export interface EmbeddingOptions {
+  /** What vectors are multiplied by: √d_model in Vaswani 2017, section 3.4; 1 in GPT. */
+  scale?: number;
+  initializer?: Initializer;
+}
+
+/**
+ * A vector for each token: ids [...] → scale · weight[ids], [..., width].
+ * Shapes: weight [vocabulary, width]. Starts from N(0, 1/width), so that scaled vectors have unit variance.
+ */
+export class Embedding extends Layer {
+  readonly weight: Parameter;
+  private readonly scale: number;
+
+  constructor(vocabulary: number, width: number, { scale = 1, initializer = normal(1 / Math.sqrt(width)) }: EmbeddingOptions = {}) {
+    super();
+    this.weight = new Parameter([vocabulary, width], initializer);
+    this.scale = scale;
+  }
+
+  forward(ids: Tensor): Tensor {
+    return embedding(ids, this.weight, this.scale);
+  }
+}
+
+/** A trained vector for each position, added to x [B, T, width]. Shapes: weight [length, width]. */
+export class LearnedPositions extends Layer {
+  readonly weight: Parameter;
+
+  constructor(length: number, width: number, initializer: Initializer = normal(0.02)) {
+    super();
+    this.weight = new Parameter([length, width], initializer);
+  }
+
+  forward(x: Tensor): Tensor {
+    return addPositions(x, this.weight);
+  }
+}

@@ -1,0 +1,39 @@
+import { Activation } from "../graph/ops/activation";
+import { dropout } from "../graph/ops/dropout";
+import type { Initializer, Tensor } from "../graph/tensor";
+import { Layer } from "./layer";
+import { Linear } from "./linear";
+
+export interface FeedForwardConfig {
+  width: number;
+  hidden: number;
+  activation?: Activation;
+  /** Probability of dropping a hidden activation. */
+  dropout?: number;
+  bias?: boolean;
+  initializer?: Initializer;
+  outputInitializer?: Initializer;
+}
+
+/**
+ * Two linear maps with a non-linearity between: FFN(x) = max(0, x·W1 + b1)·W2 + b2 (Vaswani 2017, section 3.3).
+ * Shapes: x [..., width] → [..., hidden] → [..., width].
+ */
+export class FeedForward extends Layer {
+  readonly up: Linear;
+  readonly down: Linear;
+  private readonly activation: Activation;
+  private readonly dropout: number;
+
+  constructor({ width, hidden, activation = Activation.Relu, dropout = 0, bias = true, initializer, outputInitializer = initializer }: FeedForwardConfig) {
+    super();
+    this.up = new Linear(width, hidden, { bias, initializer });
+    this.down = new Linear(hidden, width, { bias, initializer: outputInitializer });
+    this.activation = activation;
+    this.dropout = dropout;
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.down.forward(dropout(this.up.forward(x, this.activation), this.dropout));
+  }
+}

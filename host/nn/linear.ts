@@ -1,0 +1,29 @@
+import { linear } from "../graph/ops/linear";
+import { Activation } from "../graph/ops/activation";
+import { constant, type Initializer, Parameter, type Tensor, xavierUniform } from "../graph/tensor";
+import { Layer } from "./layer";
+
+export interface LinearOptions {
+  bias?: boolean;
+  initializer?: Initializer;
+}
+
+/**
+ * A linear map with an optional bias: y = x·Wᵀ + b.
+ * Shapes: weight [outputs, inputs], bias [outputs]; x [..., inputs] → [..., outputs].
+ * Starts from Glorot's uniform distribution, the bias from 0.
+ */
+export class Linear extends Layer {
+  readonly weight: Parameter;
+  readonly bias: Parameter | null;
+
+  constructor(inputs: number, outputs: number, { bias = true, initializer = xavierUniform(inputs, outputs) }: LinearOptions = {}) {
+    super();
+    this.weight = new Parameter([outputs, inputs], initializer);
+    this.bias = bias ? new Parameter([outputs], constant(0)) : null;
+  }
+
+  forward(x: Tensor, activation = Activation.None): Tensor {
+    return linear(x, this.weight, this.bias, activation);
+  }
+}
