@@ -128,3 +128,13 @@ export const enum Sampling {
 export const enum Reduction {
   Chunk = 16384,
 }
+
+/** Scratch of a matmul, in bytes for each thread: one block of packed B, one of A, and a tile's edge. */
+export const enum MatmulScratch {
+  /** f32 [256, 384], in panels. */
+  Panels = 0,
+  /** f32 [256, 144]: A's block, copied when A is transposed. */
+  Rows = 393216,
+  Edge = 540672,
+  Bytes = 540928,
+}

@@ -1,21 +1,148 @@
+/**
+ * Matrix products: out = activation(A·B + bias) or out += A·B, named by how A and B lie in memory.
+ *
+ * With W stored [out, in], y = x·Wᵀ is NT, its dX = dY·W is NN and dW = dYᵀ·x is TN: there is no backward of its own.
+ * Blocked as Goto & van de Geijn 2008 do: a block of B packed for L2, its panels for L1, a tile of C in registers (`tile.ts`).
+ * A is read in place, unless it is transposed. A few rows (a token, or the beams of one) do not repay packing: `fewrows.ts`.
+ *
+ * Operands of the three, `out` disjoint from the inputs:
+ *   out      f32 [batch, M, N], rows `ldo` apart, matrices `strideOut` apart
+ *   a        f32 [batch, M, K], for TN [batch, K, M], rows `lda` apart, matrices `strideA` apart
+ *   b        f32 [batch, K, N], for NT [batch, N, K], rows `ldb` apart, matrices `strideB` apart (0: one for all)
+ *   bias     f32 [N], or absent
+ *   scratch  `MatmulScratch.Bytes` for each thread, aligned to 16
+ *   activation, accumulate   an `Activation`; or 1 for out += A·B, which takes neither bias nor activation
+ *
+ * An element's sum does not depend on the slice it falls into. In f32, without fused multiply-add, its error is at most
+ * K·2⁻²⁴·(|bias| + Σ|a|·|b|) to first order.
+ */
+import { Activation, MatmulScratch } from "../opcodes";
+import { sliceEnd, sliceStart } from "../parallel";
+import { activationForward } from "./activation";
+import { fewRowsNN, fewRowsNT } from "./fewrows";
+import { copyRows, packColumns, packRows } from "./pack";
+import { MR, NR, multiplyPanels } from "./tile";
+
+// Blocks: KC rows of a panel of B stay in L1, [KC, NC] of B and [MC, KC] of A in L2. MatmulScratch holds them.
+const KC: i32 = 256;
+const MC: i32 = 144;
+const NC: i32 = 384;
+const MIN_ROWS: i32 = 6;
+
+/** out[i, j] = activation(Σ_k a[i, k]·b[k, j] + bias[j]), for each of the batch. */
 export function matmulNN(
-  out: usize, a: usize, b: usize, bias: usize, scratch: usize, batch: i32, M: i32, N: i32, K: i32, ldo: i32, lda: i32, ldb: i32, strideOut: i32, strideA: i32, strideB: i32, activation: i32, accumulate: i32,
+  out: usize, a: usize, b: usize, bias: usize, scratch: usize, batch: i32, M: i32, N: i32, K: i32,
+  ldo: i32, lda: i32, ldb: i32, strideOut: i32, strideA: i32, strideB: i32, activation: i32, accumulate: i32,
   thread: i32, threads: i32,
 ): void {
-  unreachable();
+  multiplySlice(
+    out, a, b, bias, scratch, batch, M, N, K, ldo, lda, 1, ldb, false, strideOut, strideA, strideB, activation, accumulate, thread, threads,
+  );
 }
 
+/** out[i, j] = activation(Σ_k a[i, k]·b[j, k] + bias[j]), for each of the batch. */
 export function matmulNT(
-  out: usize, a: usize, b: usize, bias: usize, scratch: usize, batch: i32, M: i32, N: i32, K: i32, ldo: i32, lda: i32, ldb: i32, strideOut: i32, strideA: i32, strideB: i32, activation: i32, accumulate: i32,
+  out: usize, a: usize, b: usize, bias: usize, scratch: usize, batch: i32, M: i32, N: i32, K: i32,
+  ldo: i32, lda: i32, ldb: i32, strideOut: i32, strideA: i32, strideB: i32, activation: i32, accumulate: i32,
   thread: i32, threads: i32,
 ): void {
-  unreachable();
+  multiplySlice(
+    out, a, b, bias, scratch, batch, M, N, K, ldo, lda, 1, ldb, true, strideOut, strideA, strideB, activation, accumulate, thread, threads,
+  );
 }
 
+/** out[i, j] = activation(Σ_k a[k, i]·b[k, j] + bias[j]), for each of the batch. */
 export function matmulTN(
-  out: usize, a: usize, b: usize, bias: usize, scratch: usize, batch: i32, M: i32, N: i32, K: i32, ldo: i32, lda: i32, ldb: i32, strideOut: i32, strideA: i32, strideB: i32, activation: i32, accumulate: i32,
+  out: usize, a: usize, b: usize, bias: usize, scratch: usize, batch: i32, M: i32, N: i32, K: i32,
+  ldo: i32, lda: i32, ldb: i32, strideOut: i32, strideA: i32, strideB: i32, activation: i32, accumulate: i32,
   thread: i32, threads: i32,
 ): void {
-  unreachable();
+  multiplySlice(
+    out, a, b, bias, scratch, batch, M, N, K, ldo, 1, lda, ldb, false, strideOut, strideA, strideB, activation, accumulate, thread, threads,
+  );
 }
 
+// This thread's share: a range of the batch's rows or columns, whichever there are more of, in tiles.
+function multiplySlice(
+  out: usize, a: usize, b: usize, bias: usize, scratch: usize, batch: i32, M: i32, N: i32, K: i32,
+  ldo: i32, aRow: i32, aStep: i32, ldb: i32, bTransposed: bool, strideOut: i32, strideA: i32, strideB: i32, activation: i32, accumulate: i32,
+  thread: i32, threads: i32,
+): void {
+  assert(!accumulate || (!bias && activation == Activation.None), "matmul: accumulation takes neither bias nor activation");
+  scratch += <usize>thread * MatmulScratch.Bytes;
+  const few = M < MIN_ROWS;
+  const byRows = M >= N && !few;
+  const length = byRows ? M : N;
+  const grain = byRows ? MR : NR;
+  const grains = (length + grain - 1) / grain;
+  const end = sliceEnd(batch * grains, 1, thread, threads);
+  let at = sliceStart(batch * grains, 1, thread, threads);
+  while (at < end) {
+    const item = at / grains;
+    const next = min(end, (item + 1) * grains);
+    const first = (at - item * grains) * grain;
+    const count = min(length, (next - item * grains) * grain) - first;
+    const i = byRows ? first : 0;
+    const j = byRows ? 0 : first;
+    multiplyBlocks(
+      element(out, item * strideOut + i * ldo + j), element(a, item * strideA + i * aRow),
+      element(b, item * strideB + (bTransposed ? j * ldb : j)), bias ? element(bias, j) : 0, scratch,
+      byRows ? count : M, byRows ? N : count, K, ldo, aRow, aStep, ldb, bTransposed, activation, accumulate, few,
+    );
+    at = next;
+  }
+}
+
+function multiplyBlocks(
+  out: usize, a: usize, b: usize, bias: usize, scratch: usize, M: i32, N: i32, K: i32,
+  ldo: i32, aRow: i32, aStep: i32, ldb: i32, bTransposed: bool, activation: i32, accumulate: i32, few: bool,
+): void {
+  if (few) {
+    const start = accumulate ? out : bias;
+    const ldStart = accumulate ? ldo : 0;
+    if (bTransposed) fewRowsNT(out, ldo, start, ldStart, a, aRow, b, ldb, M, N, K);
+    else fewRowsNN(out, ldo, start, ldStart, a, aRow, aStep, b, ldb, M, N, K);
+    activateRows(out, ldo, M, N, activation);
+    return;
+  }
+  for (let j = 0; j < N; j += NC) {
+    const n = min(NC, N - j);
+    for (let k = 0; k == 0 || k < K; k += KC) { // once even for K = 0
+      const kc = min(KC, K - k);
+      if (bTransposed) packRows(scratch + MatmulScratch.Panels, element(b, j * ldb + k), ldb, n, kc);
+      else packColumns(scratch + MatmulScratch.Panels, element(b, k * ldb + j), ldb, n, kc);
+      for (let i = 0; i < M; i += MC) {
+        const m = min(MC, M - i);
+        const c = element(out, i * ldo + j);
+        const more = accumulate || k > 0;
+        let aBlock = element(a, i * aRow + k * aStep);
+        let step = aStep;
+        if (aStep != 1) {
+          copyRows(scratch + MatmulScratch.Rows, MC, aBlock, aStep, kc, m);
+          aBlock = scratch + MatmulScratch.Rows;
+          step = MC;
+        }
+        multiplyPanels(
+          c, ldo, more ? c : bias ? element(bias, j) : 0, more ? ldo : 0, aBlock, aRow, step,
+          scratch + MatmulScratch.Panels, m, n, kc, scratch + MatmulScratch.Edge,
+        );
+        if (k + kc == K) activateRows(c, ldo, m, n, activation);
+      }
+    }
+  }
+}
+
+// The block is still in L2, and one call takes a whole row of it.
+function activateRows(out: usize, ldo: i32, M: i32, N: i32, activation: i32): void {
+  if (activation == Activation.None) return;
+  for (let i = 0; i < M; i++) {
+    const row = element(out, i * ldo);
+    activationForward(row, row, N, activation, 0, 1);
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function element(base: usize, index: i32): usize {
+  return base + (<usize>index << 2);
+}

@@ -1,0 +1,232 @@
+import { describe, expect, it } from "vitest";
+import { Activation, MatmulScratch, Op } from "../../assembly/opcodes";
+import { expectAllclose } from "../allclose";
+import { randomArray } from "../random";
+import { Core, describeBuilds } from "./core";
+
+const layouts = { NN: Op.MatmulNN, NT: Op.MatmulNT, TN: Op.MatmulTN } as const;
+type Layout = keyof typeof layouts;
+const everyLayout = Object.keys(layouts) as Layout[];
+
+/** One product: dims, and what differs from the plain out = A·B with rows as long as they are. */
+interface Case {
+  M: number;
+  N: number;
+  K: number;
+  batch?: number;
+  /** Added to each leading dimension. */
+  gap?: number;
+  sharedB?: boolean;
+  bias?: boolean;
+  activation?: Activation;
+  accumulate?: boolean;
+  threads?: number;
+  /** Changes the inputs before the product. */
+  poison?: (a: Float32Array, b: Float32Array) => void;
+}
+
+interface Result {
+  /** out [batch, M, N], without the gaps. */
+  actual: Float32Array;
+  /** The same in f64, before the activation. */
+  expected: Float64Array;
+  /** Σ|a|·|b| of the largest element: what a rounding error is relative to. */
+  magnitude: number;
+}
+
+function multiply(core: Core, layout: Layout, c: Case): Result {
+  core.reset();
+  const { M, N, K, batch = 1, gap = 0, threads = 1 } = c;
+  const [aRows, aColumns] = layout === "TN" ? [K, M] : [M, K];
+  const [bRows, bColumns] = layout === "NT" ? [N, K] : [K, N];
+  const [lda, ldb, ldo] = [aColumns + gap, bColumns + gap, N + gap];
+  const [strideA, strideB, strideOut] = [aRows * lda + gap, c.sharedB ? 0 : bRows * ldb + gap, M * ldo + gap];
+  const a = gapped(batch, aRows, aColumns, lda, strideA, 1);
+  const b = gapped(c.sharedB ? 1 : batch, bRows, bColumns, ldb, strideB, 2);
+  c.poison?.(a, b);
+  const bias = c.bias ? randomArray(N, 3) : null;
+  const before = c.accumulate ? gapped(batch, M, N, ldo, strideOut, 4) : null;
+
+  const length = matrices(batch, M, N, ldo, strideOut);
+  const out = before ? core.input(before) : core.output(length);
+  const scratch = core.output((threads * MatmulScratch.Bytes) / 4);
+  core.run(layouts[layout], [
+    out, core.input(a), core.input(b), bias && core.input(bias), scratch, batch, M, N, K,
+    ldo, lda, ldb, strideOut, strideA, strideB, c.activation ?? Activation.None, c.accumulate ? 1 : 0,
+  ], threads);
+
+  const written = out.read();
+  const actual = new Float32Array(batch * M * N);
+  const expected = new Float64Array(batch * M * N);
+  let magnitude = 0;
+  for (let item = 0, at = 0; item < batch; item++) {
+    for (let i = 0; i < M; i++) {
+      for (let j = 0; j < N; j++, at++) {
+        const where = item * strideOut + i * ldo + j;
+        let sum = before ? before[where]! : bias ? bias[j]! : 0;
+        let absolute = Math.abs(sum);
+        for (let k = 0; k < K; k++) {
+          const x = a[item * strideA + (layout === "TN" ? k * lda + i : i * lda + k)]!;
+          const y = b[item * strideB + (layout === "NT" ? j * ldb + k : k * ldb + j)]!;
+          sum += x * y;
+          absolute += Math.abs(x * y);
+        }
+        actual[at] = written[where]!;
+        expected[at] = sum;
+        magnitude = Math.max(magnitude, absolute);
+      }
+      for (let j = N; j < ldo && item * strideOut + i * ldo + j < length; j++) {
+        const where = item * strideOut + i * ldo + j;
+        if (!Number.isNaN(written[where]!)) expect.fail(`wrote into the gap after row ${i}`);
+      }
+    }
+  }
+  return { actual, expected, magnitude };
+}
+
+const matrices = (batch: number, rows: number, columns: number, ld: number, stride: number) =>
+  rows * columns === 0 ? 0 : (batch - 1) * stride + (rows - 1) * ld + columns;
+
+/** Random matrices with NaN between their rows, so that reading a gap poisons the product. */
+function gapped(batch: number, rows: number, columns: number, ld: number, stride: number, seed: number): Float32Array {
+  const values = randomArray(batch * rows * columns, seed);
+  const result = new Float32Array(matrices(batch, rows, columns, ld, stride)).fill(NaN);
+  if (columns === 0) return result;
+  for (let item = 0; item < batch; item++) {
+    for (let row = 0; row < rows; row++) {
+      const from = (item * rows + row) * columns;
+      result.set(values.subarray(from, from + columns), item * stride + row * ld);
+    }
+  }
+  return result;
+}
+
+/** The bound that matmul.ts states: K·2⁻²⁴·Σ|a|·|b|. */
+function expectProduct(core: Core, layout: Layout, c: Case): void {
+  const { actual, expected, magnitude } = multiply(core, layout, c);
+  expectAllclose(actual, expected, { rtol: 0, atol: (c.K + 1) * 2 ** -24 * magnitude });
+}
+
+/** Every triple of dims, thinned out: neighbours of tile (2, 6; 8, 16) and vector (4) edges. */
+function* edges(): Generator<[M: number, N: number, K: number]> {
+  const rows = [1, 2, 3, 5, 6, 7, 11, 12, 13, 17];
+  const columns = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33];
+  const depths = [1, 2, 3, 4, 5, 7, 8, 9, 13];
+  for (const M of rows) for (const N of columns) yield [M, N, depths[(3 * M + N) % depths.length]!];
+  for (const K of depths) for (const M of [1, 4, 6]) yield [M, 19, K];
+}
+
+describeBuilds("matmul", (core) => {
+  it.each(everyLayout)("%s matches f64 within K·2⁻²⁴·Σ|a||b| at every tile edge, rows 3 apart from their ends", (layout) => {
+    for (const [M, N, K] of edges()) expectProduct(core, layout, { M, N, K, gap: 3 });
+  });
+
+  it.each(everyLayout)("%s matches f64 below, at and above each block", (layout) => {
+    for (const K of [255, 256, 257, 515]) expectProduct(core, layout, { M: 7, N: 9, K });
+    for (const M of [143, 144, 145, 149]) expectProduct(core, layout, { M, N: 17, K: 5, gap: 1 });
+    for (const N of [383, 384, 385, 401]) expectProduct(core, layout, { M: 6, N, K: 3, gap: 1 });
+    expectProduct(core, layout, { M: 3, N: 1031, K: 7, gap: 1 });
+    expectProduct(core, layout, { M: 151, N: 389, K: 261, gap: 5 });
+  });
+
+  it.each(everyLayout)("%s adds a bias, also where K = 0", (layout) => {
+    for (const M of [1, 5, 13]) {
+      for (const K of [0, 9, 300]) expectProduct(core, layout, { M, N: 21, K, bias: true, gap: 2 });
+    }
+  });
+
+  it.each(everyLayout)("%s yields zeros for K = 0 without a bias", (layout) => {
+    for (const M of [2, 7]) expect(multiply(core, layout, { M, N: 18, K: 0 }).actual).toEqual(new Float32Array(M * 18));
+  });
+
+  it.each(everyLayout)("%s leaves memory alone where an output has no element", (layout) => {
+    for (const [M, N] of [[0, 5], [5, 0], [0, 0]] as const) multiply(core, layout, { M, N, K: 3, threads: 3 });
+  });
+
+  it.each(everyLayout)("%s accumulates", (layout) => {
+    for (const M of [1, 5, 8]) {
+      for (const K of [0, 6, 260]) expectProduct(core, layout, { M, N: 27, K, accumulate: true, gap: 1 });
+    }
+  });
+
+  it.each(everyLayout)("%s multiplies a batch, B its own or shared", (layout) => {
+    for (const M of [3, 14]) {
+      for (const sharedB of [false, true]) expectProduct(core, layout, { batch: 3, M, N: 11, K: 10, sharedB, bias: true, gap: 7 });
+    }
+  });
+
+  it.each([
+    ["relu", Activation.Relu], ["gelu", Activation.Gelu], ["gelu by tanh", Activation.GeluTanh], ["silu", Activation.Silu],
+  ])("applies %s to the finished sum, to the bit", (_, activation) => {
+    for (const layout of everyLayout) {
+      for (const M of [2, 9]) {
+        const c = { M, N: 23, K: 270, bias: true, gap: 1 };
+        const { actual } = multiply(core, layout, { ...c, activation });
+        const sum = multiply(core, layout, c).actual;
+        const out = core.output(sum.length);
+        core.run(Op.ActivationForward, [out, core.input(sum), sum.length, activation]);
+        expect(actual).toEqual(out.read());
+      }
+    }
+  });
+
+  it.each(everyLayout)("%s gives the same bits in 1, 2, 3 and 7 slices", (layout) => {
+    for (const c of [
+      { M: 1, N: 67, K: 37 }, { M: 5, N: 130, K: 300 }, { M: 64, N: 20, K: 33 }, { M: 20, N: 64, K: 33 }, { batch: 4, M: 9, N: 10, K: 11 },
+    ]) {
+      const whole = multiply(core, layout, { ...c, bias: true }).actual;
+      for (const threads of [2, 3, 7]) expect(multiply(core, layout, { ...c, bias: true, threads }).actual).toEqual(whole);
+    }
+  });
+
+  it.each(everyLayout)("%s lets NaN and ±Infinity through to the rows and columns they touch, and to no others", (layout) => {
+    for (const M of [4, 9]) {
+      for (const [value, other] of [[NaN, 1], [Infinity, 0], [-Infinity, 0], [Infinity, 1]] as const) {
+        // a[1, k] = value for k = 2, and b[2, 3] = other: 0·Infinity must be NaN.
+        const { actual, expected } = multiply(core, layout, {
+          M, N: 19, K: 5,
+          poison: (a, b) => {
+            a[layout === "TN" ? 2 * M + 1 : 1 * 5 + 2] = value;
+            b[layout === "NT" ? 3 * 5 + 2 : 2 * 19 + 3] = other;
+            b[layout === "NT" ? 18 * 5 + 4 : 4 * 19 + 18] = -Infinity; // the last column, last k
+          },
+        });
+        expectAllclose(actual, expected, { atol: 1e-5 });
+        expect(actual.filter(Number.isFinite).length).toBe((M - 1) * 18);
+      }
+    }
+  });
+
+  it("overflows to Infinity as f32 does, and keeps subnormals", () => {
+    const poison = (a: Float32Array, b: Float32Array): void => {
+      a.fill(2), b.fill(1e-42);
+      a[0] = b[0] = 3e38;
+    };
+    const { actual } = multiply(core, "NT", { M: 7, N: 2, K: 1, poison });
+    expect(actual[0]).toBe(Infinity);
+    expect(actual[3]).toBe(2 * Math.fround(1e-42));
+  });
+});
+
+describe("matmul (simd)", () => {
+  const core = Core.load("simd");
+
+  it("gives NN, NT and TN the same bits for the same matrices, from 6 rows on", () => {
+    const [M, N, K] = [13, 29, 301];
+    const a = randomArray(M * K, 5);
+    const b = randomArray(K * N, 6);
+    const transposed = (x: Float32Array, rows: number, columns: number): Float32Array =>
+      Float32Array.from({ length: x.length }, (_, i) => x[(i % rows) * columns + Math.floor(i / rows)]!);
+    const withInputs = (layout: Layout): Float32Array =>
+      multiply(core, layout, {
+        M, N, K,
+        poison: (to, from) => {
+          to.set(layout === "TN" ? transposed(a, M, K) : a);
+          from.set(layout === "NT" ? transposed(b, K, N) : b);
+        },
+      }).actual;
+    const expected = withInputs("NN");
+    expect(withInputs("NT")).toEqual(expected);
+    expect(withInputs("TN")).toEqual(expected);
+  });
+});
