@@ -1,0 +1,124 @@
+/**
+ * Matrix products: GFLOP/s of one thread at the shapes of training and decoding, beside what 128-bit SIMD allows on this core.
+ *
+ *     npm run build:wasm && node bench/matmul.mjs [simd|relaxed] [repeats]
+ *
+ * The limit is a loop of multiply-adds that never leave the registers (fused or apart, as the build does), timed in turn with
+ * each shape. Each time is the median of the repeats; each shape is checked against f64 before it is timed.
+ */
+import { readFileSync } from "node:fs";
+import { setFlagsFromString } from "node:v8";
+import asc from "assemblyscript/asc";
+
+if (process.version.startsWith("v20.")) setFlagsFromString("--experimental-wasm-relaxed-simd"); // before anything is compiled
+const build = process.argv[2] ?? "simd";
+const repeats = Number(process.argv[3] ?? 15);
+const Op = { MatmulNN: 1, MatmulNT: 2, MatmulTN: 3 };
+const SCRATCH_BYTES = 1 << 20;
+
+// op M N K, from the models they occur in
+const shapes = [
+  ["NN", 64, 64, 64], ["NT", 64, 64, 64], ["TN", 64, 64, 64], ["NN", 128, 128, 128], ["NT", 128, 128, 128],
+  ["NT", 256, 256, 256], ["NN", 512, 512, 512], ["NT", 512, 512, 512], ["TN", 512, 512, 512],
+  ["NT", 768, 384, 128], ["NT", 768, 128, 128], ["NT", 768, 512, 128], ["NT", 768, 128, 512], ["NN", 768, 128, 384], ["TN", 128, 384, 768],
+  ["NT", 2000, 256, 256], ["NT", 256, 8000, 256],
+  ["NT", 1, 256, 256], ["NT", 4, 256, 256], ["NT", 5, 256, 256], ["NT", 8, 256, 256], ["NN", 1, 256, 256], ["NN", 4, 256, 256], ["NN", 5, 256, 256], ["NN", 8, 256, 256], ["NT", 1, 8000, 256],
+];
+
+const { exports: core } = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(new URL(`../build/heed.${build}.wasm`, import.meta.url))));
+const { exports: bound } = new WebAssembly.Instance(new WebAssembly.Module(await compileLimit()));
+
+console.log(`node ${process.version}, ${build} build, one thread, median of ${repeats}`);
+console.log("op       M     N     K   GFLOP/s  spread   limit  of it");
+for (const [op, M, N, K] of shapes) measure(op, M, N, K);
+
+function measure(op, M, N, K) {
+  const flops = 2 * M * N * K;
+  const { run, check } = prepare(op, M, N, K);
+  run(1);
+  check();
+  const calls = Math.max(1, Math.round(4e7 / flops)); // about a millisecond a repeat
+  const warm = performance.now();
+  while (performance.now() - warm < 30) run(calls), bound.limit(5000);
+  const rates = [];
+  const limits = [];
+  for (let i = 0; i < repeats; i++) {
+    rates.push((flops * calls) / time(() => run(calls)));
+    limits.push((5000 * 24 * 8) / time(() => bound.limit(5000)));
+  }
+  const [rate, limit] = [median(rates), median(limits)];
+  const spread = (quantile(rates, 0.75) - quantile(rates, 0.25)) / rate;
+  console.log(
+    `${op}  ${[M, N, K].map((n) => String(n).padStart(5)).join(" ")}   ${(rate / 1e6).toFixed(1).padStart(7)}  ${(100 * spread).toFixed(0).padStart(4)} %` +
+      `   ${(limit / 1e6).toFixed(1).padStart(5)}  ${((100 * rate) / limit).toFixed(0).padStart(3)} %`,
+  );
+}
+
+/** A program of one matmul over seeded operands. */
+function prepare(op, M, N, K) {
+  const base = (core.heapBase() + 63) & ~63;
+  const sizes = { out: M * N, a: M * K, b: K * N };
+  const at = {};
+  let top = base + 256 + SCRATCH_BYTES;
+  for (const [name, size] of Object.entries(sizes)) {
+    at[name] = top;
+    top = (top + 4 * size + 127) & ~63;
+  }
+  const missing = top - core.memory.buffer.byteLength;
+  if (missing > 0) core.memory.grow(Math.ceil(missing / 65536));
+  const view = (name) => new Float32Array(core.memory.buffer, at[name], sizes[name]);
+  let state = 1;
+  for (const name of ["a", "b"]) {
+    const x = view(name);
+    for (let i = 0; i < x.length; i++) x[i] = ((state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32) * 2 - 1;
+  }
+  const operands = [at.out, at.a, at.b, 0, base + 256, 1, M, N, K, N, op === "TN" ? M : K, op === "NT" ? K : N, 0, 0, 0, 0, 0];
+  new Uint32Array(core.memory.buffer, base, operands.length + 3).set([Op[`Matmul${op}`], operands.length + 2, ...operands, 0]);
+  const run = (calls) => {
+    for (let i = 0; i < calls; i++) core.run(base, 0, 1);
+  };
+  const check = () => {
+    const [out, a, b] = [view("out"), view("a"), view("b")];
+    for (let t = 0; t < 50; t++) {
+      const i = (t * 7919) % M;
+      const j = (t * 104729) % N;
+      let sum = 0;
+      for (let k = 0; k < K; k++) sum += a[op === "TN" ? k * M + i : i * K + k] * b[op === "NT" ? j * K + k : k * N + j];
+      if (!(Math.abs(out[i * N + j] - sum) < 1e-4 * Math.sqrt(K))) throw new Error(`${op} ${M}x${N}x${K}: wrong at [${i}, ${j}]`);
+    }
+  };
+  return { run, check };
+}
+
+/** limit(n): n turns of 24 multiply-adds, in twelve chains that never leave the registers. */
+async function compileLimit() {
+  const chains = Array.from({ length: 12 }, (_, i) => `s${i}`);
+  const step = build === "relaxed" ? (s) => `${s} = f32x4.relaxed_madd(x, y, ${s});` : (s) => `${s} = f32x4.add(f32x4.mul(${s}, x), y);`;
+  const turn = chains.map(step).join("\n");
+  const { binary, stderr } = await asc.compileString(
+    `export function limit(n: i32): f32 {
+      const x = f32x4.splat(<f32>n * 1e-9);
+      const y = f32x4.splat(<f32>n * 1e-9);
+      let ${chains.map((s) => `${s} = f32x4.splat(<f32>n)`).join(", ")};
+      while (n > 0) { ${turn} ${turn} n--; }
+      return f32x4.extract_lane(${chains.reduce((sum, s) => `f32x4.add(${sum}, ${s})`)}, 0);
+    }`,
+    { optimizeLevel: 2, runtime: "stub", enable: ["simd", "relaxed-simd"] },
+  );
+  if (!binary) throw new Error(String(stderr));
+  return binary;
+}
+
+function time(body) {
+  const start = performance.now();
+  body();
+  return performance.now() - start;
+}
+
+function median(values) {
+  return quantile(values, 0.5);
+}
+
+function quantile(values, q) {
+  return [...values].sort((x, y) => x - y)[Math.floor(q * (values.length - 1))];
+}
