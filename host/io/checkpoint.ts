@@ -1,0 +1,180 @@
+import { HeedError } from "../errors";
+import type { Files } from "./files";
+
+// A checkpoint is a folder of files that change together. A set of files is replaced by a write-ahead journal:
+//
+//   1. every new file is written as <name>.next                         ┐ dying here leaves the old set
+//   2. the journal commit.json, naming them, is renamed into place      ┘ ← the commit
+//   3. every <name>.next is renamed over <name>                         ┐ dying here leaves the new set:
+//   4. the journal is removed                                           ┘ a reader takes <name>.next where it is
+//
+// Each step is durable before the next begins (see Files). Opening never writes, so it disturbs no save that is running
+// and works in a folder that is read-only; the next save, or recoverCheckpoint, finishes what a kill cut short.
+
+const JOURNAL = "commit.json";
+const NEXT = ".next";
+const FORMAT = "heed-commit-1";
+
+interface Journal {
+  format: typeof FORMAT;
+  /** Names whose new content is, or was, in `<name>.next`. */
+  replace: string[];
+  /** Names that are no more. */
+  remove: string[];
+}
+
+/** A folder as it was when it was opened: the newest set of files that was saved whole. */
+export class Checkpoint {
+  constructor(
+    private readonly files: Files,
+    readonly folder: string,
+    /** The files' names, sorted. */
+    readonly names: readonly string[],
+    private readonly pending: ReadonlySet<string>,
+  ) {}
+
+  has(name: string): boolean {
+    return this.names.includes(name);
+  }
+
+  /** @throws HeedError (`file`) when the checkpoint has no such file, or it cannot be read. */
+  async read(name: string): Promise<Uint8Array> {
+    if (!this.has(name)) throw new HeedError("file", `checkpoint ${this.folder}: expected ${name}, found ${this.names.join(", ")}`);
+    const path = `${this.folder}/${name}`;
+    const isPending = this.pending.has(name) && (await this.files.exists(path + NEXT));
+    return this.files.read(isPending ? path + NEXT : path);
+  }
+
+  /** The same, as UTF-8 text. */
+  async readText(name: string): Promise<string> {
+    const bytes = await this.read(name);
+    try {
+      return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    } catch (cause) {
+      throw new HeedError("format", `checkpoint ${this.folder}: ${name}: expected UTF-8 text`, { cause });
+    }
+  }
+}
+
+/**
+ * Opens the newest whole set of files in a folder. Writes nothing.
+ *
+ * @throws HeedError: `file` when there is none, `checkpoint` when the journal is not ours.
+ */
+export async function openCheckpoint(files: Files, folder: string): Promise<Checkpoint> {
+  const journal = await readJournal(files, folder);
+  const found = (await files.list(folder)).filter(isName);
+  const names = new Set([...found, ...(journal?.replace ?? [])]);
+  for (const name of journal?.remove ?? []) names.delete(name);
+  if (names.size === 0) throw new HeedError("file", `openCheckpoint: ${folder}: expected a checkpoint, found no files`);
+  return new Checkpoint(files, folder, [...names].sort(), new Set(journal?.replace));
+}
+
+/**
+ * Saves a set of files: whatever happens, the folder opens as the whole old set or the whole new one.
+ * One process at a time may save into a folder.
+ *
+ * @param entries content by name; text is written as UTF-8, and `null` removes the file. Files that are not named stay.
+ * @throws HeedError (`file`) saying whether the old set or the new one is what the folder holds.
+ * @throws RangeError when a name is not a plain file name.
+ *
+ * @example
+ * await saveCheckpoint(files, "runs/a", { "config.json": "{}", "model.safetensors": writeSafetensors(tensors) });
+ * const checkpoint = await openCheckpoint(files, "runs/a");
+ * await checkpoint.readText("config.json"); // "{}"
+ */
+export async function saveCheckpoint(
+  files: Files,
+  folder: string,
+  entries: Readonly<Record<string, Uint8Array | string | null>>,
+): Promise<void> {
+  const names = Object.keys(entries);
+  for (const name of names) {
+    if (!isName(name)) throw new RangeError(`saveCheckpoint: expected a plain file name, got ${JSON.stringify(name)}`);
+  }
+  const replace = names.filter((name) => entries[name] !== null);
+  const remove = names.filter((name) => entries[name] === null);
+  await files.makeDirectory(folder);
+  await recoverCheckpoint(files, folder);
+  try {
+    for (const name of replace) await files.write(`${folder}/${name}${NEXT}`, toBytes(entries[name]!));
+    await commit(files, folder, { format: FORMAT, replace, remove });
+  } catch (cause) {
+    throw await discard(files, folder, cause);
+  }
+  try {
+    await recoverCheckpoint(files, folder);
+  } catch (cause) {
+    const message = `saveCheckpoint: ${folder}: ${reason(cause)}; the new checkpoint is complete, and the next save will tidy up`;
+    throw new HeedError("file", message, { cause });
+  }
+}
+
+/** Finishes a save that was cut short after its commit, or removes what one left that was cut short before it. */
+export async function recoverCheckpoint(files: Files, folder: string): Promise<void> {
+  const journal = await readJournal(files, folder);
+  if (journal === null) return removeStrays(files, folder);
+  for (const name of journal.replace) {
+    const path = `${folder}/${name}`;
+    if (await files.exists(path + NEXT)) await files.rename(path + NEXT, path);
+  }
+  for (const name of journal.remove) await files.remove(`${folder}/${name}`);
+  await files.remove(`${folder}/${JOURNAL}`);
+}
+
+async function commit(files: Files, folder: string, journal: Journal): Promise<void> {
+  const path = `${folder}/${JOURNAL}`;
+  await files.write(path + NEXT, toBytes(JSON.stringify(journal)));
+  await files.rename(path + NEXT, path);
+}
+
+/** Undoes an uncommitted save, and says so. The journal goes first: a rename that reports an error may have happened. */
+async function discard(files: Files, folder: string, cause: unknown): Promise<HeedError> {
+  try {
+    await files.remove(`${folder}/${JOURNAL}`);
+    await removeStrays(files, folder);
+    const isFirst = (await files.list(folder)).length === 0;
+    const state = isFirst ? "nothing was saved" : "the previous checkpoint is intact";
+    return new HeedError("file", `saveCheckpoint: ${folder}: ${reason(cause)}; ${state}`, { cause });
+  } catch (second) {
+    const message = `saveCheckpoint: ${folder}: ${reason(cause)}; tidying up failed too (${reason(second)})`;
+    return new HeedError("file", `${message}; the folder opens as the whole previous or the whole new checkpoint`, { cause });
+  }
+}
+
+async function removeStrays(files: Files, folder: string): Promise<void> {
+  for (const name of await files.list(folder)) {
+    if (name.endsWith(NEXT)) await files.remove(`${folder}/${name}`);
+  }
+}
+
+async function readJournal(files: Files, folder: string): Promise<Journal | null> {
+  const path = `${folder}/${JOURNAL}`;
+  if (!(await files.exists(path))) return null;
+  const text = new TextDecoder().decode(await files.read(path));
+  const journal = parseJournal(text);
+  if (journal === null) throw new HeedError("checkpoint", `${path}: expected a journal of ${FORMAT}, got ${text.slice(0, 80)}`);
+  return journal;
+}
+
+function parseJournal(text: string): Journal | null {
+  try {
+    const { format, replace, remove } = JSON.parse(text) as Journal;
+    return format === FORMAT && replace.every(isName) && remove.every(isName) ? { format, replace, remove } : null;
+  } catch {
+    return null;
+  }
+}
+
+/** A file name that cannot leave the folder and is not the journal's own. */
+function isName(name: unknown): name is string {
+  return typeof name === "string" && /^\w[\w.-]*$/.test(name) && !name.endsWith(NEXT) && name !== JOURNAL;
+}
+
+function toBytes(content: Uint8Array | string): Uint8Array {
+  return typeof content === "string" ? new TextEncoder().encode(content) : content;
+}
+
+function reason(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,24 @@
+import { HeedError } from "../errors";
+
+/** Shapes by tensor name. */
+export type Shapes = ReadonlyMap<string, readonly number[]>;
+
+/**
+ * Checks that a file holds the tensors that a model has, no more and no less, each of its shape.
+ *
+ * @throws HeedError (`checkpoint`) listing every missing, unexpected and misshapen tensor at once.
+ */
+export function checkTensors(expected: Shapes, found: Shapes): void {
+  const flaws: string[] = [];
+  for (const [name, shape] of expected) {
+    const other = found.get(name);
+    if (other === undefined) flaws.push(`missing: ${name} [${shape.join(",")}]`);
+    else if (shape.join() !== other.join()) flaws.push(`misshapen: ${name}: expected [${shape.join(",")}], got [${other.join(",")}]`);
+  }
+  for (const [name, shape] of found) {
+    if (!expected.has(name)) flaws.push(`unexpected: ${name} [${shape.join(",")}]`);
+  }
+  if (flaws.length === 0) return;
+  const count = flaws.length === 1 ? "1 tensor does not fit" : `${flaws.length} tensors do not fit`;
+  throw new HeedError("checkpoint", `checkTensors: ${count} the model:\n  ${flaws.join("\n  ")}`);
+}

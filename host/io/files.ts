@@ -1,0 +1,73 @@
+import { HeedError } from "../errors";
+
+/**
+ * The files that the library needs, for a runtime to fill. Paths are parts joined by `/`.
+ *
+ * A promise that resolves means that the change is on the disk for good (fsync of the file and of its folder, where the
+ * runtime has it): `saveCheckpoint` builds on that order. Every method rejects with a HeedError (`file`).
+ */
+export interface Files {
+  exists(path: string): Promise<boolean>;
+  /** The whole file. */
+  read(path: string): Promise<Uint8Array>;
+  /** Creates or overwrites a file. Not atomic: a failure may leave a part of the bytes. */
+  write(path: string, bytes: Uint8Array): Promise<void>;
+  /** Adds bytes at the end of a file, creating it. */
+  append(path: string, bytes: Uint8Array): Promise<void>;
+  /** Moves a file, replacing the one that is there. Atomic. */
+  rename(from: string, to: string): Promise<void>;
+  /** Removes a file if it is there. */
+  remove(path: string): Promise<void>;
+  /** The names in a folder, sorted; none when there is no such folder. */
+  list(folder: string): Promise<string[]>;
+  /** Makes a folder and those above it, where they are missing. */
+  makeDirectory(path: string): Promise<void>;
+}
+
+/** Files that live in memory, for pages and tests. A folder exists by the files in it. */
+export class MemoryFiles implements Files {
+  private readonly contents = new Map<string, Uint8Array>();
+
+  async exists(path: string): Promise<boolean> {
+    return this.contents.has(path);
+  }
+
+  async read(path: string): Promise<Uint8Array> {
+    return this.get(path).slice();
+  }
+
+  async write(path: string, bytes: Uint8Array): Promise<void> {
+    this.contents.set(path, bytes.slice());
+  }
+
+  async append(path: string, bytes: Uint8Array): Promise<void> {
+    const before = this.contents.get(path) ?? new Uint8Array(0);
+    const joined = new Uint8Array(before.length + bytes.length);
+    joined.set(before);
+    joined.set(bytes, before.length);
+    this.contents.set(path, joined);
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    this.contents.set(to, this.get(from));
+    if (from !== to) this.contents.delete(from);
+  }
+
+  async remove(path: string): Promise<void> {
+    this.contents.delete(path);
+  }
+
+  async list(folder: string): Promise<string[]> {
+    const inside = [...this.contents.keys()].filter((path) => path.startsWith(`${folder}/`));
+    const names = inside.map((path) => path.slice(folder.length + 1).split("/")[0]!);
+    return [...new Set(names)].sort();
+  }
+
+  async makeDirectory(): Promise<void> {}
+
+  private get(path: string): Uint8Array {
+    const bytes = this.contents.get(path);
+    if (bytes === undefined) throw new HeedError("file", `cannot read ${path}: no such file`);
+    return bytes;
+  }
+}

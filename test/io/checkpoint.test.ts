@@ -1,0 +1,210 @@
+import { describe, expect, it } from "vitest";
+import { HeedError } from "../../host/errors";
+import { type Shapes, checkTensors } from "../../host/io/checktensors";
+import { openCheckpoint, recoverCheckpoint, saveCheckpoint } from "../../host/io/checkpoint";
+import { type Files, MemoryFiles } from "../../host/io/files";
+
+type Set = Record<string, string | null>;
+const folder = "runs/a";
+const OLD: Set = { "model.safetensors": "old model", "config.json": "{}", "optimizer.safetensors": "old moments", "trainer.json": "1" };
+const NEW: Set = { "model.safetensors": "a new, longer model", "optimizer.safetensors": null, "trainer.json": "2", "tokenizer.json": "t" };
+const AFTER: Set = { "model.safetensors": NEW["model.safetensors"]!, "config.json": "{}", "trainer.json": "2", "tokenizer.json": "t" };
+
+interface Fault {
+  /** The index of the operation that goes wrong. */
+  at: number;
+  /** Whether it does its work before it reports an error. */
+  isDone: boolean;
+  /** What happens from then on: all is well again, writes fail (a full disk), or nothing works (killed). */
+  then: "well" | "full" | "dead";
+}
+
+/** Memory that fails as told; a write that fails leaves half of its bytes. */
+class FaultyFiles implements Files {
+  operations = 0;
+
+  constructor(
+    private readonly inner: Files,
+    private readonly fault: Fault,
+  ) {}
+
+  exists = (path: string) => this.run(() => this.inner.exists(path));
+  read = (path: string) => this.run(() => this.inner.read(path));
+  rename = (from: string, to: string) => this.run(() => this.inner.rename(from, to));
+  remove = (path: string) => this.run(() => this.inner.remove(path));
+  list = (path: string) => this.run(() => this.inner.list(path));
+  makeDirectory = (path: string) => this.run(() => this.inner.makeDirectory(path));
+  append = (path: string, bytes: Uint8Array) => this.run(() => this.inner.append(path, bytes));
+  write = (path: string, bytes: Uint8Array) =>
+    this.run(
+      () => this.inner.write(path, bytes),
+      () => this.inner.write(path, bytes.subarray(0, bytes.length >> 1)),
+    );
+
+  private async run<T>(action: () => Promise<T>, half?: () => Promise<void>): Promise<T> {
+    const { at, isDone, then } = this.fault;
+    const index = this.operations++;
+    if (index < at) return action();
+    const isBroken = index === at || then === "dead" || (then === "full" && half !== undefined);
+    if (!isBroken) return action();
+    if (index === at && isDone) await action();
+    else if (then !== "dead" || index === at) await half?.();
+    throw new HeedError("file", "ENOSPC: no space left on device");
+  }
+}
+
+/** All that the folder opens as; null when there is no checkpoint. */
+async function load(files: Files): Promise<Set | null> {
+  const opened = await openCheckpoint(files, folder).catch((error: unknown) => {
+    if (error instanceof HeedError && error.code === "file") return null;
+    throw error;
+  });
+  if (opened === null) return null;
+  return Object.fromEntries(await Promise.all(opened.names.map(async (name) => [name, await opened.readText(name)] as const)));
+}
+
+const freeze = (files: Files): Files => new FaultyFiles(files, { at: Infinity, isDone: false, then: "dead" });
+
+/** Starting points: an empty folder, a whole checkpoint, and ones whose save was killed before and after its commit. */
+const starts: Record<string, { before: Set | null; make: () => Promise<MemoryFiles> }> = {
+  "an empty folder": { before: null, make: async () => new MemoryFiles() },
+  "a checkpoint": {
+    before: OLD,
+    make: async () => {
+      const files = new MemoryFiles();
+      await saveCheckpoint(files, folder, OLD);
+      return files;
+    },
+  },
+  "a save that died before its commit": { before: OLD, make: () => killedSave((files) => files.exists(`${folder}/trainer.json.next`)) },
+  "a save that died after its commit": { before: { ...OLD, "trainer.json": "1.5" }, make: () => killedSave((files) => files.exists(`${folder}/commit.json`)) },
+};
+
+async function killedSave(isThere: (files: Files) => Promise<boolean>): Promise<MemoryFiles> {
+  for (let at = 0; ; at++) {
+    const files = await starts["a checkpoint"]!.make();
+    await saveCheckpoint(new FaultyFiles(files, { at, isDone: false, then: "dead" }), folder, { "trainer.json": "1.5" }).catch(() => null);
+    if (await isThere(files)) return files;
+  }
+}
+
+describe("saveCheckpoint", () => {
+  it("replaces what is named, removes what is null and keeps the rest", async () => {
+    const files = await starts["a checkpoint"]!.make();
+    expect(await load(files)).toEqual(OLD);
+    await saveCheckpoint(files, folder, { ...NEW, "weights.bin": Uint8Array.of(1, 2, 3) } as Record<string, string | Uint8Array | null>);
+    const { names, ...opened } = await openCheckpoint(files, folder);
+    expect(names).toEqual([...Object.keys(AFTER), "weights.bin"].sort());
+    expect(await files.list(folder)).toEqual(names);
+    expect(opened.folder).toBe(folder);
+    expect(await (await openCheckpoint(files, folder)).read("weights.bin")).toEqual(Uint8Array.of(1, 2, 3));
+  });
+
+  for (const [title, { before, make }] of Object.entries(starts)) {
+    for (const then of ["dead", "well", "full"] as const) {
+      for (const isDone of [false, true]) {
+        const end = { dead: "and a kill", well: "once", full: "and a full disk" }[then];
+        const when = isDone ? "after" : "before";
+        it(`leaves the old or the new set whole, from ${title}, by an error ${when} each operation ${end}`, async () => {
+          const after = before === null ? withoutNull(NEW) : AFTER;
+          for (let at = 0; at === 0 || (await failAt({ at, isDone, then })); at++);
+
+          async function failAt(fault: Fault): Promise<boolean> {
+            const files = await make();
+            const faulty = new FaultyFiles(files, fault);
+            const error = await saveCheckpoint(faulty, folder, NEW).then(() => null, String);
+            const loaded = await load(freeze(files));
+            expect([before, after]).toContainEqual(loaded);
+            if (error === null) expect(loaded).toEqual(after);
+            if (/intact|nothing was saved/.test(error ?? "")) expect(loaded).toEqual(before);
+            if (/new checkpoint is complete/.test(error ?? "")) expect(loaded).toEqual(after);
+            await recoverCheckpoint(files, folder);
+            expect(await load(files)).toEqual(loaded);
+            expect((await files.list(folder)).filter((name) => /next|commit/.test(name))).toEqual([]);
+            await saveCheckpoint(files, folder, NEW);
+            expect(await load(files)).toEqual(after);
+            return faulty.operations > fault.at;
+          }
+        });
+      }
+    }
+  }
+
+  it("says that the disk is full, and removes what it had written", async () => {
+    const files = await starts["a checkpoint"]!.make();
+    const full = new FaultyFiles(files, { at: 6, isDone: false, then: "full" });
+    const error = await saveCheckpoint(full, folder, NEW).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(HeedError);
+    expect(error).toMatchObject({
+      code: "file",
+      message: "saveCheckpoint: runs/a: ENOSPC: no space left on device; the previous checkpoint is intact",
+    });
+    expect(await files.list(folder)).toEqual(Object.keys(OLD).sort());
+  });
+
+  it("refuses names that leave the folder or are the journal's", async () => {
+    for (const name of ["../x", "a/b", "a\\b", "", ".", "..", ".hidden", "commit.json", "model.next", "é"]) {
+      await expect(saveCheckpoint(new MemoryFiles(), folder, { [name]: "x" }), name).rejects.toThrow(RangeError);
+    }
+  });
+});
+
+function withoutNull(set: Set): Set {
+  return Object.fromEntries(Object.entries(set).filter(([, content]) => content !== null));
+}
+
+describe("openCheckpoint", () => {
+  it("writes nothing", async () => {
+    const files = await starts["a save that died after its commit"]!.make();
+    const before = await files.list(folder);
+    await load(files);
+    expect(await files.list(folder)).toEqual(before);
+  });
+
+  it("names the files it has when one is missing, and the folder when there is none", async () => {
+    const files = await starts["a checkpoint"]!.make();
+    const opened = await openCheckpoint(files, folder);
+    expect(opened.has("tokenizer.json")).toBe(false);
+    await expect(opened.read("tokenizer.json")).rejects.toThrow(
+      "checkpoint runs/a: expected tokenizer.json, found config.json, model.safetensors, optimizer.safetensors, trainer.json",
+    );
+    await expect(openCheckpoint(files, "runs/b")).rejects.toThrow("openCheckpoint: runs/b: expected a checkpoint, found no files");
+  });
+
+  it("refuses a journal that it did not write", async () => {
+    const files = await starts["a checkpoint"]!.make();
+    const hostile = ["", "{", "null", "[]", "{}", '{"format":"heed-commit-2","replace":[],"remove":[]}'];
+    const outside = ["../x", "/etc/passwd", "commit.json", "a.next", 3].map((name) => ({ format: "heed-commit-1", replace: [name], remove: [] }));
+    for (const text of [...hostile, ...outside.map((journal) => JSON.stringify(journal))]) {
+      await files.write(`${folder}/commit.json`, new TextEncoder().encode(text));
+      for (const use of [openCheckpoint, recoverCheckpoint]) {
+        await expect(use(files, folder)).rejects.toMatchObject({ code: "checkpoint", message: /^runs\/a\/commit.json: expected a journal/ as unknown as string });
+      }
+    }
+  });
+
+  it("refuses text that is not UTF-8", async () => {
+    const files = new MemoryFiles();
+    await saveCheckpoint(files, folder, { "config.json": Uint8Array.of(0xff) });
+    await expect((await openCheckpoint(files, folder)).readText("config.json")).rejects.toThrow(/config.json: expected UTF-8 text/);
+  });
+});
+
+describe("checkTensors", () => {
+  const shapes = (entries: Record<string, number[]>): Shapes => new Map(Object.entries(entries));
+
+  it("accepts the same names and shapes in any order", () => {
+    expect(() => checkTensors(shapes({ a: [2, 3], b: [] }), shapes({ b: [], a: [2, 3] }))).not.toThrow();
+  });
+
+  it("lists all that is missing, misshapen and unexpected in one error", () => {
+    const expected = shapes({ a: [2, 3], b: [4], c: [], d: [1] });
+    const found = shapes({ b: [4, 1], d: [1], x: [7], y: [] });
+    expect(() => checkTensors(expected, found)).toThrow(
+      new HeedError(
+        "checkpoint",
+        "checkTensors: 5 tensors do not fit the model:\n  missing: a [2,3]\n  misshapen: b: expected [4], got [4,1]\n  missing: c []\n  unexpected: x [7]\n  unexpected: y []",
+      ),
+    );
+  });
+});
