@@ -1,49 +1,171 @@
-export function add(
-  out: usize, a: usize, b: usize, n: i32,
-  thread: i32, threads: i32,
-): void {
-  unreachable();
+/** Copies, sums and moves: kernels bound by memory. n, R, C, … count elements; all tensors are f32 unless told otherwise. */
+import { sliceStart, sliceEnd } from "../parallel";
+
+/** Slices of a flat tensor start at cache lines. */
+const LINE: i32 = 16;
+/** Rows that `columnSum` adds up in registers before it touches its output. */
+const ROWS: i32 = 64;
+
+/**
+ * out[i] = a[i] + b[i].
+ * @param out  f32 [n], may alias a or b
+ * @param a    f32 [n]
+ * @param b    f32 [n]
+ */
+export function add(out: usize, a: usize, b: usize, n: i32, thread: i32, threads: i32): void {
+  const end = sliceEnd(n, LINE, thread, threads);
+  let i = sliceStart(n, LINE, thread, threads);
+  for (; i + 4 <= end; i += 4) {
+    const offset = <usize>i << 2;
+    v128.store(out + offset, f32x4.add(v128.load(a + offset), v128.load(b + offset)));
+  }
+  for (; i < end; i++) {
+    const offset = <usize>i << 2;
+    store<f32>(out + offset, load<f32>(a + offset) + load<f32>(b + offset));
+  }
 }
 
-export function scale(
-  out: usize, x: usize, n: i32, factor: f32,
-  thread: i32, threads: i32,
-): void {
-  unreachable();
+/**
+ * out[i] = factor · x[i].
+ * @param out  f32 [n], may alias x
+ * @param x    f32 [n]
+ */
+export function scale(out: usize, x: usize, n: i32, factor: f32, thread: i32, threads: i32): void {
+  const vfactor = f32x4.splat(factor);
+  const end = sliceEnd(n, LINE, thread, threads);
+  let i = sliceStart(n, LINE, thread, threads);
+  for (; i + 4 <= end; i += 4) {
+    const offset = <usize>i << 2;
+    v128.store(out + offset, f32x4.mul(vfactor, v128.load(x + offset)));
+  }
+  for (; i < end; i++) {
+    const offset = <usize>i << 2;
+    store<f32>(out + offset, factor * load<f32>(x + offset));
+  }
 }
 
-export function copy(
-  out: usize, x: usize, n: i32,
-  thread: i32, threads: i32,
-): void {
-  unreachable();
+/**
+ * out[i] = x[i], bit for bit.
+ * @param out  f32 [n], must not overlap x
+ * @param x    f32 [n]
+ */
+export function copy(out: usize, x: usize, n: i32, thread: i32, threads: i32): void {
+  const start = sliceStart(n, LINE, thread, threads);
+  const end = sliceEnd(n, LINE, thread, threads);
+  const offset = <usize>start << 2;
+  memory.copy(out + offset, x + offset, <usize>(end - start) << 2);
 }
 
-export function fill(
-  out: usize, n: i32, value: f32,
-  thread: i32, threads: i32,
-): void {
-  unreachable();
+/**
+ * out[i] = value.
+ * @param out  f32 [n]
+ */
+export function fill(out: usize, n: i32, value: f32, thread: i32, threads: i32): void {
+  const vvalue = f32x4.splat(value);
+  const end = sliceEnd(n, LINE, thread, threads);
+  let i = sliceStart(n, LINE, thread, threads);
+  for (; i + 4 <= end; i += 4) v128.store(out + (<usize>i << 2), vvalue);
+  for (; i < end; i++) store<f32>(out + (<usize>i << 2), value);
 }
 
-export function transpose(
-  out: usize, x: usize, R: i32, C: i32,
-  thread: i32, threads: i32,
-): void {
-  unreachable();
+/**
+ * out[c, r] = x[r, c], in tiles of 4x4.
+ * @param out  f32 [C, R], must not overlap x
+ * @param x    f32 [R, C]
+ */
+export function transpose(out: usize, x: usize, R: i32, C: i32, thread: i32, threads: i32): void {
+  const end = sliceEnd(C, LINE, thread, threads);
+  let c = sliceStart(C, LINE, thread, threads);
+  for (; c + 4 <= end; c += 4) {
+    let r = 0;
+    for (; r + 4 <= R; r += 4) transpose4x4(cell(out, R, c, r), <usize>R << 2, cell(x, C, r, c), <usize>C << 2);
+    for (; r < R; r++) {
+      for (let k = c; k < c + 4; k++) store<f32>(cell(out, R, k, r), load<f32>(cell(x, C, r, k)));
+    }
+  }
+  for (; c < end; c++) {
+    for (let r = 0; r < R; r++) store<f32>(cell(out, R, c, r), load<f32>(cell(x, C, r, c)));
+  }
 }
 
-export function gatherRows(
-  out: usize, x: usize, index: usize, B: i32, T: i32, C: i32,
-  thread: i32, threads: i32,
-): void {
-  unreachable();
+// Address of x[r, c], where rows have `columns` elements.
+// @ts-ignore: decorator
+@inline
+function cell(x: usize, columns: i32, r: i32, c: i32): usize {
+  return x + ((<usize>r * columns + c) << 2);
 }
 
-export function columnSum(
-  out: usize, x: usize, R: i32, C: i32,
-  thread: i32, threads: i32,
-): void {
-  unreachable();
+// Transposes the 4x4 elements at x, whose rows are `pitch` bytes apart, to out, whose rows are `pitchOut` bytes apart.
+// @ts-ignore: decorator
+@inline
+function transpose4x4(out: usize, pitchOut: usize, x: usize, pitch: usize): void {
+  const row0 = v128.load(x);
+  const row1 = v128.load(x + pitch);
+  const row2 = v128.load(x + 2 * pitch);
+  const row3 = v128.load(x + 3 * pitch);
+  const low01 = v128.shuffle<f32>(row0, row1, 0, 4, 1, 5);
+  const high01 = v128.shuffle<f32>(row0, row1, 2, 6, 3, 7);
+  const low23 = v128.shuffle<f32>(row2, row3, 0, 4, 1, 5);
+  const high23 = v128.shuffle<f32>(row2, row3, 2, 6, 3, 7);
+  v128.store(out, v128.shuffle<f64>(low01, low23, 0, 2));
+  v128.store(out + pitchOut, v128.shuffle<f64>(low01, low23, 1, 3));
+  v128.store(out + 2 * pitchOut, v128.shuffle<f64>(high01, high23, 0, 2));
+  v128.store(out + 3 * pitchOut, v128.shuffle<f64>(high01, high23, 1, 3));
 }
 
+/**
+ * One row of each matrix in a batch: out[b, :] = x[b, index[b], :].
+ * @param out    f32 [B, C]
+ * @param x      f32 [B, T, C]
+ * @param index  i32 [B], each in [0, T)
+ */
+export function gatherRows(out: usize, x: usize, index: usize, B: i32, T: i32, C: i32, thread: i32, threads: i32): void {
+  const end = sliceEnd(B, 1, thread, threads);
+  for (let b = sliceStart(B, 1, thread, threads); b < end; b++) {
+    const t = load<i32>(index + (<usize>b << 2));
+    assert(t >= 0 && t < T, "gatherRows: index out of range");
+    memory.copy(cell(out, C, b, 0), cell(x + ((<usize>b * T * C) << 2), C, t, 0), <usize>C << 2);
+  }
+}
+
+/**
+ * Sums over rows, added to what is there: out[c] += Σ_r x[r, c].
+ * @param out  f32 [C]
+ * @param x    f32 [R, C]
+ * Rows are added in order, 64 at a time: partial sums of bounded length keep the error of R rows near that of R / 64.
+ */
+export function columnSum(out: usize, x: usize, R: i32, C: i32, thread: i32, threads: i32): void {
+  const start = sliceStart(C, LINE, thread, threads);
+  const end = sliceEnd(C, LINE, thread, threads);
+  for (let r = 0; r < R; r += ROWS) {
+    const rows = min(ROWS, R - r);
+    let c = start;
+    for (; c + 16 <= end; c += 16) sum16Columns(out + (<usize>c << 2), cell(x, C, r, c), rows, <usize>C << 2);
+    for (; c < end; c++) sumColumn(out + (<usize>c << 2), cell(x, C, r, c), rows, <usize>C << 2);
+  }
+}
+
+function sum16Columns(out: usize, x: usize, rows: i32, pitch: usize): void {
+  let vacc0 = f32x4.splat(0);
+  let vacc1 = f32x4.splat(0);
+  let vacc2 = f32x4.splat(0);
+  let vacc3 = f32x4.splat(0);
+  while (rows > 0) {
+    vacc0 = f32x4.add(vacc0, v128.load(x));
+    vacc1 = f32x4.add(vacc1, v128.load(x, 16));
+    vacc2 = f32x4.add(vacc2, v128.load(x, 32));
+    vacc3 = f32x4.add(vacc3, v128.load(x, 48));
+    x += pitch;
+    rows--;
+  }
+  v128.store(out, f32x4.add(v128.load(out), vacc0));
+  v128.store(out, f32x4.add(v128.load(out, 16), vacc1), 16);
+  v128.store(out, f32x4.add(v128.load(out, 32), vacc2), 32);
+  v128.store(out, f32x4.add(v128.load(out, 48), vacc3), 48);
+}
+
+function sumColumn(out: usize, x: usize, rows: i32, pitch: usize): void {
+  let sum: f32 = 0;
+  for (; rows > 0; rows--, x += pitch) sum += load<f32>(x);
+  store<f32>(out, load<f32>(out) + sum);
+}

@@ -1,0 +1,177 @@
+import { expect, it } from "vitest";
+import { Op } from "../../assembly/opcodes";
+import { expectAllclose } from "../allclose";
+import { randomArray } from "../random";
+import { type Core, describeBuilds, f32 } from "./core";
+
+const widths = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 67, 131];
+const epsilon = Math.fround(1e-5);
+
+type Numbers = ArrayLike<number>;
+
+/** In f64: the output, and x̂ with the statistics that give it. */
+function oracle(x: Numbers, weight: Numbers, bias: Numbers | null, R: number, C: number) {
+  const out = new Float64Array(R * C);
+  const hat = new Float64Array(R * C);
+  const mean = new Float64Array(R);
+  const rstd = new Float64Array(R);
+  for (let r = 0; r < R; r++) {
+    const row = Array.from({ length: C }, (_, c) => x[r * C + c]!);
+    const mu = row.reduce((a, b) => a + b, 0) / C;
+    const variance = row.reduce((a, b) => a + (b - mu) ** 2, 0) / C;
+    mean[r] = mu;
+    rstd[r] = 1 / Math.sqrt(variance + epsilon);
+    row.forEach((v, c) => {
+      hat[r * C + c] = (v - mu) * rstd[r]!;
+      out[r * C + c] = hat[r * C + c]! * weight[c]! + (bias ? bias[c]! : 0);
+    });
+  }
+  return { out, hat, mean, rstd };
+}
+
+function forward(core: Core, x: Float32Array, weight: Float32Array, bias: Float32Array | null, R: number, C: number, threads = 1) {
+  core.reset();
+  const [out, mean, rstd] = [core.output(R * C), core.output(R), core.output(R)];
+  core.run(
+    Op.LayerNormForward,
+    [out, mean, rstd, core.input(x), core.input(weight), bias && core.input(bias), R, C, f32(epsilon)],
+    threads,
+  );
+  return { out: out.read(), mean: mean.read(), rstd: rstd.read() };
+}
+
+describeBuilds("layerNormForward", (core) => {
+  it("matches f64 within 3e-6 for 1 to 131 columns, with and without bias, the same bits in one slice and in three", () => {
+    for (const C of widths) {
+      const x = randomArray(5 * C, C, -3, 5);
+      const weight = randomArray(C, C + 1, 0.5, 1.5);
+      for (const bias of [randomArray(C, C + 2), null]) {
+        const actual = forward(core, x, weight, bias, 5, C);
+        const expected = oracle(x, weight, bias, 5, C);
+        expectAllclose(actual.mean, expected.mean, { rtol: 1e-6, atol: 1e-6 });
+        expectAllclose(actual.rstd, expected.rstd, { rtol: 2e-6, atol: 0 });
+        expectAllclose(actual.out, expected.out, { rtol: 3e-6, atol: 3e-6 });
+        expect(forward(core, x, weight, bias, 5, C, 3)).toEqual(actual);
+      }
+    }
+  });
+
+  it("is stable where the mean is 4096 times the deviation: within 2e-3", () => {
+    const C = 257;
+    const x = randomArray(C, 4, -1, 1).map((v) => 4096 + v);
+    const ones = new Float32Array(C).fill(1);
+    expectAllclose(forward(core, x, ones, null, 1, C).out, oracle(x, ones, null, 1, C).out, { rtol: 0, atol: 2e-3 });
+  });
+
+  it("gives the bias for a constant row", () => {
+    const bias = randomArray(19, 1);
+    expect(forward(core, new Float32Array(19).fill(7), randomArray(19, 2), bias, 1, 19).out).toEqual(bias);
+  });
+
+  it("works in place", () => {
+    const [R, C] = [3, 37];
+    const x = randomArray(R * C, 3);
+    const weight = randomArray(C, 4);
+    const expected = forward(core, x, weight, null, R, C).out;
+    core.reset();
+    const both = core.input(x);
+    core.run(Op.LayerNormForward, [both, core.output(R), core.output(R), both, core.input(weight), null, R, C, f32(epsilon)]);
+    expect(both.read()).toEqual(expected);
+  });
+
+  it("turns a row with NaN or Infinity into NaN and leaves the others alone", () => {
+    const C = 21;
+    const ones = new Float32Array(C).fill(1);
+    const clean = randomArray(2 * C, 5);
+    for (const bad of [NaN, Infinity, -Infinity]) {
+      for (const c of [0, 15, 20]) {
+        const x = clean.slice();
+        x[c] = bad;
+        const { out } = forward(core, x, ones, null, 2, C);
+        expect(out.subarray(0, C).every(Number.isNaN)).toBe(true);
+        expect(out.subarray(C)).toEqual(forward(core, clean, ones, null, 2, C).out.subarray(C));
+      }
+    }
+  });
+});
+
+/** ∂(Σ dOut·out)/∂values by central differences of the f64 oracle, which reads `values` anew at each call. */
+function differences(values: Float64Array, loss: () => number): Float64Array {
+  const h = 1e-5;
+  return values.map((v, i) => {
+    values[i] = v + h;
+    const up = loss();
+    values[i] = v - h;
+    const down = loss();
+    values[i] = v;
+    return (up - down) / (2 * h);
+  });
+}
+
+describeBuilds("layerNormBackward", (core) => {
+  const run = (x: Float32Array, dOut: Float32Array, weight: Float32Array, R: number, C: number, threads: number, initial?: Float32Array) => {
+    const { mean, rstd } = oracle(x, weight, null, R, C);
+    core.reset();
+    const dX = initial ? core.input(initial) : core.output(R * C);
+    const statistics = [core.input(Float32Array.from(mean)), core.input(Float32Array.from(rstd))];
+    core.run(
+      Op.LayerNormBackward,
+      [dX, core.input(dOut), core.input(x), ...statistics, core.input(weight), R, C, initial ? 1 : 0],
+      threads,
+    );
+    return dX.read() as Float32Array;
+  };
+
+  it("matches finite differences within 1e-4 for 2 to 131 columns, written or added, in one slice and in three", () => {
+    for (const C of widths.slice(1)) {
+      const R = C > 33 ? 1 : 4;
+      const x = randomArray(R * C, C, -3, 5);
+      const dOut = randomArray(R * C, C + 1);
+      const weight = randomArray(C, C + 2, 0.5, 1.5);
+      const x64 = Float64Array.from(x);
+      const expected = differences(x64, () => oracle(x64, weight, null, R, C).out.reduce((total, v, i) => total + v * dOut[i]!, 0));
+      const written = run(x, dOut, weight, R, C, 1);
+      expectAllclose(written, expected, { rtol: 1e-4, atol: 1e-5 });
+      const initial = randomArray(R * C, C + 3);
+      const added = run(x, dOut, weight, R, C, 1, initial);
+      expect(added).toEqual(initial.map((v, i) => v + written[i]!));
+      expect(run(x, dOut, weight, R, C, 3)).toEqual(written);
+      expect(run(x, dOut, weight, R, C, 3, initial)).toEqual(added);
+    }
+  });
+
+  it("gives rows that sum to 0 within 1e-5 where the weight is 1, whatever dOut", () => {
+    const [R, C] = [3, 131];
+    const dX = run(randomArray(R * C, 1, -2, 2), randomArray(R * C, 2), new Float32Array(C).fill(1), R, C, 1);
+    for (let r = 0; r < R; r++) expectAllclose([dX.subarray(r * C, (r + 1) * C).reduce((a, b) => a + b, 0)], [0], { atol: 1e-5 });
+  });
+});
+
+describeBuilds("layerNormBackwardParameters", (core) => {
+  it("adds Σ dOut·x̂ and Σ dOut within 1e-5 of f64, for 1 to 129 rows and 1 to 131 columns, in one slice and in three", () => {
+    for (const R of [1, 5, 63, 64, 65, 129]) {
+      for (const C of widths) {
+        const x = randomArray(R * C, R + C, -3, 5);
+        const dOut = randomArray(R * C, C + 1);
+        const { hat, mean, rstd } = oracle(x, new Float32Array(C), null, R, C);
+        const [dWeight0, dBias0] = [randomArray(C, 7), randomArray(C, 8)];
+        const [weight64, bias64] = [Float64Array.from(dWeight0), Float64Array.from(dBias0)];
+        dOut.forEach((d, i) => {
+          weight64[i % C]! += d * hat[i]!;
+          bias64[i % C]! += d;
+        });
+        const [one, three, alone] = [1, 3, 1].map((threads, i) => {
+          core.reset();
+          const [dWeight, dBias] = [core.input(dWeight0), core.input(dBias0)];
+          const inputs = [dOut, x, Float32Array.from(mean), Float32Array.from(rstd)].map((values) => core.input(values));
+          core.run(Op.LayerNormBackwardParameters, [dWeight, i === 2 ? null : dBias, ...inputs, R, C], threads);
+          return [dWeight.read(), dBias.read()] as const;
+        });
+        expectAllclose(one![0], weight64, { rtol: 1e-5, atol: 1e-5 });
+        expectAllclose(one![1], bias64, { rtol: 1e-5, atol: 1e-5 });
+        expect(three).toEqual(one);
+        expect(alone).toEqual([one![0], dBias0]); // no bias: nothing written there
+      }
+    }
+  });
+});
