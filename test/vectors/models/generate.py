@@ -1,0 +1,302 @@
+"""Test vectors for the models, from an independent implementation in JAX.
+
+Run by hand (it needs `pip install jax numpy safetensors`):
+
+    python test/vectors/models/generate.py
+
+Writes, beside itself, a .safetensors and a .json for each of
+
+    transformer-post   encoder-decoder, post-norm, as in Vaswani et al. 2017
+    transformer-pre    the same, pre-norm with a final norm on each side
+    gpt                decoder-only (nanoGPT's shape) without any bias
+    gpt-bias           the same with biases on every linear and every norm
+
+Everything is computed in float64 and stored as float32 (inputs as int32):
+
+    parameters.<name>   initial parameters (linear weights are [out, in]: y = x W^T + b)
+    gradients.<name>    gradients of the mean loss over the tokens that are not ignored
+    inputs.<name>       the batch
+    logits              [B, T, V] at the initial parameters
+    loss                the mean loss at the initial parameters, [1]
+
+The .json holds the configuration, the versions used and `losses`: the loss before each of ten
+AdamW updates on that same batch, and `optimizer`, its settings. Decay is decoupled and applies to
+matrices only: p -= lr * (mhat / (sqrt(vhat) + eps) + decay * p). There is no clipping and no dropout.
+"""
+
+import json
+import math
+import pathlib
+import platform
+
+import jax
+
+jax.config.update("jax_enable_x64", True)
+
+import jax.numpy as jnp
+import numpy as np
+import safetensors.numpy
+
+HERE = pathlib.Path(__file__).parent
+ADAMW = dict(learningRate=1e-2, beta1=0.9, beta2=0.98, epsilon=1e-9, weightDecay=0.1)
+STEPS = 10
+NORM_EPSILON = 1e-5
+
+
+# --- building blocks; `p` maps full parameter names to arrays -----------------------------------
+
+
+def linear(p, name, x):
+    y = x @ p[f"{name}.weight"].T
+    return y + p[f"{name}.bias"] if f"{name}.bias" in p else y
+
+
+def norm(p, name, x):
+    mean = jnp.mean(x, axis=-1, keepdims=True)
+    variance = jnp.mean((x - mean) ** 2, axis=-1, keepdims=True)
+    y = (x - mean) / jnp.sqrt(variance + NORM_EPSILON) * p[f"{name}.weight"]
+    return y + p[f"{name}.bias"] if f"{name}.bias" in p else y
+
+
+def attention(query, key, value, allowed, heads):
+    """[B, Q, C], [B, K, C], [B, K, C], allowed [B or 1, Q or 1, K]; one head at a time."""
+    width = query.shape[-1] // heads
+    outputs = []
+    for h in range(heads):
+        part = slice(h * width, (h + 1) * width)
+        scores = query[..., part] @ jnp.swapaxes(key[..., part], 1, 2) / math.sqrt(width)
+        weights = jax.nn.softmax(jnp.where(allowed, scores, -jnp.inf), axis=-1)
+        outputs.append(weights @ value[..., part])
+    return jnp.concatenate(outputs, axis=-1)
+
+
+def self_attention(p, name, x, allowed, heads):
+    query, key, value = jnp.split(linear(p, f"{name}.queryKeyValue", x), 3, axis=-1)
+    return linear(p, f"{name}.output", attention(query, key, value, allowed, heads))
+
+
+def cross_attention(p, name, x, memory, allowed, heads):
+    query = linear(p, f"{name}.query", x)
+    key, value = jnp.split(linear(p, f"{name}.keyValue", memory), 2, axis=-1)
+    return linear(p, f"{name}.output", attention(query, key, value, allowed, heads))
+
+
+def feed_forward(p, name, x, activation):
+    return linear(p, f"{name}.down", activation(linear(p, f"{name}.up", x)))
+
+
+def residual(p, name, x, sublayer, pre):
+    return x + sublayer(norm(p, name, x)) if pre else norm(p, name, x + sublayer(x))
+
+
+def sinusoids(length, width):
+    """PE(pos, 2i) = sin(pos / 10000^(2i/d)), PE(pos, 2i+1) = cos of the same."""
+    table = np.zeros((length, width))
+    for position in range(length):
+        for i in range(width // 2):
+            angle = position / 10000 ** (2 * i / width)
+            table[position, 2 * i] = math.sin(angle)
+            table[position, 2 * i + 1] = math.cos(angle)
+    return table
+
+
+def causal(length):
+    return jnp.tril(jnp.ones((1, length, length), bool))
+
+
+# --- the models: parameters, inputs -> logits ---------------------------------------------------
+
+
+def transformer(p, inputs, c):
+    """Padded source positions are masked by length; the target side is masked causally only."""
+    heads, pre, width = c["heads"], c["norm"] == "pre", c["width"]
+
+    def embed(tokens):
+        return p["embedding.weight"][tokens] * math.sqrt(width) + sinusoids(tokens.shape[1], width)
+
+    x = embed(inputs["source"])
+    real = (jnp.arange(x.shape[1])[None, :] < inputs["sourceLengths"][:, None])[:, None, :]
+    for i in range(c["encoderLayers"]):
+        n = f"encoder.layers.{i}"
+        x = residual(p, f"{n}.norm1", x, lambda y: self_attention(p, f"{n}.attention", y, real, heads), pre)
+        x = residual(p, f"{n}.norm2", x, lambda y: feed_forward(p, f"{n}.feedForward", y, jax.nn.relu), pre)
+    memory = norm(p, "encoder.norm", x) if pre else x
+
+    x = embed(inputs["target"])
+    past = causal(x.shape[1])
+    for i in range(c["decoderLayers"]):
+        n = f"decoder.layers.{i}"
+        x = residual(p, f"{n}.norm1", x, lambda y: self_attention(p, f"{n}.selfAttention", y, past, heads), pre)
+        x = residual(p, f"{n}.norm2", x, lambda y: cross_attention(p, f"{n}.crossAttention", y, memory, real, heads), pre)
+        x = residual(p, f"{n}.norm3", x, lambda y: feed_forward(p, f"{n}.feedForward", y, jax.nn.relu), pre)
+    x = norm(p, "decoder.norm", x) if pre else x
+    return x @ p["embedding.weight"].T
+
+
+def gpt(p, inputs, c):
+    tokens = inputs["tokens"]
+    x = p["embedding.weight"][tokens] + p["positions.weight"][: tokens.shape[1]]
+    past = causal(tokens.shape[1])
+    gelu = lambda y: 0.5 * y * (1 + jax.scipy.special.erf(y / math.sqrt(2)))
+    for i in range(c["layers"]):
+        n = f"layers.{i}"
+        x = residual(p, f"{n}.norm1", x, lambda y: self_attention(p, f"{n}.attention", y, past, c["heads"]), True)
+        x = residual(p, f"{n}.norm2", x, lambda y: feed_forward(p, f"{n}.feedForward", y, gelu), True)
+    return norm(p, "norm", x) @ p["embedding.weight"].T
+
+
+def mean_loss(logits, targets, c):
+    """Cross-entropy against (1 - s) * onehot + s / V, averaged over targets that are not ignored."""
+    smoothing, ignored = c["labelSmoothing"], c["ignoredTarget"]
+    logs = jax.nn.log_softmax(logits, axis=-1)
+    kept = targets != ignored
+    wanted = jax.nn.one_hot(jnp.where(kept, targets, 0), logits.shape[-1], dtype=logits.dtype)
+    q = (1 - smoothing) * wanted + smoothing / logits.shape[-1]
+    return jnp.sum(-jnp.sum(q * logs, axis=-1) * kept) / jnp.sum(kept)
+
+
+# --- random parameters and inputs ---------------------------------------------------------------
+
+
+def as_stored(x):
+    """Values exactly representable in float32, so that both sides start from the same numbers."""
+    return np.asarray(x, np.float32).astype(np.float64)
+
+
+class Parameters(dict):
+    def __init__(self, seed):
+        self.random = np.random.default_rng(seed)
+
+    def matrix(self, name, rows, columns, scale=None):
+        self[name] = as_stored(self.random.normal(size=(rows, columns)) * (scale or columns**-0.5))
+
+    def linear(self, name, inputs, outputs, bias):
+        self.matrix(f"{name}.weight", outputs, inputs)
+        if bias:
+            self[f"{name}.bias"] = as_stored(self.random.normal(size=outputs) * 0.1)
+
+    def norm(self, name, width, bias=True):
+        self[f"{name}.weight"] = as_stored(1 + 0.2 * self.random.normal(size=width))
+        if bias:
+            self[f"{name}.bias"] = as_stored(0.1 * self.random.normal(size=width))
+
+    def feed_forward(self, name, width, hidden, bias):
+        self.linear(f"{name}.up", width, hidden, bias)
+        self.linear(f"{name}.down", hidden, width, bias)
+
+    def self_attention(self, name, width, bias):
+        self.linear(f"{name}.queryKeyValue", width, 3 * width, bias)
+        self.linear(f"{name}.output", width, width, bias)
+
+
+def transformer_parameters(c, seed):
+    p, width, hidden = Parameters(seed), c["width"], c["hidden"]
+    p.matrix("embedding.weight", c["vocabulary"], width)
+    for i in range(c["encoderLayers"]):
+        n = f"encoder.layers.{i}"
+        p.self_attention(f"{n}.attention", width, bias=False)
+        p.norm(f"{n}.norm1", width)
+        p.feed_forward(f"{n}.feedForward", width, hidden, bias=True)
+        p.norm(f"{n}.norm2", width)
+    for i in range(c["decoderLayers"]):
+        n = f"decoder.layers.{i}"
+        p.self_attention(f"{n}.selfAttention", width, bias=False)
+        p.norm(f"{n}.norm1", width)
+        p.linear(f"{n}.crossAttention.query", width, width, bias=False)
+        p.linear(f"{n}.crossAttention.keyValue", width, 2 * width, bias=False)
+        p.linear(f"{n}.crossAttention.output", width, width, bias=False)
+        p.norm(f"{n}.norm2", width)
+        p.feed_forward(f"{n}.feedForward", width, hidden, bias=True)
+        p.norm(f"{n}.norm3", width)
+    if c["norm"] == "pre":
+        p.norm("encoder.norm", width)
+        p.norm("decoder.norm", width)
+    return dict(p)
+
+
+def gpt_parameters(c, seed):
+    p, width, bias = Parameters(seed), c["width"], c["bias"]
+    p.matrix("embedding.weight", c["vocabulary"], width, scale=0.3)
+    p.matrix("positions.weight", c["block"], width, scale=0.3)
+    for i in range(c["layers"]):
+        n = f"layers.{i}"
+        p.norm(f"{n}.norm1", width, bias)
+        p.self_attention(f"{n}.attention", width, bias)
+        p.norm(f"{n}.norm2", width, bias)
+        p.feed_forward(f"{n}.feedForward", width, c["hidden"], bias)
+    p.norm("norm", width, bias)
+    return dict(p)
+
+
+def transformer_inputs(c, seed):
+    """Index 0 pads; the second and third target are shorter, so their last labels are ignored."""
+    random = np.random.default_rng(seed)
+    source_lengths, target_lengths, length = [5, 7, 4], [6, 4, 5], 6
+    source = np.zeros((3, 7), np.int32)
+    target, targets = np.zeros((3, length), np.int32), np.zeros((3, length), np.int32)
+    for b, (s, t) in enumerate(zip(source_lengths, target_lengths)):
+        source[b, :s] = random.integers(3, c["vocabulary"], s)
+        words = random.integers(3, c["vocabulary"], t - 1)
+        target[b, :t] = [1, *words]
+        targets[b, :t] = [*words, 2]
+    return dict(source=source, sourceLengths=np.array(source_lengths, np.int32), target=target, targets=targets)
+
+
+def gpt_inputs(c, seed):
+    random = np.random.default_rng(seed)
+    text = random.integers(0, c["vocabulary"], (3, c["block"] + 1)).astype(np.int32)
+    targets = text[:, 1:].copy()
+    targets[0, 2] = targets[2, 7] = -1
+    return dict(tokens=text[:, :-1].copy(), targets=targets)
+
+
+# --- writing -------------------------------------------------------------------------------------
+
+
+def write(name, model, config, parameters, inputs):
+    objective = lambda p: mean_loss(model(p, inputs, config), inputs["targets"], config)
+    value_and_gradients = jax.jit(jax.value_and_grad(objective))
+    initial = {k: jnp.asarray(v) for k, v in parameters.items()}
+    loss, gradients = value_and_gradients(initial)
+    logits = model(initial, inputs, config)
+
+    a, p = ADAMW, initial
+    first = {k: jnp.zeros_like(v) for k, v in p.items()}
+    second = {k: jnp.zeros_like(v) for k, v in p.items()}
+    losses = []
+    for step in range(1, STEPS + 1):
+        value, g = value_and_gradients(p)
+        losses.append(float(value))
+        for k in p:
+            first[k] = a["beta1"] * first[k] + (1 - a["beta1"]) * g[k]
+            second[k] = a["beta2"] * second[k] + (1 - a["beta2"]) * g[k] ** 2
+            mhat = first[k] / (1 - a["beta1"] ** step)
+            vhat = second[k] / (1 - a["beta2"] ** step)
+            decay = a["weightDecay"] if p[k].ndim >= 2 else 0.0
+            p = {**p, k: p[k] - a["learningRate"] * (mhat / (jnp.sqrt(vhat) + a["epsilon"]) + decay * p[k])}
+
+    single = lambda x: np.ascontiguousarray(np.asarray(x), dtype=np.float32)
+    tensors = {f"parameters.{k}": single(v) for k, v in parameters.items()}
+    tensors |= {f"gradients.{k}": single(v) for k, v in gradients.items()}
+    tensors |= {f"inputs.{k}": v for k, v in inputs.items()}
+    tensors |= {"logits": single(logits), "loss": single(loss).reshape(1)}
+    safetensors.numpy.save_file(tensors, HERE / f"{name}.safetensors")
+    versions = dict(jax=jax.__version__, numpy=np.__version__, python=platform.python_version())
+    record = dict(name=name, config=config, versions=versions, optimizer=ADAMW, loss=float(loss), losses=losses)
+    (HERE / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
+    print(name, [round(x, 4) for x in losses])
+
+
+def main():
+    for kind, seed in (("post", 1), ("pre", 2)):
+        c = dict(norm=kind, width=16, heads=2, hidden=32, encoderLayers=2, decoderLayers=2, vocabulary=23,
+                 activation="relu", normEpsilon=NORM_EPSILON, labelSmoothing=0.1, ignoredTarget=0)
+        write(f"transformer-{kind}", transformer, c, transformer_parameters(c, seed), transformer_inputs(c, seed))
+    for name, bias, seed in (("gpt", False, 3), ("gpt-bias", True, 4)):
+        c = dict(norm="pre", width=16, heads=2, hidden=64, layers=2, block=8, vocabulary=19, bias=bias,
+                 activation="gelu", normEpsilon=NORM_EPSILON, labelSmoothing=0.0, ignoredTarget=-1)
+        write(name, gpt, c, gpt_parameters(c, seed), gpt_inputs(c, seed))
+
+
+if __name__ == "__main__":
+    main()
