@@ -81,8 +81,8 @@ export class Graph {
   }
 
   /** A tensor that the host writes before each run. */
-  input(shape: readonly number[], dtype: DType = "f32"): Tensor {
-    const tensor = this.tensor(shape, { dtype });
+  input(shape: readonly number[], dtype: DType = "f32", needsGradient = false): Tensor {
+    const tensor = this.tensor(shape, { dtype, needsGradient });
     this.inputs.add(tensor.storage);
     return tensor;
   }

@@ -1,0 +1,107 @@
+/** The ops in plain f64 loops: slow, obvious, and written apart from the kernels. */
+export type Array64 = ArrayLike<number>;
+
+const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+const sum = (values: number[]): number => values.reduce((total, value) => total + value, 0);
+
+/** x [M, K] · w [N, K]ᵀ + b */
+export const linear = (x: Array64, w: Array64, b: Array64 | null, M: number, N: number, K: number): number[] =>
+  range(M * N).map((i) => sum(range(K).map((k) => x[Math.floor(i / N) * K + k]! * w[(i % N) * K + k]!)) + (b ? b[i % N]! : 0));
+
+/** a [M, K] · b [K, N] */
+export const matmul = (a: Array64, b: Array64, M: number, N: number, K: number): number[] =>
+  range(M * N).map((i) => sum(range(K).map((k) => a[Math.floor(i / N) * K + k]! * b[k * N + (i % N)]!)));
+
+export const softmax = (x: Array64, R: number, C: number): number[] =>
+  range(R).flatMap((r) => {
+    const row = range(C).map((c) => x[r * C + c]!);
+    const maximum = Math.max(...row);
+    const exps = row.map((value) => Math.exp(value - maximum));
+    return exps.map((value) => value / sum(exps));
+  });
+
+export const layerNorm = (x: Array64, w: Array64, b: Array64 | null, R: number, C: number, epsilon = 1e-5): number[] =>
+  range(R).flatMap((r) => {
+    const row = range(C).map((c) => x[r * C + c]!);
+    const mean = sum(row) / C;
+    const rstd = 1 / Math.sqrt(sum(row.map((value) => (value - mean) ** 2)) / C + epsilon);
+    return row.map((value, c) => (value - mean) * rstd * w[c]! + (b ? b[c]! : 0));
+  });
+
+/** Abramowitz & Stegun 7.1.5 / 7.1.14 in f64: series for small, continued fraction for large arguments. */
+export function erf(x: number): number {
+  const a = Math.abs(x);
+  if (a < 3) {
+    let term = a;
+    let total = a;
+    for (let n = 1; n < 60; n++) {
+      term *= (-a * a) / n;
+      total += term / (2 * n + 1);
+    }
+    return (Math.sign(x) * 2 * total) / Math.sqrt(Math.PI);
+  }
+  let fraction = 0;
+  for (let n = 60; n > 0; n--) fraction = n / 2 / (a + fraction);
+  return Math.sign(x) * (1 - Math.exp(-a * a) / Math.sqrt(Math.PI) / (a + fraction));
+}
+
+export const activations = {
+  relu: (x: number) => Math.max(x, 0),
+  gelu: (x: number) => 0.5 * x * (1 + erf(x / Math.SQRT2)),
+  geluTanh: (x: number) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
+  silu: (x: number) => x / (1 + Math.exp(-x)),
+};
+
+export interface AttentionShape {
+  B: number;
+  H: number;
+  Tq: number;
+  Tk: number;
+  D: number;
+  causal?: boolean;
+  lengths?: number[];
+}
+
+/** q [B, Tq, H·D], k and v [B, Tk, H·D] → [B, Tq, H·D] */
+export function attention(q: Array64, k: Array64, v: Array64, { B, H, Tq, Tk, D, causal = false, lengths }: AttentionShape): number[] {
+  const C = H * D;
+  const out = new Array<number>(B * Tq * C).fill(0);
+  for (const b of range(B))
+    for (const h of range(H))
+      for (const i of range(Tq)) {
+        const keys = range(Tk).filter((j) => (!causal || j <= i + Tk - Tq) && j < (lengths?.[b] ?? Tk));
+        if (keys.length === 0) continue;
+        const at = (t: number, T: number, d: number): number => (b * T + t) * C + h * D + d;
+        const scores = keys.map((j) => sum(range(D).map((d) => q[at(i, Tq, d)]! * k[at(j, Tk, d)]!)) / Math.sqrt(D));
+        const weights = softmax(scores, 1, keys.length);
+        for (const d of range(D)) out[at(i, Tq, d)] = sum(keys.map((j, n) => weights[n]! * v[at(j, Tk, d)]!));
+      }
+  return out;
+}
+
+/** Σ over the rows that count of −Σ q·log p, with logits x [R, C] · w [V, C]ᵀ. */
+export function crossEntropy(x: Array64, w: Array64, targets: ArrayLike<number>, V: number, C: number, smoothing: number, ignored: number): number {
+  const R = targets.length;
+  const p = softmax(linear(x, w, null, R, V, C), R, V);
+  return sum(
+    range(R).map((r) => {
+      const target = targets[r]!;
+      if (target === ignored) return 0;
+      return -sum(range(V).map((v) => ((v === target ? 1 - smoothing : 0) + smoothing / V) * Math.log(p[r * V + v]!)));
+    }),
+  );
+}
+
+/** Central differences of f at every element of each input. */
+export function differentiate(f: (inputs: Float64Array[]) => number, inputs: Float64Array[], h = 1e-5): Float64Array[] {
+  return inputs.map((input) =>
+    input.map((value, i) => {
+      input[i] = value + h;
+      const above = f(inputs);
+      input[i] = value - h;
+      const below = f(inputs);
+      input[i] = value;
+      return (above - below) / (2 * h);
+    }),
+  );
+}
