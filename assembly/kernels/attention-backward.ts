@@ -1,0 +1,125 @@
+import { AttentionScratch } from "../opcodes";
+import { exp } from "../math";
+import { sliceEnd, sliceStart } from "../parallel";
+import { loadTail, sum } from "../simd";
+import { BLOCK, ROW, SEES_ALL, addRow, drawMask, dropColumn, hide, isFinite, reach, scaleInPlace, scores, storeRow, sumOverKeys, sumOverQueries, visible } from "./attention-block";
+import { packColumns, packRows } from "./pack";
+
+/**
+ * Gradients of `attentionForward`, which are written: dQ, dK and dV with the tokens of q, k and v.
+ * With P_ij = exp(scale·q_i·k_j − lse_i), M the dropout mask times 1/(1 − dropout), and δ_i = dOut_i·out_i:
+ *
+ *     dV_j = Σ_i M_ij·P_ij·dOut_i,  dS_ij = P_ij·(M_ij·dOut_i·v_j − δ_i),  dQ_i = scale·Σ_j dS_ij·k_j,  dK_j = scale·Σ_i dS_ij·q_i.
+ *
+ * @param dOut  f32 [B, Tq, H, D], tokens `ldo` apart, as `out`
+ * The others are `attentionForward`'s. A key that no query sees has gradient 0.
+ */
+export function attentionBackward(
+  dQ: usize, dK: usize, dV: usize, dOut: usize, out: usize, lse: usize, q: usize, k: usize, v: usize, lengths: usize, rng: usize, scratch: usize,
+  B: i32, H: i32, Tq: i32, Tk: i32, D: i32, ldo: i32, ldq: i32, ldk: i32, ldv: i32, scale: f32, dropout: f32, stream: i32, causal: i32,
+  thread: i32, threads: i32,
+): void {
+  const wide = (D + 15) & -16;
+  const matrix = <usize>(BLOCK * wide) << 2;
+  const qRows = scratch + thread * (AttentionScratch.Base + AttentionScratch.PerDim * D); // scale·q, by packRows
+  const gRows = qRows + matrix; // dOut, by packRows
+  const qColumns = gRows + matrix;
+  const gColumns = qColumns + matrix;
+  const kColumns = gColumns + matrix;
+  const dQBlock = kColumns + matrix;
+  const dKVBlock = dQBlock + matrix;
+  const p = dKVBlock + matrix;
+  const dS = p + ROW * BLOCK;
+  const minusLse = dS + ROW * BLOCK;
+  const delta = minusLse + ROW;
+  const bits = delta + ROW;
+
+  const last = sliceEnd(B * H, 1, thread, threads);
+  for (let head = sliceStart(B * H, 1, thread, threads); head < last; head++) {
+    const b = head / H;
+    const column = (head - b * H) * D;
+    const length = lengths ? min(Tk, load<i32>(lengths + (<usize>b << 2))) : Tk;
+    clearRows(dK + (<usize>(b * Tk * ldk + column) << 2), ldk, Tk, D);
+    clearRows(dV + (<usize>(b * Tk * ldv + column) << 2), ldv, Tk, D);
+
+    for (let i0 = 0; i0 < Tq; i0 += BLOCK) {
+      const queries = min(BLOCK, Tq - i0);
+      const row = head * Tq + i0;
+      const end = causal ? min(length, i0 + queries + Tk - Tq) : length;
+      const qBlock = q + (<usize>((b * Tq + i0) * ldq + column) << 2);
+      const oOffset = <usize>((b * Tq + i0) * ldo + column) << 2;
+      packRows(qRows, qBlock, ldq, queries, D);
+      scaleInPlace(qRows, ((queries + 15) & -16) * D, scale);
+      packColumns(qColumns, qBlock, ldq, D, queries);
+      packRows(gRows, dOut + oOffset, ldo, queries, D);
+      packColumns(gColumns, dOut + oOffset, ldo, D, queries);
+      loadStatistics(minusLse, delta, lse + (<usize>row << 2), dOut + oOffset, out + oOffset, ldo, queries, D);
+      memory.fill(dQBlock, 0, <usize>(queries * wide) << 2);
+
+      for (let j0 = 0; j0 < end; j0 += BLOCK) {
+        const keys = min(BLOCK, end - j0);
+        const shift = causal ? i0 + Tk - Tq - j0 : SEES_ALL;
+        const kOffset = <usize>((b * Tk + j0) * ldk + column) << 2;
+        const vOffset = <usize>((b * Tk + j0) * ldv + column) << 2;
+        const diagonal = visible(0, keys, shift) < keys;
+        packColumns(kColumns, k + kOffset, ldk, D, keys);
+        scores(p, k + kOffset, ldk, qRows, keys, queries, D, shift);
+        scores(dS, v + vOffset, ldv, gRows, keys, queries, D, shift);
+        if (dropout > 0) drawMask(bits, rng, stream, dropout, row, queries, j0, keys, Tk);
+        for (let i = 0; i < queries; i += 4) {
+          const at = <usize>i << 2;
+          const seen = visible(i + 3, keys, shift);
+          if (dropout > 0) dropColumn(dS + at, bits, i, seen, 1 / (1 - dropout));
+          softmaxGradient(p + at, dS + at, v128.load(minusLse + at), v128.load(delta + at), seen);
+          if (dropout > 0) dropColumn(p + at, bits, i, seen, 1 / (1 - dropout));
+          hide(p + at, i, visible(i, keys, shift), reach(i, keys, shift), shift, 0);
+          hide(dS + at, i, visible(i, keys, shift), reach(i, keys, shift), shift, 0);
+        }
+
+        sumOverKeys(dQBlock, wide, dS, kColumns, queries, keys, D, shift, diagonal && !isFinite(k + kOffset, ldk, keys, D));
+        sumOverQueries(dKVBlock, wide, p, gColumns, keys, queries, D, shift, diagonal && !isFinite(dOut + oOffset, ldo, queries, D));
+        for (let j = 0; j < keys; j++) addRow(dV + vOffset + (<usize>(j * ldv) << 2), dKVBlock + (<usize>(j * wide) << 2), D, 1);
+        sumOverQueries(dKVBlock, wide, dS, qColumns, keys, queries, D, shift, diagonal && !isFinite(qBlock, ldq, queries, D));
+        for (let j = 0; j < keys; j++) addRow(dK + kOffset + (<usize>(j * ldk) << 2), dKVBlock + (<usize>(j * wide) << 2), D, scale);
+      }
+
+      const dQRows = dQ + (<usize>((b * Tq + i0) * ldq + column) << 2);
+      for (let i = 0; i < queries; i++) storeRow(dQRows + (<usize>(i * ldq) << 2), dQBlock + (<usize>(i * wide) << 2), D, scale);
+    }
+  }
+}
+
+/** For four queries: scores become p = exp(s − lse), and dP becomes dS = p·(dP − δ). */
+function softmaxGradient(s: usize, dP: usize, minusLse: v128, delta: v128, end: i32): void {
+  const apart = dP - s;
+  for (const stop = s + end * ROW; s < stop; s += ROW) {
+    const p = exp(f32x4.add(v128.load(s), minusLse));
+    v128.store(s, p);
+    v128.store(s + apart, f32x4.mul(p, f32x4.sub(v128.load(s + apart), delta)));
+  }
+}
+
+/** minusLse_i = −lse_i, δ_i = dOut_i·out_i for a block of queries; a query that sees no key gets −Infinity, so that its p is 0. */
+function loadStatistics(minusLse: usize, delta: usize, lse: usize, dOut: usize, out: usize, ldo: i32, queries: i32, D: i32): void {
+  for (let i = 0; i < queries; i++) {
+    const at = <usize>i << 2;
+    const value = load<f32>(lse + at);
+    store<f32>(minusLse + at, value == -Infinity ? value : -value);
+    const row = <usize>(i * ldo) << 2;
+    let total = f32x4.splat(0);
+    let d = 0;
+    for (; d + 4 <= D; d += 4) {
+      const x = row + (<usize>d << 2);
+      total = f32x4.add(total, f32x4.mul(v128.load(dOut + x), v128.load(out + x)));
+    }
+    if (d < D) {
+      const x = row + (<usize>d << 2);
+      total = f32x4.add(total, f32x4.mul(loadTail(dOut + x, D - d), loadTail(out + x, D - d)));
+    }
+    store<f32>(delta + at, sum(total));
+  }
+}
+
+function clearRows(x: usize, ld: i32, R: i32, D: i32): void {
+  for (let r = 0; r < R; r++) memory.fill(x + (<usize>(r * ld) << 2), 0, <usize>D << 2);
+}

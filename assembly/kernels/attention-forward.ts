@@ -1,0 +1,121 @@
+import { AttentionScratch } from "../opcodes";
+import { exp, log } from "../math";
+import { sliceEnd, sliceStart } from "../parallel";
+import { maxNumber, storeTail } from "../simd";
+import { BLOCK, ROW, SEES_ALL, drawMask, dropColumn, hide, isFinite, reach, scaleInPlace, scores, storeRow, sumOverKeys, visible } from "./attention-block";
+import { packColumns, packRows } from "./pack";
+
+/**
+ * Scaled dot-product attention: out_i = Σ_j P_ij·v_j with P_i = softmax_j(scale·q_i·k_j), for every batch row b and head h.
+ * @param out      f32 [B, Tq, H, D], tokens `ldo` apart
+ * @param lse      f32 [B, H, Tq]: log Σ_j exp(scale·q_i·k_j), which the backward pass reads; −Infinity where no key is seen
+ * @param q        f32 [B, Tq, H, D], tokens `ldq` apart
+ * @param k        f32 [B, Tk, H, D], tokens `ldk` apart
+ * @param v        f32 [B, Tk, H, D], tokens `ldv` apart
+ * @param lengths  i32 [B], keys in each batch row; 0: Tk in all
+ * @param rng      the random cell (see `Rng`); read if dropout > 0
+ * @param scratch  AttentionScratch.Base + AttentionScratch.PerDim·D bytes for each thread, aligned to 16
+ * @param dropout  probability in [0, 1) that a weight is zeroed, the others scaled by 1/(1 − dropout)
+ * @param causal   query i sees the keys j <= i + Tk − Tq
+ * A query that sees no key yields zeros. Error: about 1e-6 of the largest |v|.
+ */
+export function attentionForward(
+  out: usize, lse: usize, q: usize, k: usize, v: usize, lengths: usize, rng: usize, scratch: usize,
+  B: i32, H: i32, Tq: i32, Tk: i32, D: i32, ldo: i32, ldq: i32, ldk: i32, ldv: i32, scale: f32, dropout: f32, stream: i32, causal: i32,
+  thread: i32, threads: i32,
+): void {
+  const wide = (D + 15) & -16;
+  const matrix = <usize>(BLOCK * wide) << 2;
+  const qPanels = scratch + thread * (AttentionScratch.Base + AttentionScratch.PerDim * D);
+  const vPanels = qPanels + matrix;
+  const sum = vPanels + matrix; // Σ_j exp(s_ij − m_i)·v_j so far
+  const s = sum + matrix;
+  const m = s + ROW * BLOCK; // the largest score so far
+  const l = m + ROW; // Σ_j exp(s_ij − m_i) so far
+  const bits = l + ROW;
+  const blocks = (Tq + BLOCK - 1) / BLOCK;
+  const units = B * H * blocks;
+
+  const last = sliceEnd(units, 1, thread, threads);
+  for (let unit = sliceStart(units, 1, thread, threads); unit < last; unit++) {
+    const head = unit / blocks;
+    const b = head / H;
+    const column = (head - b * H) * D;
+    const i0 = (unit - head * blocks) * BLOCK;
+    const queries = min(BLOCK, Tq - i0);
+    const row = head * Tq + i0;
+    const length = lengths ? min(Tk, load<i32>(lengths + (<usize>b << 2))) : Tk;
+    const end = causal ? min(length, i0 + queries + Tk - Tq) : length;
+
+    packRows(qPanels, q + (<usize>((b * Tq + i0) * ldq + column) << 2), ldq, queries, D);
+    scaleInPlace(qPanels, ((queries + 15) & -16) * D, scale);
+    memory.fill(sum, 0, <usize>(queries * wide) << 2);
+    for (let i = 0; i < queries; i += 4) {
+      v128.store(m + (<usize>i << 2), f32x4.splat(-Infinity));
+      v128.store(l + (<usize>i << 2), f32x4.splat(0));
+    }
+
+    for (let j0 = 0; j0 < end; j0 += BLOCK) {
+      const keys = min(BLOCK, end - j0);
+      const shift = causal ? i0 + Tk - Tq - j0 : SEES_ALL;
+      const kBlock = k + (<usize>((b * Tk + j0) * ldk + column) << 2);
+      const vBlock = v + (<usize>((b * Tk + j0) * ldv + column) << 2);
+      packColumns(vPanels, vBlock, ldv, D, keys);
+      scores(s, kBlock, ldk, qPanels, keys, queries, D, shift);
+      if (dropout > 0) drawMask(bits, rng, stream, dropout, row, queries, j0, keys, Tk);
+      for (let i = 0; i < queries; i += 4) {
+        const at = <usize>i << 2;
+        hide(s + at, i, visible(i, keys, shift), visible(i + 3, keys, shift), shift, -Infinity);
+        addToSoftmax(s + at, visible(i + 3, keys, shift), m + at, l + at, sum + (<usize>(i * wide) << 2), wide, min(4, queries - i));
+        hide(s + at, i, visible(i + 3, keys, shift), reach(i, keys, shift), shift, 0);
+        if (dropout > 0) dropColumn(s + at, bits, i, visible(i + 3, keys, shift), 1 / (1 - dropout));
+      }
+      const exact = visible(0, keys, shift) < keys && !isFinite(vBlock, ldv, keys, D);
+      sumOverKeys(sum, wide, s, vPanels, queries, keys, D, shift, exact);
+    }
+
+    writeRows(out + (<usize>((b * Tq + i0) * ldo + column) << 2), ldo, lse + (<usize>row << 2), sum, wide, m, l, queries, D);
+  }
+}
+
+/**
+ * One step of the online softmax, for four queries: takes `end` more scores and leaves exp(s − m) in their place.
+ * Where the maximum grows, what was summed so far shrinks by exp(m_old − m).
+ */
+function addToSoftmax(s: usize, end: i32, m: usize, l: usize, sum: usize, wide: i32, rows: i32): void {
+  const stop = s + end * ROW;
+  const before = v128.load(m);
+  let largest = before;
+  for (let at = s; at < stop; at += ROW) largest = maxNumber(largest, v128.load(at));
+  v128.store(m, largest);
+
+  largest = v128.and(largest, f32x4.ne(largest, f32x4.splat(-Infinity))); // nothing seen: 0, so that exp(−Infinity − 0) = 0
+  const shrink = exp(f32x4.sub(before, largest));
+  let total = f32x4.mul(v128.load(l), shrink);
+  for (let at = s; at < stop; at += ROW) {
+    const p = exp(f32x4.sub(v128.load(at), largest));
+    total = f32x4.add(total, p);
+    v128.store(at, p);
+  }
+  v128.store(l, total);
+
+  if (i32x4.all_true(f32x4.eq(shrink, f32x4.splat(1)))) return;
+  scaleInPlace(sum, wide, f32x4.extract_lane(shrink, 0));
+  if (rows > 1) scaleInPlace(sum + (<usize>wide << 2), wide, f32x4.extract_lane(shrink, 1));
+  if (rows > 2) scaleInPlace(sum + (<usize>wide << 3), wide, f32x4.extract_lane(shrink, 2));
+  if (rows > 3) scaleInPlace(sum + <usize>wide * 12, wide, f32x4.extract_lane(shrink, 3));
+}
+
+/** Ends the softmax: out = sum / l, lse = m + log l. */
+function writeRows(out: usize, ldo: i32, lse: usize, sum: usize, wide: i32, m: usize, l: usize, queries: i32, D: i32): void {
+  for (let i = 0; i < queries; i += 4) {
+    const at = <usize>i << 2;
+    const value = f32x4.add(v128.load(m + at), log(v128.load(l + at)));
+    if (queries - i > 3) v128.store(lse + at, value);
+    else storeTail(lse + at, value, queries - i);
+  }
+  for (let i = 0; i < queries; i++) {
+    const total = load<f32>(l + (<usize>i << 2));
+    storeRow(out + (<usize>(i * ldo) << 2), sum + (<usize>(i * wide) << 2), D, total == 0 ? 0 : 1 / total);
+  }
+}

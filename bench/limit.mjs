@@ -1,0 +1,39 @@
+/** What a bench divides by: the most multiply-adds that 128-bit SIMD does on this core, and the median of some times. */
+import asc from "assemblyscript/asc";
+
+const CHAINS = 12;
+const TURNS = 5000;
+
+/** A function that times one round of the limit and returns GFLOP/s: 12 chains of multiply-adds that never leave the registers. */
+export async function limitOf(build) {
+  const chains = Array.from({ length: CHAINS }, (_, i) => `s${i}`);
+  const step = build === "relaxed" ? (s) => `${s} = f32x4.relaxed_madd(x, y, ${s});` : (s) => `${s} = f32x4.add(f32x4.mul(${s}, x), y);`;
+  const { binary, stderr } = await asc.compileString(
+    `export function limit(n: i32): f32 {
+      const x = f32x4.splat(<f32>n * 1e-9);
+      const y = f32x4.splat(<f32>n * 1e-9);
+      let ${chains.map((s) => `${s} = f32x4.splat(<f32>n)`).join(", ")};
+      while (n > 0) { ${chains.map(step).join("\n").repeat(2)} n--; }
+      return f32x4.extract_lane(${chains.reduce((sum, s) => `f32x4.add(${sum}, ${s})`)}, 0);
+    }`,
+    { optimizeLevel: 2, runtime: "stub", enable: ["simd", "relaxed-simd"] },
+  );
+  if (!binary) throw new Error(String(stderr));
+  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(binary));
+  return () => (TURNS * 2 * CHAINS * 8) / 1e6 / time(() => exports.limit(TURNS));
+}
+
+/** Milliseconds that `body` takes. */
+export function time(body) {
+  const start = performance.now();
+  body();
+  return performance.now() - start;
+}
+
+export function median(values) {
+  return quantile(values, 0.5);
+}
+
+export function quantile(values, q) {
+  return [...values].sort((x, y) => x - y)[Math.floor(q * (values.length - 1))];
+}
