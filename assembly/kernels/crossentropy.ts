@@ -1,14 +1,129 @@
+/** Cross-entropy with label smoothing, and its sum over a batch. */
+import { sliceStart, sliceEnd } from "../parallel";
+import { exp, expScalar, logScalar } from "../math";
+import { maximum, maxNumber, sum } from "../simd";
+import { Cell } from "../opcodes";
+
+/**
+ * With p = softmax(logits[r, :]) and q = (1 − smoothing)·onehot(target) + smoothing/V:
+ *
+ *     loss[r] = −Σ_v q_v·log p_v          dLogits[r, v] = p_v − q_v
+ *
+ * and zeros, of both, for a row whose target is `ignored` (Szegedy et al. 2016, section 7; Vaswani et al. 2017, section 5.4).
+ * @param loss     f32 [R]
+ * @param dLogits  f32 [R, V], of the sum of all losses; may alias logits; 0: not wanted
+ * @param logits   f32 [R, V]
+ * @param targets  i32 [R], each in [0, V) or `ignored`
+ * A NaN or +Infinity among the logits makes the loss NaN. −Infinity is a probability of 0: where q is not 0, the loss is Infinity.
+ */
 export function crossEntropy(
-  loss: usize, dLogits: usize, logits: usize, targets: usize, R: i32, V: i32, smoothing: f32, ignored: i32,
+  loss: usize, dLogits: usize, logits: usize, targets: usize,
+  R: i32, V: i32, smoothing: f32, ignored: i32,
   thread: i32, threads: i32,
 ): void {
-  unreachable();
+  const end = sliceEnd(R, 1, thread, threads);
+  for (let r = sliceStart(R, 1, thread, threads); r < end; r++) {
+    const target = load<i32>(targets + (<usize>r << 2));
+    const row = (<usize>r * V) << 2;
+    if (target == ignored) {
+      store<f32>(loss + (<usize>r << 2), 0);
+      if (dLogits != 0) memory.fill(dLogits + row, 0, <usize>V << 2);
+      continue;
+    }
+    assert(target >= 0 && target < V, "crossEntropy: target out of range");
+    const x = logits + row;
+    const largest = rowMaximum(x, V);
+    const correct = load<f32>(x + (<usize>target << 2)) - largest; // before dLogits overwrites it
+    // log p = x − largest − log total, and q sums to 1
+    let expected = correct;
+    if (smoothing > 0) expected = (1 - smoothing) * correct + smoothing * (rowSum(x, largest, V) / <f32>V);
+    const total = exponentials(dLogits != 0 ? dLogits + row : 0, x, largest, V);
+    store<f32>(loss + (<usize>r << 2), logScalar(total) - expected);
+    if (dLogits == 0) continue;
+    scaleAndShift(dLogits + row, 1 / total, smoothing / <f32>V, V);
+    const dTarget = dLogits + row + (<usize>target << 2);
+    store<f32>(dTarget, load<f32>(dTarget) - (1 - smoothing));
+  }
 }
 
-export function lossSum(
-  cells: usize, loss: usize, targets: usize, R: i32, ignored: i32,
-  thread: i32, threads: i32,
-): void {
-  unreachable();
+// The largest x[v]; skips NaN, which turns up in the sum of the exponentials.
+function rowMaximum(x: usize, V: i32): f32 {
+  let vmax0 = f32x4.splat(-f32.POSITIVE_INFINITY);
+  let vmax1 = vmax0;
+  for (; V >= 8; V -= 8, x += 32) {
+    vmax0 = maxNumber(vmax0, v128.load(x));
+    vmax1 = maxNumber(vmax1, v128.load(x, 16));
+  }
+  let largest = maximum(maxNumber(vmax0, vmax1));
+  for (; V > 0; V--, x += 4) {
+    if (load<f32>(x) > largest) largest = load<f32>(x);
+  }
+  return largest;
 }
 
+// Σ (x[v] − shift)
+function rowSum(x: usize, shift: f32, V: i32): f32 {
+  const vshift = f32x4.splat(shift);
+  let vacc0 = f32x4.splat(0);
+  let vacc1 = f32x4.splat(0);
+  for (; V >= 8; V -= 8, x += 32) {
+    vacc0 = f32x4.add(vacc0, f32x4.sub(v128.load(x), vshift));
+    vacc1 = f32x4.add(vacc1, f32x4.sub(v128.load(x, 16), vshift));
+  }
+  let total = sum(f32x4.add(vacc0, vacc1));
+  for (; V > 0; V--, x += 4) total += load<f32>(x) - shift;
+  return total;
+}
+
+// Σ exp(x[v] − shift); its terms go to out, if not 0, which may be x.
+function exponentials(out: usize, x: usize, shift: f32, V: i32): f32 {
+  const vshift = f32x4.splat(shift);
+  let vacc = f32x4.splat(0);
+  const end = x + ((<usize>V & ~3) << 2);
+  const last = x + (<usize>V << 2);
+  for (; x < end; x += 16) {
+    const ve = exp(f32x4.sub(v128.load(x), vshift));
+    vacc = f32x4.add(vacc, ve);
+    if (out != 0) {
+      v128.store(out, ve);
+      out += 16;
+    }
+  }
+  let total = sum(vacc);
+  for (; x < last; x += 4) {
+    const e = expScalar(load<f32>(x) - shift);
+    total += e;
+    if (out != 0) {
+      store<f32>(out, e);
+      out += 4;
+    }
+  }
+  return total;
+}
+
+// x[v] = factor·x[v] − shift
+function scaleAndShift(x: usize, factor: f32, shift: f32, V: i32): void {
+  const vfactor = f32x4.splat(factor);
+  const vshift = f32x4.splat(shift);
+  for (; V >= 4; V -= 4, x += 16) v128.store(x, f32x4.sub(f32x4.mul(vfactor, v128.load(x)), vshift));
+  for (; V > 0; V--, x += 4) store<f32>(x, factor * load<f32>(x) - shift);
+}
+
+/**
+ * Adds a batch to the training cells: LossSum += Σ_r loss[r] and TokenCount += how many targets are not `ignored`.
+ * @param cells    see Cell
+ * @param loss     f32 [R], 0 where ignored
+ * @param targets  i32 [R]
+ * One thread does it, in f64 and in the order of the rows.
+ */
+export function lossSum(cells: usize, loss: usize, targets: usize, R: i32, ignored: i32, thread: i32, threads: i32): void {
+  if (thread != 0) return;
+  let total = load<f64>(cells, Cell.LossSum);
+  let tokens = load<f64>(cells, Cell.TokenCount);
+  for (let r = 0; r < R; r++) {
+    total += <f64>load<f32>(loss + (<usize>r << 2));
+    if (load<i32>(targets + (<usize>r << 2)) != ignored) tokens += 1;
+  }
+  store<f64>(cells, total, Cell.LossSum);
+  store<f64>(cells, tokens, Cell.TokenCount);
+}

@@ -1,0 +1,144 @@
+import { expect, it } from "vitest";
+import { Cell, Op } from "../../assembly/opcodes";
+import { expectAllclose } from "../allclose";
+import { randomArray, uniform } from "../random";
+import { type Core, describeBuilds, f32 } from "./core";
+
+const vocabularies = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 67, 131, 1027];
+const IGNORED = -100;
+
+type Numbers = ArrayLike<number>;
+
+/** Losses and gradients in f64, by the definition −Σ q·log p. */
+function oracle(logits: Numbers, targets: Int32Array, V: number, smoothing: number) {
+  const loss = new Float64Array(targets.length);
+  const dLogits = new Float64Array(targets.length * V);
+  targets.forEach((target, r) => {
+    if (target === IGNORED) return;
+    const row = Array.from({ length: V }, (_, v) => logits[r * V + v]!);
+    const largest = Math.max(...row);
+    const logTotal = Math.log(row.reduce((total, x) => total + Math.exp(x - largest), 0));
+    row.forEach((x, v) => {
+      const logP = x - largest - logTotal;
+      const q = (v === target ? 1 - smoothing : 0) + smoothing / V;
+      if (q > 0) loss[r]! -= q * logP;
+      dLogits[r * V + v] = Math.exp(logP) - q;
+    });
+  });
+  return { loss, dLogits };
+}
+
+function run(core: Core, logits: Float32Array, targets: Int32Array, V: number, smoothing = 0, threads = 1) {
+  const R = targets.length;
+  core.reset();
+  const [loss, dLogits] = [core.output(R), core.output(R * V)];
+  core.run(Op.CrossEntropy, [loss, dLogits, core.input(logits), core.input(targets), R, V, f32(smoothing), IGNORED], threads);
+  return { loss: loss.read() as Float32Array, dLogits: dLogits.read() as Float32Array };
+}
+
+/** Targets in [0, V), with one row in five ignored. */
+function randomTargets(R: number, V: number, seed: number): Int32Array {
+  const next = uniform(seed);
+  return Int32Array.from({ length: R }, (_, r) => (r % 5 === 3 ? IGNORED : Math.floor(next() * V)));
+}
+
+describeBuilds("crossEntropy", (core) => {
+  it("matches f64 within 1e-5 for 1 to 1027 logits, smoothed or not, the same bits in one slice and in three", () => {
+    for (const V of vocabularies) {
+      for (const smoothing of [0, 0.1]) {
+        const logits = randomArray(7 * V, V, -8, 8);
+        const targets = randomTargets(7, V, V);
+        const actual = run(core, logits, targets, V, smoothing);
+        const expected = oracle(logits, targets, V, smoothing);
+        expectAllclose(actual.loss, expected.loss, { rtol: 1e-5, atol: 1e-6 });
+        expectAllclose(actual.dLogits, expected.dLogits, { rtol: 1e-5, atol: 1e-7 });
+        expect(run(core, logits, targets, V, smoothing, 3)).toEqual(actual);
+      }
+    }
+  });
+
+  it("has a gradient within 1e-4 of finite differences of the f64 loss", () => {
+    const V = 19;
+    const logits = Float64Array.from(randomArray(4 * V, 1, -3, 3));
+    const targets = Int32Array.of(0, 18, 7, IGNORED);
+    const total = (): number => oracle(logits, targets, V, 0.1).loss.reduce((a, b) => a + b, 0);
+    const expected = logits.map((x, i) => {
+      logits[i] = x + 1e-5;
+      const up = total();
+      logits[i] = x - 1e-5;
+      const down = total();
+      logits[i] = x;
+      return (up - down) / 2e-5;
+    });
+    expectAllclose(run(core, Float32Array.from(logits), targets, V, 0.1).dLogits, expected, { rtol: 1e-4, atol: 1e-6 });
+  });
+
+  it("gives the same bits in place, and the same losses without gradients", () => {
+    for (const V of [5, 16, 131]) {
+      const logits = randomArray(7 * V, V, -8, 8);
+      const targets = randomTargets(7, V, V);
+      const expected = run(core, logits, targets, V, 0.1);
+      core.reset();
+      const [loss, alone, both] = [core.output(7), core.output(7), core.input(logits)];
+      core.run(Op.CrossEntropy, [alone, null, both, core.input(targets), 7, V, f32(0.1), IGNORED]);
+      core.run(Op.CrossEntropy, [loss, both, both, core.input(targets), 7, V, f32(0.1), IGNORED]);
+      expect(alone.read()).toEqual(expected.loss);
+      expect(loss.read()).toEqual(expected.loss);
+      expect(both.read()).toEqual(expected.dLogits);
+    }
+  });
+
+  it("gives exact zeros for an ignored row, even of NaN", () => {
+    const { loss, dLogits } = run(core, new Float32Array(9).fill(NaN), Int32Array.of(IGNORED), 9);
+    expect([...loss]).toEqual([0]);
+    expect([...dLogits]).toEqual(new Array(9).fill(0));
+  });
+
+  it("surfaces NaN and Infinity in the loss, wherever they stand", () => {
+    for (const V of [9, 16, 19]) {
+      for (let v = 0; v < V; v++) {
+        const logits = randomArray(V, v);
+        for (const [bad, smoothing, expected] of [
+          [NaN, 0, NaN],
+          [NaN, 0.1, NaN],
+          [Infinity, 0, NaN],
+          [Infinity, 0.1, NaN],
+          [-Infinity, 0.1, Infinity],
+        ] as const) {
+          logits[v] = bad;
+          expect(run(core, logits, Int32Array.of(V >> 1), V, smoothing).loss[0]).toBe(expected);
+        }
+        logits[v] = -Infinity;
+        const { loss } = run(core, logits, Int32Array.of(V >> 1), V);
+        if (v === V >> 1) expect(loss[0]).toBe(Infinity);
+        else expectAllclose(loss, oracle(logits, Int32Array.of(V >> 1), V, 0).loss);
+      }
+    }
+  });
+
+  it("stays exact for huge logits", () => {
+    const { loss, dLogits } = run(core, Float32Array.of(3e38, -3e38, 0, 1e30, 3e38), Int32Array.of(4), 5);
+    expectAllclose(loss, [Math.LN2], { rtol: 1e-6 });
+    expectAllclose(dLogits, [0.5, 0, 0, 0, -0.5], { rtol: 1e-6, atol: 0 });
+  });
+
+  it("asserts in the debug build that targets are in range", () => {
+    if (core.build !== "debug") return;
+    for (const bad of [-1, 5]) expect(() => run(core, randomArray(5, 1), Int32Array.of(bad), 5)).toThrow("assertion");
+  });
+});
+
+describeBuilds("lossSum", (core) => {
+  it("adds losses and tokens to the cells, in f64, once for all threads", () => {
+    const loss = randomArray(1001, 1, 0, 10);
+    const targets = randomTargets(1001, 9, 2);
+    targets.forEach((target, r) => target === IGNORED && (loss[r] = 0));
+    core.reset();
+    const cells = core.input(new Float64Array(Cell.Bytes / 8).fill(3));
+    core.run(Op.LossSum, [cells, core.input(loss), core.input(targets), 1001, IGNORED], 3);
+    const expected = new Float64Array(Cell.Bytes / 8).fill(3);
+    expected[Cell.LossSum / 8] = loss.reduce((total, value) => total + value, 3);
+    expected[Cell.TokenCount / 8] = 3 + targets.filter((target) => target !== IGNORED).length;
+    expect(cells.read()).toEqual(expected);
+  });
+});
