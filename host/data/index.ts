@@ -1,0 +1,14 @@
+/** Data: tokenizers, corpora, batches, scores, and random numbers by position. */
+export { type Batch, type IntTensor } from "./batch";
+export { bleu, tokenize13a, type BleuOptions, type BleuScore } from "./bleu";
+export { trainBPE, type TrainBPEOptions } from "./bpe";
+export { gpt2JSON } from "./bytelevel";
+export { CharacterTokenizer } from "./characters";
+export { dates, type DatePair, type DatesOptions } from "./dates";
+export { HuggingFaceTokenizer, loadTokenizer, type EncodeOptions } from "./huggingface";
+export { evaluationBatches, languageModelBatches, type EvaluationOptions, type LanguageModelOptions } from "./language";
+export { decodeUtf8, parseLines, type Lines } from "./lines";
+export { parallelCorpus, type Pair, type ParallelOptions, type Skipped } from "./parallel";
+export { philox, Random, seedKey, shuffle, Stream } from "./random";
+export { SPECIALS, type DecodeOptions, type SpecialIds, type Tokenizer, type TokenizerJSON } from "./tokenizer";
+export { batchesByTokens, TokenBatches, type TokenBatchOptions } from "./translation";

@@ -1,0 +1,86 @@
+import { checkPositive, filled, type Batch } from "./batch";
+import { Random, Stream } from "./random";
+
+export interface LanguageModelOptions {
+  /** Rows a batch, B. */
+  batch: number;
+  /** Tokens a row, T. */
+  block: number;
+  /** Default: 0. */
+  seed?: number;
+}
+
+/**
+ * Batches cut from one long text at random places, as nanoGPT does: row b is tokens[o … o + T), its targets tokens[o + 1 … o + T],
+ * with o uniform. The offsets follow from (seed, step), so training can resume at any step.
+ *
+ * @throws RangeError if the text has no `block` + 1 tokens
+ *
+ * @example
+ * const batches = languageModelBatches(Int32Array.from([3, 1, 4, 1, 5, 9, 2, 6]), { batch: 2, block: 4 });
+ * batches.batchAt(0).tokens.shape; // [2, 4]
+ */
+export function languageModelBatches(tokens: Int32Array, { batch, block, seed = 0 }: LanguageModelOptions): { batchAt(step: number): Batch } {
+  checkPositive("languageModelBatches: batch", batch);
+  checkPositive("languageModelBatches: block", block);
+  if (tokens.length <= block) {
+    throw new RangeError(`languageModelBatches: a block of ${block} needs ${block + 1} tokens, got ${tokens.length}; use a smaller block`);
+  }
+  return {
+    batchAt(step) {
+      const random = new Random(seed, Stream.Offsets, step);
+      const inputs = filled([batch, block]);
+      const targets = filled([batch, block]);
+      for (let b = 0; b < batch; b++) {
+        const offset = random.below(tokens.length - block, b);
+        inputs.data.set(tokens.subarray(offset, offset + block), b * block);
+        targets.data.set(tokens.subarray(offset + 1, offset + 1 + block), b * block);
+      }
+      return { tokens: inputs, targets };
+    },
+  };
+}
+
+export interface EvaluationOptions {
+  /** Rows a batch, B. */
+  batch: number;
+  /** Tokens a row, T. */
+  block: number;
+  /** The target that the loss ignores; it stands where the text has ended. Default: −1. */
+  ignored?: number;
+}
+
+/**
+ * A text in order, one block after the other: every token but the first is predicted exactly once.
+ * All batches have the same shape; behind the text's end tokens are 0 and targets `ignored`.
+ *
+ * @throws RangeError if there are fewer than two tokens
+ *
+ * @example
+ * const { batches, batchAt } = evaluationBatches(Int32Array.from([3, 1, 4, 1, 5, 9]), { batch: 1, block: 4 });
+ * batches; // 2
+ * batchAt(1).targets.data; // Int32Array [9, -1, -1, -1]
+ */
+export function evaluationBatches(
+  tokens: Int32Array,
+  { batch, block, ignored = -1 }: EvaluationOptions,
+): { batches: number; batchAt(index: number): Batch } {
+  checkPositive("evaluationBatches: batch", batch);
+  checkPositive("evaluationBatches: block", block);
+  if (tokens.length < 2) throw new RangeError(`evaluationBatches: needs at least 2 tokens, got ${tokens.length}`);
+  const predicted = tokens.length - 1;
+  const batches = Math.ceil(predicted / (batch * block));
+  const batchAt = (index: number): Batch => {
+    if (!Number.isInteger(index) || index < 0 || index >= batches) {
+      throw new RangeError(`evaluationBatches: index must be in [0, ${batches}), got ${index}`);
+    }
+    const start = index * batch * block;
+    const end = Math.min(start + batch * block, predicted);
+    const inputs = filled([batch, block]);
+    const targets = filled([batch, block], ignored);
+    inputs.data.set(tokens.subarray(start, end));
+    targets.data.set(tokens.subarray(start + 1, end + 1));
+    return { tokens: inputs, targets };
+  };
+  return { batches, batchAt };
+}

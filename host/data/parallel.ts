@@ -1,0 +1,84 @@
+import { HeedError } from "../errors";
+import type { Lines } from "./lines";
+import type { Tokenizer } from "./tokenizer";
+
+/** A sentence and its translation as ids, without special tokens. */
+export interface Pair {
+  source: number[];
+  target: number[];
+}
+
+/** A pair that was left out. */
+export interface Skipped {
+  /** From 1. */
+  line: number;
+  reason: "long" | "empty";
+}
+
+export interface ParallelOptions {
+  sourceTokenizer: Tokenizer;
+  targetTokenizer: Tokenizer;
+  /** The most tokens the model takes a side; `<bos>` or `<eos>` counts on the target's. */
+  maxLength: number;
+  /** What to do with a pair that has a longer side. Default: "error". */
+  longLines?: "error" | "skip";
+  /** What to do with a pair that has an empty side. Default: "error". */
+  emptyLines?: "error" | "skip";
+}
+
+/**
+ * Two files that translate each other line by line, as ids.
+ *
+ * @throws HeedError "data" if the files differ in their number of lines, or for a line that is empty or too long
+ *
+ * @example
+ * const tokenizer = CharacterTokenizer.of(["ja yes"], { specials: SPECIALS });
+ * const options = { sourceTokenizer: tokenizer, targetTokenizer: tokenizer, maxLength: 8 };
+ * const { pairs } = parallelCorpus({ name: "train.de", lines: ["ja"] }, { name: "train.en", lines: ["yes"] }, options);
+ * tokenizer.decode(pairs[0].target); // "yes"
+ */
+export function parallelCorpus(source: Lines, target: Lines, options: ParallelOptions): { pairs: Pair[]; skipped: Skipped[] } {
+  const { sourceTokenizer, targetTokenizer, maxLength, longLines = "error", emptyLines = "error" } = options;
+  if (source.lines.length !== target.lines.length) {
+    throw new HeedError(
+      "data",
+      `${source.name} has ${source.lines.length} lines, but ${target.name} has ${target.lines.length}; line by line they must translate each other`,
+    );
+  }
+  const pairs: Pair[] = [];
+  const skipped: Skipped[] = [];
+  for (let i = 0; i < source.lines.length; i++) {
+    const pair = { source: encodeLine(source, i, sourceTokenizer), target: encodeLine(target, i, targetTokenizer) };
+    const isEmpty = pair.source.length === 0 || pair.target.length === 0;
+    const isLong = pair.source.length > maxLength || pair.target.length + 1 > maxLength;
+    if (isEmpty && emptyLines === "error") throw emptyLine(pair.source.length === 0 ? source.name : target.name, i + 1);
+    if (isLong && longLines === "error") throw longLine(source.name, target.name, i + 1, pair, maxLength);
+    if (isEmpty || isLong) skipped.push({ line: i + 1, reason: isEmpty ? "empty" : "long" });
+    else pairs.push(pair);
+  }
+  if (pairs.length === 0) throw new HeedError("data", `${source.name} and ${target.name}: all ${skipped.length} pairs are empty or too long`);
+  return { pairs, skipped };
+}
+
+function encodeLine({ name, lines }: Lines, index: number, tokenizer: Tokenizer): number[] {
+  try {
+    return tokenizer.encode(lines[index]!);
+  } catch (cause) {
+    if (!(cause instanceof HeedError)) throw cause;
+    throw new HeedError(cause.code, `${name}, line ${index + 1}: ${cause.message}`, { cause });
+  }
+}
+
+function emptyLine(name: string, line: number): HeedError {
+  return new HeedError("data", `${name}, line ${line}: the line is empty; take the pair out, or pass emptyLines: "skip" (--skip-empty)`);
+}
+
+function longLine(sourceName: string, targetName: string, line: number, pair: Pair, maxLength: number): HeedError {
+  const isSource = pair.source.length > maxLength;
+  const name = isSource ? sourceName : targetName;
+  const tokens = isSource ? `${pair.source.length} tokens` : `${pair.target.length} tokens and <bos>`;
+  return new HeedError(
+    "data",
+    `${name}, line ${line}: ${tokens} are more than the model's ${maxLength}; raise maxLength, or pass longLines: "skip" (--skip-long)`,
+  );
+}
