@@ -39,6 +39,8 @@ export const enum Op {
   // kernels/embedding.ts
   EmbeddingForward, //        out ids weight · N C · scale
   EmbeddingBackward, //       dWeight dOut ids · N C · scale                          (accumulates)
+
+  // kernels/positions.ts
   PositionsForward, //        out x table · B T C
   PositionsBackward, //       dTable dOut · B T C                                     (accumulates)
   SinusoidalPositions, //     out · T C

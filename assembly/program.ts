@@ -5,11 +5,12 @@ import { attentionForward, attentionBackward } from "./kernels/attention";
 import { crossEntropy, lossSum } from "./kernels/crossentropy";
 import { dropout } from "./kernels/dropout";
 import { add, scale, copy, fill, transpose, gatherRows, columnSum } from "./kernels/elementwise";
-import { embeddingForward, embeddingBackward, positionsForward, positionsBackward, sinusoidalPositions } from "./kernels/embedding";
+import { embeddingForward, embeddingBackward } from "./kernels/embedding";
 import { randomNormal, randomUniform } from "./kernels/initialize";
 import { layerNormForward, layerNormBackward, layerNormBackwardParameters } from "./kernels/layernorm";
 import { matmulNN, matmulNT, matmulTN } from "./kernels/matmul";
 import { squareSum, clipGradient, adamwStep, sgdStep } from "./kernels/optimizer";
+import { positionsForward, positionsBackward, sinusoidalPositions } from "./kernels/positions";
 import { argmax, sample } from "./kernels/sampling";
 import { softmaxForward, softmaxBackward } from "./kernels/softmax";
 

@@ -1,7 +1,48 @@
+/** Dropout, alone or with the residual connection it feeds. */
+import { sliceEnd, sliceStart } from "../parallel";
+import { dropThreshold, keepBits, keepMask } from "../random";
+import { loadTail, madd, storeTail } from "../simd";
+
+const GROUP = 32; // elements of one `keepBits`
+
+/**
+ * out[e] = residual[e] + x[e]·keep[e]/(1 − p), where keep[e] is 0 with probability p and 1 otherwise.
+ * Backward is the same op on dOut, without the residual: keep[e] is a function of (rng, stream, e), and computed anew.
+ * @param out       f32 [n], may alias x or residual
+ * @param x         f32 [n]
+ * @param residual  f32 [n], or 0: none
+ * @param rng       the random cell
+ * @param p         0 to 1, rounded to a multiple of 2⁻¹⁶ in drawing; 0 keeps every bit of x, 1 gives the residual or zeros
+ * @param stream    this op's share of the counter
+ * A NaN in x is never dropped. Source: Srivastava et al. 2014, "Dropout".
+ */
 export function dropout(
   out: usize, x: usize, residual: usize, rng: usize, n: i32, p: f32, stream: i32,
   thread: i32, threads: i32,
 ): void {
-  unreachable();
+  const end = sliceEnd(n, GROUP, thread, threads);
+  const threshold = dropThreshold(p);
+  const factor: f32 = 1 / (1 - p);
+  for (let e = sliceStart(n, GROUP, thread, threads); e < end; e += GROUP) {
+    const bits = keepBits(rng, stream, e >> 3, threshold);
+    const at = <usize>e << 2;
+    dropGroup(out + at, x + at, residual ? residual + at : 0, min(GROUP, end - e), bits, factor);
+  }
 }
 
+function dropGroup(out: usize, x: usize, residual: usize, n: i32, bits: u32, factor: f32): void {
+  const scale = f32x4.splat(factor);
+  const tail = n & 3;
+  const body = <usize>(n - tail) << 2;
+  for (let i: usize = 0; i < body; i += 16) {
+    const kept = v128.and(keepMask(bits), scale);
+    const v = v128.load(x + i);
+    v128.store(out + i, residual ? madd(v, kept, v128.load(residual + i)) : f32x4.mul(v, kept));
+    bits >>= 4;
+  }
+  if (tail) {
+    const kept = v128.and(keepMask(bits), scale);
+    const v = loadTail(x + body, tail);
+    storeTail(out + body, residual ? madd(v, kept, loadTail(residual + body, tail)) : f32x4.mul(v, kept), tail);
+  }
+}

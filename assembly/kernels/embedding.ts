@@ -51,25 +51,3 @@ function addScaledRow(out: usize, x: usize, C: i32, scale: f32): void {
   for (; C >= 4; C -= 4, out += 16, x += 16) v128.store(out, madd(vscale, v128.load(x), v128.load(out)));
   for (; C > 0; C--, out += 4, x += 4) store<f32>(out, load<f32>(out) + scale * load<f32>(x));
 }
-
-export function positionsForward(
-  out: usize, x: usize, table: usize, B: i32, T: i32, C: i32,
-  thread: i32, threads: i32,
-): void {
-  unreachable();
-}
-
-export function positionsBackward(
-  dTable: usize, dOut: usize, B: i32, T: i32, C: i32,
-  thread: i32, threads: i32,
-): void {
-  unreachable();
-}
-
-export function sinusoidalPositions(
-  out: usize, T: i32, C: i32,
-  thread: i32, threads: i32,
-): void {
-  unreachable();
-}
-

@@ -22,10 +22,15 @@ function softmaxRow(out: usize, x: usize, C: i32): void {
   const body = <usize>(C - tail) << 2;
 
   // 1. the maximum; a NaN is skipped here and turns up in the sum
-  let m = f32x4.splat(-Infinity);
-  for (let c: usize = 0; c < body; c += 16) m = maxNumber(m, v128.load(x + c));
-  let largest = maximum(m);
-  for (let c = body; c < <usize>C << 2; c += 4) {
+  let m0 = f32x4.splat(-Infinity);
+  let m1 = m0;
+  let c: usize = 0;
+  for (; c + 32 <= body; c += 32) {
+    m0 = maxNumber(m0, v128.load(x + c));
+    m1 = maxNumber(m1, v128.load(x + c, 16));
+  }
+  let largest = maximum(maxNumber(m0, m1));
+  for (; c < <usize>C << 2; c += 4) {
     const v = load<f32>(x + c);
     if (v > largest) largest = v;
   }

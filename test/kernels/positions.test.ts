@@ -1,0 +1,79 @@
+import { expect, it } from "vitest";
+import { Op } from "../../assembly/opcodes";
+import { expectAllclose } from "../allclose";
+import { randomArray } from "../random";
+import { type Core, describeBuilds } from "./core";
+
+const shapes = [1, 2, 3].flatMap((B) => [1, 2, 5].flatMap((T) => [1, 3, 4, 5, 8, 13, 17, 33].map((C) => [B, T, C] as const)));
+
+function forward(core: Core, x: Float32Array, table: Float32Array, B: number, T: number, C: number, threads = 1): Float32Array {
+  core.reset();
+  const out = core.output(B * T * C);
+  core.run(Op.PositionsForward, [out, core.input(x), core.input(table), B, T, C], threads);
+  return out.read() as Float32Array;
+}
+
+function backward(core: Core, before: Float32Array, dOut: Float32Array, B: number, T: number, C: number, threads = 1): Float32Array {
+  core.reset();
+  const dTable = core.input(before);
+  core.run(Op.PositionsBackward, [dTable, core.input(dOut), B, T, C], threads);
+  return dTable.read() as Float32Array;
+}
+
+function sinusoidal(core: Core, T: number, C: number, threads = 1): Float32Array {
+  core.reset();
+  const out = core.output(T * C);
+  core.run(Op.SinusoidalPositions, [out, T, C], threads);
+  return out.read() as Float32Array;
+}
+
+describeBuilds("positionsForward", (core) => {
+  it("adds row t of the table to row t of each sequence, exactly", () => {
+    for (const [B, T, C] of shapes) {
+      const x = randomArray(B * T * C, 1);
+      const table = randomArray((T + 2) * C, 2); // longer than the sequences
+      const expected = x.map((v, i) => v + table[i % (T * C)]!);
+      expect(forward(core, x, table, B, T, C)).toEqual(expected);
+      expect(forward(core, x, table, B, T, C, 3)).toEqual(expected);
+    }
+  });
+
+  it("works in place", () => {
+    const x = randomArray(3 * 5 * 7, 1);
+    const table = randomArray(5 * 7, 2);
+    core.reset();
+    const both = core.input(x);
+    core.run(Op.PositionsForward, [both, both, core.input(table), 3, 5, 7]);
+    expect(both.read()).toEqual(forward(core, x, table, 3, 5, 7));
+  });
+});
+
+describeBuilds("positionsBackward", (core) => {
+  it("adds the sum over the batch within 1e-6, and leaves rows from T on alone", () => {
+    for (const [B, T, C] of shapes) {
+      const before = randomArray((T + 2) * C, 1);
+      const dOut = randomArray(B * T * C, 2);
+      const expected = Float64Array.from(before);
+      dOut.forEach((v, i) => (expected[i % (T * C)]! += v));
+      const dTable = backward(core, before, dOut, B, T, C);
+      expectAllclose(dTable, expected, { rtol: 1e-6, atol: 1e-6 });
+      expect(dTable.subarray(T * C)).toEqual(before.subarray(T * C));
+      expect(backward(core, before, dOut, B, T, C, 3)).toEqual(dTable);
+    }
+  });
+});
+
+describeBuilds("sinusoidalPositions", (core) => {
+  it("matches Vaswani et al. 2017 in f64 within 1e-7, odd widths too", () => {
+    for (const [T, C] of [[1, 1], [2, 2], [3, 5], [7, 8], [50, 33], [1000, 16]] as const) {
+      const expected = Float64Array.from({ length: T * C }, (_, i) => {
+        const c = i % C;
+        const angle = Math.floor(i / C) / 10000 ** ((c - (c & 1)) / C);
+        return c & 1 ? Math.cos(angle) : Math.sin(angle);
+      });
+      const out = sinusoidal(core, T, C);
+      expectAllclose(out, expected, { rtol: 0, atol: 1e-7 });
+      expect(sinusoidal(core, T, C, 3)).toEqual(out);
+    }
+  });
+});
