@@ -126,6 +126,13 @@ export const enum Sampling {
   Bytes = 16,
 }
 
+/** Bytes of scratch that each thread of `Sample` needs: Base + PerToken · V. */
+export const enum SampleScratch {
+  /** A cache line between threads. */
+  Base = 64,
+  PerToken = 4,
+}
+
 /** Elements that one f64 partial of `SquareSum` covers: fixed, so that the sum does not depend on the number of threads. */
 export const enum Reduction {
   Chunk = 16384,
