@@ -1,0 +1,136 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { trainBPE } from "../../host/data/bpe";
+import { BYTE_ALPHABET, toAlphabet } from "../../host/data/bytelevel";
+import { CharacterTokenizer } from "../../host/data/characters";
+import { HuggingFaceTokenizer, loadTokenizer } from "../../host/data/huggingface";
+import { SPECIALS, type TokenizerJSON } from "../../host/data/tokenizer";
+
+const read = (name: string) => readFileSync(new URL(`../vectors/tokenizers/${name}`, import.meta.url), "utf8");
+/** What Hugging Face's library (Rust) makes of the same texts; see generate.py beside. */
+const expected = JSON.parse(read("encodings.json")) as { texts: string[]; strange: string[]; bpe: number[][]; characters: number[][] };
+const all = [...expected.texts, ...expected.strange];
+const hard = ["", "\n", "  a  ", "\u0000\u007f\u0080\uffff", "é e\u0301", "👩‍👩‍👧 𝔘", "<pad> <eos>", "\ufeffx", "a\r\nb", "\u00a0"];
+
+describe("trainBPE", () => {
+  const tokenizer = trainBPE(expected.texts, { vocabularySize: 360 });
+
+  it("learns the merges and ids that Hugging Face's trainer learns", () => {
+    const theirs = (JSON.parse(read("bpe.json")) as TokenizerJSON).model;
+    expect(tokenizer.toJSON().model.merges).toEqual(theirs.merges);
+    expect(tokenizer.toJSON().model.vocab).toEqual(theirs.vocab);
+    expect([tokenizer.size, tokenizer.specials]).toEqual([360, { pad: 0, bos: 1, eos: 2, unk: 3 }]);
+  });
+
+  it("encodes as Hugging Face's library does", () => {
+    expect(all.map((text) => tokenizer.encode(text))).toEqual(expected.bpe);
+  });
+
+  it("gives any text back, also the names of special tokens, leading spaces and unseen scripts", () => {
+    for (const text of [...all, ...hard]) expect(tokenizer.decode(tokenizer.encode(text))).toBe(text);
+  });
+
+  it("gives the first word the tokens it has within a sentence", () => {
+    expect(tokenizer.encode("the third")).toEqual([...tokenizer.encode("the"), ...tokenizer.encode("third")]);
+    const bare = trainBPE(["the third third"], { vocabularySize: 300, prefixSpace: false });
+    expect(bare.encode("third")).not.toEqual(bare.encode(" third"));
+    expect(bare.decode(bare.encode(" third"))).toBe(" third");
+  });
+
+  it("stops when no pair is left that is frequent enough", () => {
+    expect(trainBPE(["ab ab cd"], { vocabularySize: 1000, specials: [] }).size).toBe(256 + 2);
+    expect(trainBPE(["ab ab cd"], { vocabularySize: 1000, specials: [], minFrequency: 1 }).size).toBe(256 + 4);
+    expect(trainBPE([], { vocabularySize: 1000 }).size).toBe(260);
+  });
+
+  it("of equally frequent pairs takes the one with the smaller ids", () => {
+    const { merges } = trainBPE(["dc ba"], { vocabularySize: 257, specials: [], prefixSpace: false, minFrequency: 1 }).toJSON().model;
+    expect(merges).toEqual([["b", "a"]]);
+  });
+
+  it("tells its progress, at last the size reached", () => {
+    const told: number[] = [];
+    trainBPE(expected.texts, { vocabularySize: 360, onProgress: (tokens) => told.push(tokens) });
+    expect(told.at(-1)).toBe(360);
+    expect(told.length).toBeGreaterThan(1);
+  });
+
+  it("refuses a vocabulary without room for the bytes", () => {
+    expect(() => trainBPE(["a"], { vocabularySize: 259 })).toThrow("at least 260 (256 bytes and 4 special tokens), got 259");
+  });
+});
+
+describe("the byte alphabet", () => {
+  it("has 256 different characters, with Ġ for the space and Ċ for the newline", () => {
+    expect(new Set(BYTE_ALPHABET).size).toBe(256);
+    expect(toAlphabet(" \né~")).toBe("ĠĊÃ©~");
+  });
+});
+
+describe("CharacterTokenizer", () => {
+  const tokenizer = CharacterTokenizer.of(expected.texts, { specials: SPECIALS });
+
+  it("gives each character the id that Hugging Face's library gives it", () => {
+    expect(expected.texts.map((text) => tokenizer.encode(text))).toEqual(expected.characters);
+    expect(tokenizer.toJSON()).toEqual(JSON.parse(read("characters.json")));
+  });
+
+  it("gives any text of its characters back: newlines, spaces, surrogate pairs", () => {
+    for (const text of expected.texts) expect(tokenizer.decode(tokenizer.encode(text))).toBe(text);
+    expect(tokenizer.encode("🎉\n").length).toBe(2);
+  });
+
+  it("gives <unk> for an unknown character, or an error that names it and its place", () => {
+    expect(tokenizer.encode("aŵ")[1]).toBe(tokenizer.specials.unk);
+    const strict = CharacterTokenizer.of(["ab🎉"]);
+    expect(() => strict.encode("🎉bŵ")).toThrow('character "ŵ" (U+0175) at position 2 is none of the tokenizer\'s 3');
+    expect(strict.specials).toEqual({ pad: undefined, bos: undefined, eos: undefined, unk: undefined });
+  });
+
+  it("leaves special tokens out of the text unless asked", () => {
+    const ids = [1, ...tokenizer.encode("low"), 2, 0];
+    expect(tokenizer.decode(ids)).toBe("low");
+    expect(tokenizer.decode(ids, { specials: true })).toBe("<bos>low<eos><pad>");
+  });
+
+  it("does not take a character for a special token", () => {
+    expect(new CharacterTokenizer(["a", "b"]).decode([0, 1])).toBe("ab");
+  });
+});
+
+describe("loadTokenizer", () => {
+  it("loads what was saved: the same kind, ids and texts", () => {
+    for (const saved of [trainBPE(expected.texts, { vocabularySize: 300 }), CharacterTokenizer.of(all, { specials: ["<pad>"] })]) {
+      const loaded = loadTokenizer(JSON.stringify(saved));
+      expect(loaded.constructor).toBe(saved.constructor);
+      expect([loaded.size, loaded.specials]).toEqual([saved.size, saved.specials]);
+      for (const text of all) expect(loaded.encode(text)).toEqual(saved.encode(text));
+      expect(JSON.stringify(loaded)).toBe(JSON.stringify(saved));
+    }
+  });
+
+  it("loads what Hugging Face's library saved", () => {
+    const tokenizer = loadTokenizer(read("bpe.json"));
+    expect(all.map((text) => tokenizer.encode(text))).toEqual(expected.bpe);
+    expect(loadTokenizer(read("characters.json"))).toBeInstanceOf(CharacterTokenizer);
+  });
+
+  it("reads special tokens in a text as such only when asked", () => {
+    const tokenizer = loadTokenizer(read("bpe.json")) as HuggingFaceTokenizer;
+    expect(tokenizer.encode("<eos>", { specials: true })).toEqual([2]);
+    expect(tokenizer.encode("<eos>")).not.toContain(2);
+    expect(tokenizer.decode([1, ...tokenizer.encode("low"), 2])).toBe("low");
+    expect(tokenizer.decode([2], { specials: true })).toBe("<eos>");
+  });
+
+  it("says what is wrong with a file or an id", () => {
+    expect(() => loadTokenizer("{", "x.json")).toThrow("x.json: not JSON");
+    expect(() => loadTokenizer("{}", "x.json")).toThrow('x.json: not a Hugging Face tokenizer.json: "model.vocab"');
+    expect(() => loadTokenizer("null", "x.json")).toThrow(expect.objectContaining({ code: "format" }));
+    for (const file of ["bpe.json", "characters.json"]) {
+      const tokenizer = loadTokenizer(read(file));
+      expect(() => tokenizer.decode([5, tokenizer.size])).toThrow(`got ${tokenizer.size} at position 1`);
+      expect(tokenizer.decode([])).toBe("");
+    }
+  });
+});
