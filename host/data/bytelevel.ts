@@ -3,6 +3,7 @@ import { addedToken, type TokenizerJSON } from "./tokenizer";
 /**
  * How GPT-2 cuts a text into words before BPE (Radford et al. 2019, openai/gpt-2 `src/encoder.py`):
  * contractions, then letters, digits or other signs with the space in front of them, then white space.
+ * What counts as a letter is the engine's Unicode version's to say; a text comes back from its ids in any case.
  */
 export const GPT2_SPLIT = /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+/gu;
 

@@ -46,7 +46,8 @@ function firstInvalid(bytes: Uint8Array): string {
     const column = invalidAt(bytes.subarray(start, end));
     if (column >= 0) {
       const value = bytes[start + column];
-      return `line ${line}, byte ${column + 1}${value === undefined ? ": the file ends within a character" : ` (0x${value.toString(16).padStart(2, "0")})`}`;
+      const what = value === undefined ? ": the file ends within a character" : ` (0x${value.toString(16).padStart(2, "0")})`;
+      return `line ${line}, byte ${column + 1}${what}`;
     }
     start = end;
   }
