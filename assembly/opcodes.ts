@@ -150,11 +150,11 @@ export const enum MatmulScratch {
 
 /**
  * Attention's scratch, in bytes per thread: Base + PerDim·D.
- * Seven matrices of Block rows by D (rounded up to 16), two of Block by Block, two rows of statistics, and dropout's bits.
+ * Five matrices of Block rows by D (rounded up to 16), two of Block by Block, two rows of statistics, dropout's bits, a tile's edge.
  */
 export const enum AttentionScratch {
   /** Queries, and keys, in one block: a multiple of 32. */
   Block = 64,
-  PerDim = 7 * 4 * Block,
-  Base = 15 * PerDim + 2 * 4 * Block * Block + 2 * 4 * Block + (Block * Block) / 8,
+  PerDim = 5 * 4 * Block,
+  Base = 15 * PerDim + 2 * 4 * Block * Block + 2 * 4 * Block + (Block * Block) / 8 + 256,
 }

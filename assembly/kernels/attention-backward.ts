@@ -1,8 +1,8 @@
 import { AttentionScratch } from "../opcodes";
 import { exp } from "../math";
 import { sliceEnd, sliceStart } from "../parallel";
-import { loadTail, sum } from "../simd";
-import { BLOCK, ROW, SEES_ALL, addRow, drawMask, dropColumn, hide, isFinite, reach, scaleInPlace, scores, storeRow, sumOverKeys, sumOverQueries, visible } from "./attention-block";
+import { loadTail, madd, sum } from "../simd";
+import { BLOCK, ROW, SEES_ALL, drawMask, dropColumn, hide, isFinite, reach, scores, sumOverKeys, sumOverQueries, visible } from "./attention-block";
 import { packColumns, packRows } from "./pack";
 
 /**
@@ -19,83 +19,82 @@ export function attentionBackward(
   B: i32, H: i32, Tq: i32, Tk: i32, D: i32, ldo: i32, ldq: i32, ldk: i32, ldv: i32, scale: f32, dropout: f32, stream: i32, causal: i32,
   thread: i32, threads: i32,
 ): void {
-  const wide = (D + 15) & -16;
-  const matrix = <usize>(BLOCK * wide) << 2;
-  const qRows = scratch + thread * (AttentionScratch.Base + AttentionScratch.PerDim * D); // scale·q, by packRows
-  const gRows = qRows + matrix; // dOut, by packRows
-  const qColumns = gRows + matrix;
+  const matrix = <usize>(BLOCK * ((D + 15) & -16)) << 2;
+  const qRows = scratch + thread * (AttentionScratch.Base + AttentionScratch.PerDim * D); // by packRows, for the scores
+  const gRows = qRows + matrix; // dOut
+  const qColumns = gRows + matrix; // by packColumns, for the sums
   const gColumns = qColumns + matrix;
   const kColumns = gColumns + matrix;
-  const dQBlock = kColumns + matrix;
-  const dKVBlock = dQBlock + matrix;
-  const p = dKVBlock + matrix;
+  const p = kColumns + matrix;
   const dS = p + ROW * BLOCK;
   const minusLse = dS + ROW * BLOCK;
   const delta = minusLse + ROW;
   const bits = delta + ROW;
+  const edge = bits + (BLOCK * BLOCK) / 8;
 
   const last = sliceEnd(B * H, 1, thread, threads);
   for (let head = sliceStart(B * H, 1, thread, threads); head < last; head++) {
     const b = head / H;
     const column = (head - b * H) * D;
     const length = lengths ? min(Tk, load<i32>(lengths + (<usize>b << 2))) : Tk;
-    clearRows(dK + (<usize>(b * Tk * ldk + column) << 2), ldk, Tk, D);
-    clearRows(dV + (<usize>(b * Tk * ldv + column) << 2), ldv, Tk, D);
+    // The first block of queries writes the gradients of the keys it sees; of the others they start from 0.
+    const written = causal ? max(0, min(length, min(BLOCK, Tq) + Tk - Tq)) : length;
+    clearRows(dK + (<usize>((b * Tk + written) * ldk + column) << 2), ldk, Tk - written, D);
+    clearRows(dV + (<usize>((b * Tk + written) * ldv + column) << 2), ldv, Tk - written, D);
 
     for (let i0 = 0; i0 < Tq; i0 += BLOCK) {
       const queries = min(BLOCK, Tq - i0);
       const row = head * Tq + i0;
       const end = causal ? min(length, i0 + queries + Tk - Tq) : length;
-      const qBlock = q + (<usize>((b * Tq + i0) * ldq + column) << 2);
+      const qOffset = <usize>((b * Tq + i0) * ldq + column) << 2;
       const oOffset = <usize>((b * Tq + i0) * ldo + column) << 2;
-      packRows(qRows, qBlock, ldq, queries, D);
-      scaleInPlace(qRows, ((queries + 15) & -16) * D, scale);
-      packColumns(qColumns, qBlock, ldq, D, queries);
+      packRows(qRows, q + qOffset, ldq, queries, D);
+      packColumns(qColumns, q + qOffset, ldq, D, queries);
       packRows(gRows, dOut + oOffset, ldo, queries, D);
       packColumns(gColumns, dOut + oOffset, ldo, D, queries);
       loadStatistics(minusLse, delta, lse + (<usize>row << 2), dOut + oOffset, out + oOffset, ldo, queries, D);
-      memory.fill(dQBlock, 0, <usize>(queries * wide) << 2);
+      if (end <= 0) clearRows(dQ + qOffset, ldq, queries, D);
 
       for (let j0 = 0; j0 < end; j0 += BLOCK) {
         const keys = min(BLOCK, end - j0);
         const shift = causal ? i0 + Tk - Tq - j0 : SEES_ALL;
         const kOffset = <usize>((b * Tk + j0) * ldk + column) << 2;
         const vOffset = <usize>((b * Tk + j0) * ldv + column) << 2;
-        const diagonal = visible(0, keys, shift) < keys;
         packColumns(kColumns, k + kOffset, ldk, D, keys);
         scores(p, k + kOffset, ldk, qRows, keys, queries, D, shift);
         scores(dS, v + vOffset, ldv, gRows, keys, queries, D, shift);
-        if (dropout > 0) drawMask(bits, rng, stream, dropout, row, queries, j0, keys, Tk);
+        if (dropout > 0) drawMask(bits, rng, stream, dropout, row, queries, j0, keys, Tk, shift);
         for (let i = 0; i < queries; i += 4) {
           const at = <usize>i << 2;
           const seen = visible(i + 3, keys, shift);
           if (dropout > 0) dropColumn(dS + at, bits, i, seen, 1 / (1 - dropout));
-          softmaxGradient(p + at, dS + at, v128.load(minusLse + at), v128.load(delta + at), seen);
+          softmaxGradient(p + at, dS + at, seen, v128.load(minusLse + at), v128.load(delta + at), scale);
           if (dropout > 0) dropColumn(p + at, bits, i, seen, 1 / (1 - dropout));
           hide(p + at, i, visible(i, keys, shift), reach(i, keys, shift), shift, 0);
           hide(dS + at, i, visible(i, keys, shift), reach(i, keys, shift), shift, 0);
         }
 
-        sumOverKeys(dQBlock, wide, dS, kColumns, queries, keys, D, shift, diagonal && !isFinite(k + kOffset, ldk, keys, D));
-        sumOverQueries(dKVBlock, wide, p, gColumns, keys, queries, D, shift, diagonal && !isFinite(dOut + oOffset, ldo, queries, D));
-        for (let j = 0; j < keys; j++) addRow(dV + vOffset + (<usize>(j * ldv) << 2), dKVBlock + (<usize>(j * wide) << 2), D, 1);
-        sumOverQueries(dKVBlock, wide, dS, qColumns, keys, queries, D, shift, diagonal && !isFinite(qBlock, ldq, queries, D));
-        for (let j = 0; j < keys; j++) addRow(dK + kOffset + (<usize>(j * ldk) << 2), dKVBlock + (<usize>(j * wide) << 2), D, scale);
+        const partial = visible(0, keys, shift) < keys;
+        const kExact = partial && !isFinite(k + kOffset, ldk, keys, D);
+        const qExact = partial && !isFinite(q + qOffset, ldq, queries, D);
+        const gExact = partial && !isFinite(dOut + oOffset, ldo, queries, D);
+        sumOverKeys(dQ + qOffset, ldq, j0 == 0, dS, kColumns, queries, keys, D, shift, kExact, edge);
+        sumOverQueries(dK + kOffset, ldk, i0 == 0, dS, qColumns, keys, queries, D, shift, qExact, edge);
+        sumOverQueries(dV + vOffset, ldv, i0 == 0, p, gColumns, keys, queries, D, shift, gExact, edge);
       }
-
-      const dQRows = dQ + (<usize>((b * Tq + i0) * ldq + column) << 2);
-      for (let i = 0; i < queries; i++) storeRow(dQRows + (<usize>(i * ldq) << 2), dQBlock + (<usize>(i * wide) << 2), D, scale);
     }
   }
 }
 
-/** For four queries: scores become p = exp(s − lse), and dP becomes dS = p·(dP − δ). */
-function softmaxGradient(s: usize, dP: usize, minusLse: v128, delta: v128, end: i32): void {
+/** For four queries: scores s become p = exp(scale·s − lse), and dP becomes scale·dS = scale·p·(dP − δ). */
+function softmaxGradient(s: usize, dP: usize, end: i32, minusLse: v128, delta: v128, scale: f32): void {
+  const vscale = f32x4.splat(scale);
+  const scaledDelta = f32x4.mul(delta, vscale);
   const apart = dP - s;
   for (const stop = s + end * ROW; s < stop; s += ROW) {
-    const p = exp(f32x4.add(v128.load(s), minusLse));
+    const p = exp(madd(v128.load(s), vscale, minusLse));
     v128.store(s, p);
-    v128.store(s + apart, f32x4.mul(p, f32x4.sub(v128.load(s + apart), delta)));
+    v128.store(s + apart, f32x4.mul(p, f32x4.sub(f32x4.mul(v128.load(s + apart), vscale), scaledDelta)));
   }
 }
 

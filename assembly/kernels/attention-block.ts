@@ -48,46 +48,71 @@ export function scores(s: usize, k: usize, ldk: i32, panels: usize, keys: i32, q
 }
 
 /**
- * c[i, d] += Σ_j w[j, i]·x[j, d] over the keys j that query i sees.
- * @param c       f32 [queries, wide]
+ * c[i, d] = start + Σ_j w[j, i]·x[j, d] over the keys j that query i sees.
+ * @param c       f32 [queries, D], rows `ldc` apart
+ * @param fresh   start is zero, or else c
  * @param w       f32 [keys, BLOCK], zero where a query does not see the key
  * @param panels  x [keys, D], by `packColumns`
  * @param exact   a hidden key's weight, though zero, is not even multiplied: its x may be NaN or Infinity
+ * @param edge    EDGE_BYTES of scratch
  */
 export function sumOverKeys(
-  c: usize, wide: i32, w: usize, panels: usize, queries: i32, keys: i32, D: i32, shift: i32, exact: bool,
+  c: usize, ldc: i32, fresh: bool, w: usize, panels: usize, queries: i32, keys: i32, D: i32, shift: i32, exact: bool, edge: usize,
 ): void {
   const step = exact ? 1 : MR;
   for (let d = 0; d < D; d += NR) {
     const panel = panels + (<usize>(d * keys) << 2);
     for (let i = 0; i < queries; i += step) {
       const rows = min(step, queries - i);
-      const cTile = c + (<usize>(i * wide + d) << 2);
-      tile(cTile, wide, cTile, wide, w + (<usize>i << 2), 1, BLOCK, panel, visible(i + rows - 1, keys, shift), rows);
+      const cTile = c + (<usize>(i * ldc + d) << 2);
+      edgeTile(cTile, ldc, fresh, w + (<usize>i << 2), 1, BLOCK, panel, visible(i + rows - 1, keys, shift), rows, D - d, edge);
     }
   }
 }
 
 /**
- * c[j, d] = Σ_i w[j, i]·x[i, d] over the queries i that see key j.
- * @param c       f32 [keys, wide]
- * @param w       f32 [keys, BLOCK], zero where a query does not see the key
+ * c[j, d] = start + Σ_i w[j, i]·x[i, d] over the queries i that see key j.
+ * @param c       f32 [keys, D], rows `ldc` apart
  * @param panels  x [queries, D], by `packColumns`
- * @param exact   as for `sumOverKeys`
+ * The others are `sumOverKeys`'s.
  */
 export function sumOverQueries(
-  c: usize, wide: i32, w: usize, panels: usize, keys: i32, queries: i32, D: i32, shift: i32, exact: bool,
+  c: usize, ldc: i32, fresh: bool, w: usize, panels: usize, keys: i32, queries: i32, D: i32, shift: i32, exact: bool, edge: usize,
 ): void {
   const step = exact ? 1 : MR;
   for (let d = 0; d < D; d += NR) {
     const panel = panels + (<usize>(d * queries) << 2);
     for (let j = 0; j < keys; j += step) {
       const first = max(0, min(queries, j - shift));
-      const cTile = c + (<usize>(j * wide + d) << 2);
+      const cTile = c + (<usize>(j * ldc + d) << 2);
       const wTile = w + (<usize>(j * BLOCK + first) << 2);
-      tile(cTile, wide, 0, 0, wTile, BLOCK, 1, panel + (<usize>(first * NR) << 2), queries - first, min(step, keys - j));
+      edgeTile(cTile, ldc, fresh, wTile, BLOCK, 1, panel + (<usize>(first * NR) << 2), queries - first, min(step, keys - j), D - d, edge);
     }
   }
+}
+
+/** A tile of which only `columns` may be written. */
+// @ts-ignore: decorator
+@inline
+function edgeTile(
+  c: usize, ldc: i32, fresh: bool, a: usize, aRow: i32, aStep: i32, panel: usize, K: i32, rows: i32, columns: i32, edge: usize,
+): void {
+  if (columns >= NR) {
+    tile(c, ldc, fresh ? 0 : c, ldc, a, aRow, aStep, panel, K, rows);
+  } else {
+    tile(edge, NR, 0, 0, a, aRow, aStep, panel, K, rows);
+    for (let r = 0; r < rows; r++) addRow(c + (<usize>(r * ldc) << 2), edge + (<usize>(r * NR) << 2), columns, fresh);
+  }
+}
+
+/** Writes x to a row of D floats, or adds it. */
+function addRow(row: usize, x: usize, D: i32, fresh: bool): void {
+  for (; D > 3; D -= 4) {
+    v128.store(row, fresh ? v128.load(x) : f32x4.add(v128.load(row), v128.load(x)));
+    row += 16;
+    x += 16;
+  }
+  if (D > 0) storeTail(row, fresh ? v128.load(x) : f32x4.add(loadTail(row, D), v128.load(x)), D);
 }
 
 /** Sets `column` [from … to), the scores of the four queries from i, to `value` where the query does not see the key. */
@@ -100,60 +125,35 @@ export function hide(column: usize, i: i32, from: i32, to: i32, shift: i32, valu
   }
 }
 
-/** Whether all of x [R, C], rows `ld` apart, is finite. */
+/** Whether all of x [R, C], rows `ld` apart, is finite: by its exponents, where an 0xff is NaN or Infinity. */
 export function isFinite(x: usize, ld: i32, R: i32, C: i32): bool {
-  let zero = f32x4.splat(0); // until Infinity or NaN is multiplied by it
+  let largest = i32x4.splat(0);
   for (let r = 0; r < R; r++) {
     let at = x + (<usize>(r * ld) << 2);
     let c = C;
     for (; c > 3; c -= 4) {
-      zero = f32x4.mul(v128.load(at), zero);
+      largest = i32x4.max_u(largest, i32x4.shl(v128.load(at), 1));
       at += 16;
     }
-    if (c > 0) zero = f32x4.mul(loadTail(at, c), zero);
+    if (c > 0) largest = i32x4.max_u(largest, i32x4.shl(loadTail(at, c), 1));
   }
-  return i32x4.all_true(f32x4.eq(zero, zero));
-}
-
-/** Writes factor·x to a row of D floats. */
-export function storeRow(out: usize, x: usize, D: i32, factor: f32): void {
-  const vfactor = f32x4.splat(factor);
-  for (; D > 3; D -= 4) {
-    v128.store(out, f32x4.mul(v128.load(x), vfactor));
-    out += 16;
-    x += 16;
-  }
-  if (D > 0) storeTail(out, f32x4.mul(v128.load(x), vfactor), D);
-}
-
-/** Adds factor·x to a row of D floats. */
-export function addRow(out: usize, x: usize, D: i32, factor: f32): void {
-  const vfactor = f32x4.splat(factor);
-  for (; D > 3; D -= 4) {
-    v128.store(out, f32x4.add(v128.load(out), f32x4.mul(v128.load(x), vfactor)));
-    out += 16;
-    x += 16;
-  }
-  if (D > 0) storeTail(out, f32x4.add(loadTail(out, D), f32x4.mul(v128.load(x), vfactor)), D);
-}
-
-/** Multiplies n floats, rounded up to vectors, in place. */
-export function scaleInPlace(x: usize, n: i32, factor: f32): void {
-  const vfactor = f32x4.splat(factor);
-  for (const end = x + (<usize>n << 2); x < end; x += 16) v128.store(x, f32x4.mul(v128.load(x), vfactor));
+  return i32x4.all_true(i32x4.lt_u(largest, i32x4.splat(0xff000000)));
 }
 
 /**
- * Draws dropout's mask for a block: bit j & 31 of bits[j / 32, i] says whether query i keeps key j.
+ * Draws dropout's mask for what a block's queries see: bit j & 31 of bits[j / 32, i] says whether query i keeps key j.
  * @param bits   u32 [BLOCK / 32, BLOCK]
  * @param row    of the block's first query among all: (b·H + h)·Tq + i
  * @param first  of the block's keys among all Tk: a multiple of 32
  */
-export function drawMask(bits: usize, rng: usize, stream: i32, dropout: f32, row: i32, queries: i32, first: i32, keys: i32, Tk: i32): void {
+export function drawMask(
+  bits: usize, rng: usize, stream: i32, dropout: f32, row: i32, queries: i32, first: i32, keys: i32, Tk: i32, shift: i32,
+): void {
   const threshold = dropThreshold(dropout);
   const perRow = (Tk + 7) >> 3;
-  for (let j = 0; j < keys; j += 32) {
-    for (let i = 0; i < queries; i++) {
+  for (let i = 0; i < queries; i++) {
+    const end = visible(i, keys, shift);
+    for (let j = 0; j < end; j += 32) {
       const block = (row + i) * perRow + ((first + j) >> 3);
       store<u32>(bits + (<usize>((j >> 5) * BLOCK + i) << 2), keepBits(rng, stream, block, threshold));
     }

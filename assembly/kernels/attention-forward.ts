@@ -1,9 +1,10 @@
 import { AttentionScratch } from "../opcodes";
 import { exp, log } from "../math";
 import { sliceEnd, sliceStart } from "../parallel";
-import { maxNumber, storeTail } from "../simd";
-import { BLOCK, ROW, SEES_ALL, drawMask, dropColumn, hide, isFinite, reach, scaleInPlace, scores, storeRow, sumOverKeys, visible } from "./attention-block";
+import { madd, maxNumber, storeTail } from "../simd";
+import { BLOCK, ROW, SEES_ALL, drawMask, dropColumn, hide, isFinite, reach, scores, sumOverKeys, visible } from "./attention-block";
 import { packColumns, packRows } from "./pack";
+import { NR } from "./tile";
 
 /**
  * Scaled dot-product attention: out_i = Σ_j P_ij·v_j with P_i = softmax_j(scale·q_i·k_j), for every batch row b and head h.
@@ -48,8 +49,7 @@ export function attentionForward(
     const end = causal ? min(length, i0 + queries + Tk - Tq) : length;
 
     packRows(qPanels, q + (<usize>((b * Tq + i0) * ldq + column) << 2), ldq, queries, D);
-    scaleInPlace(qPanels, ((queries + 15) & -16) * D, scale);
-    memory.fill(sum, 0, <usize>(queries * wide) << 2);
+    if (end <= 0) memory.fill(sum, 0, <usize>(queries * wide) << 2);
     for (let i = 0; i < queries; i += 4) {
       v128.store(m + (<usize>i << 2), f32x4.splat(-Infinity));
       v128.store(l + (<usize>i << 2), f32x4.splat(0));
@@ -62,16 +62,17 @@ export function attentionForward(
       const vBlock = v + (<usize>((b * Tk + j0) * ldv + column) << 2);
       packColumns(vPanels, vBlock, ldv, D, keys);
       scores(s, kBlock, ldk, qPanels, keys, queries, D, shift);
-      if (dropout > 0) drawMask(bits, rng, stream, dropout, row, queries, j0, keys, Tk);
+      if (dropout > 0) drawMask(bits, rng, stream, dropout, row, queries, j0, keys, Tk, shift);
       for (let i = 0; i < queries; i += 4) {
         const at = <usize>i << 2;
         hide(s + at, i, visible(i, keys, shift), visible(i + 3, keys, shift), shift, -Infinity);
-        addToSoftmax(s + at, visible(i + 3, keys, shift), m + at, l + at, sum + (<usize>(i * wide) << 2), wide, min(4, queries - i));
+        const shrink = addToSoftmax(s + at, visible(i + 3, keys, shift), m + at, l + at, scale);
+        if (j0 > 0 && v128.any_true(f32x4.ne(shrink, f32x4.splat(1)))) shrinkRows(sum + (<usize>(i * wide) << 2), wide, shrink, queries - i);
         hide(s + at, i, visible(i + 3, keys, shift), reach(i, keys, shift), shift, 0);
         if (dropout > 0) dropColumn(s + at, bits, i, visible(i + 3, keys, shift), 1 / (1 - dropout));
       }
       const exact = visible(0, keys, shift) < keys && !isFinite(vBlock, ldv, keys, D);
-      sumOverKeys(sum, wide, s, vPanels, queries, keys, D, shift, exact);
+      sumOverKeys(sum, wide, j0 == 0, s, vPanels, queries, keys, (D + NR - 1) & -NR, shift, exact, 0);
     }
 
     writeRows(out + (<usize>((b * Tq + i0) * ldo + column) << 2), ldo, lse + (<usize>row << 2), sum, wide, m, l, queries, D);
@@ -79,31 +80,38 @@ export function attentionForward(
 }
 
 /**
- * One step of the online softmax, for four queries: takes `end` more scores and leaves exp(s − m) in their place.
- * Where the maximum grows, what was summed so far shrinks by exp(m_old − m).
+ * One step of the online softmax, for four queries: takes `end` more scores and leaves exp(scale·s − m) in their place.
+ * @returns exp(m_old − m), by which all that was summed so far must shrink
  */
-function addToSoftmax(s: usize, end: i32, m: usize, l: usize, sum: usize, wide: i32, rows: i32): void {
+function addToSoftmax(s: usize, end: i32, m: usize, l: usize, scale: f32): v128 {
   const stop = s + end * ROW;
+  const vscale = f32x4.splat(scale);
   const before = v128.load(m);
-  let largest = before;
+  let largest = f32x4.splat(-Infinity);
   for (let at = s; at < stop; at += ROW) largest = maxNumber(largest, v128.load(at));
+  largest = maxNumber(before, f32x4.mul(largest, vscale));
   v128.store(m, largest);
 
   largest = v128.and(largest, f32x4.ne(largest, f32x4.splat(-Infinity))); // nothing seen: 0, so that exp(−Infinity − 0) = 0
+  const minusLargest = f32x4.neg(largest);
   const shrink = exp(f32x4.sub(before, largest));
   let total = f32x4.mul(v128.load(l), shrink);
   for (let at = s; at < stop; at += ROW) {
-    const p = exp(f32x4.sub(v128.load(at), largest));
+    const p = exp(madd(v128.load(at), vscale, minusLargest));
     total = f32x4.add(total, p);
     v128.store(at, p);
   }
   v128.store(l, total);
+  return shrink;
+}
 
-  if (i32x4.all_true(f32x4.eq(shrink, f32x4.splat(1)))) return;
-  scaleInPlace(sum, wide, f32x4.extract_lane(shrink, 0));
-  if (rows > 1) scaleInPlace(sum + (<usize>wide << 2), wide, f32x4.extract_lane(shrink, 1));
-  if (rows > 2) scaleInPlace(sum + (<usize>wide << 3), wide, f32x4.extract_lane(shrink, 2));
-  if (rows > 3) scaleInPlace(sum + <usize>wide * 12, wide, f32x4.extract_lane(shrink, 3));
+/** Multiplies up to four rows of n floats by a lane each. */
+function shrinkRows(x: usize, n: i32, factors: v128, rows: i32): void {
+  const pitch = <usize>n << 2;
+  storeRow(x, x, n, f32x4.extract_lane(factors, 0));
+  if (rows > 1) storeRow(x + pitch, x + pitch, n, f32x4.extract_lane(factors, 1));
+  if (rows > 2) storeRow(x + 2 * pitch, x + 2 * pitch, n, f32x4.extract_lane(factors, 2));
+  if (rows > 3) storeRow(x + 3 * pitch, x + 3 * pitch, n, f32x4.extract_lane(factors, 3));
 }
 
 /** Ends the softmax: out = sum / l, lse = m + log l. */
@@ -118,4 +126,15 @@ function writeRows(out: usize, ldo: i32, lse: usize, sum: usize, wide: i32, m: u
     const total = load<f32>(l + (<usize>i << 2));
     storeRow(out + (<usize>(i * ldo) << 2), sum + (<usize>(i * wide) << 2), D, total == 0 ? 0 : 1 / total);
   }
+}
+
+/** Writes factor·x to a row of n floats. */
+function storeRow(out: usize, x: usize, n: i32, factor: f32): void {
+  const vfactor = f32x4.splat(factor);
+  for (; n > 3; n -= 4) {
+    v128.store(out, f32x4.mul(v128.load(x), vfactor));
+    out += 16;
+    x += 16;
+  }
+  if (n > 0) storeTail(out, f32x4.mul(v128.load(x), vfactor), n);
 }
