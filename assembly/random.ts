@@ -45,6 +45,9 @@ export function dropThreshold(p: f32): i32 {
   return <i32>nearest<f64>(<f64>p * 65536.0);
 }
 
+// Loaded, not spelt: V8 builds a constant anew in every round.
+const VECTORS: usize = memory.data<u32>([M0, M0, M0, M0, M1, M1, M1, M1, W0, W0, W0, W0, W1, W1, W1, W1], 16);
+
 /**
  * Which of 32 consecutive elements dropout keeps: bit e is element 8·block + e. One pass over four blocks.
  *
@@ -61,17 +64,21 @@ export function keepBits(rng: usize, stream: u32, block: u32, threshold: i32): u
   let c1 = i32x4.splat(stream);
   let c2 = v128.load32_splat(rng + Rng.Step);
   let c3 = v128.load32_splat(rng + Rng.MicroBatch);
+  const m0 = v128.load(VECTORS);
+  const m1 = v128.load(VECTORS, 16);
+  const w0 = v128.load(VECTORS, 32);
+  const w1 = v128.load(VECTORS, 48);
   for (let round = 0; round < ROUNDS; round++) {
-    const p0 = i64x2.extmul_low_i32x4_u(c0, i32x4.splat(M0)); // blocks 0 and 1, then 2 and 3
-    const p1 = i64x2.extmul_low_i32x4_u(c2, i32x4.splat(M1));
-    const q0 = i64x2.extmul_high_i32x4_u(c0, i32x4.splat(M0));
-    const q1 = i64x2.extmul_high_i32x4_u(c2, i32x4.splat(M1));
-    c0 = v128.xor(v128.xor(v128.shuffle<i32>(p1, q1, 1, 3, 5, 7), c1), k0);
+    const p0 = i64x2.extmul_low_i32x4_u(c0, m0); // blocks 0 and 1
+    const q0 = i64x2.extmul_high_i32x4_u(c0, m0); // blocks 2 and 3
+    const p1 = i64x2.extmul_low_i32x4_u(c2, m1);
+    const q1 = i64x2.extmul_high_i32x4_u(c2, m1);
+    c0 = v128.xor(v128.shuffle<i32>(p1, q1, 1, 3, 5, 7), v128.xor(c1, k0));
     c1 = v128.shuffle<i32>(p1, q1, 0, 2, 4, 6);
-    c2 = v128.xor(v128.xor(v128.shuffle<i32>(p0, q0, 1, 3, 5, 7), c3), k1);
+    c2 = v128.xor(v128.shuffle<i32>(p0, q0, 1, 3, 5, 7), v128.xor(c3, k1));
     c3 = v128.shuffle<i32>(p0, q0, 0, 2, 4, 6);
-    k0 = i32x4.add(k0, i32x4.splat(W0));
-    k1 = i32x4.add(k1, i32x4.splat(W1));
+    k0 = i32x4.add(k0, w0);
+    k1 = i32x4.add(k1, w1);
   }
   // A byte an element: 2b + half of word 0 (bytes 0–7) and 1 (8–15), of word 2 and 3; then in the order of the elements.
   const t = i16x8.splat(<i16>threshold);
