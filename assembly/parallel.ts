@@ -5,6 +5,9 @@
  * each element is summed in one fixed order, so the bits do not depend on the number of threads.
  */
 
+/** f32 elements in a cache line: the grain of flat tensors and of columns. */
+export const LINE: i32 = 16;
+
 /** First of the `n` items that `thread` owns. `grain`: slices start at multiples of it (a cache line, a tile). */
 // @ts-ignore: decorator
 @inline

@@ -1,8 +1,9 @@
 /** Cross-entropy with label smoothing, and its sum over a batch. */
 import { sliceStart, sliceEnd } from "../parallel";
 import { exp, expScalar, logScalar } from "../math";
-import { maximum, maxNumber, sum } from "../simd";
 import { Cell } from "../opcodes";
+import { sum } from "../simd";
+import { rowMaximum, rowSum } from "./rows";
 
 /**
  * With p = softmax(logits[r, :]) and q = (1 − smoothing)·onehot(target) + smoothing/V:
@@ -44,35 +45,6 @@ export function crossEntropy(
     const dTarget = dLogits + row + (<usize>target << 2);
     store<f32>(dTarget, load<f32>(dTarget) - (1 - smoothing));
   }
-}
-
-// The largest x[v]; skips NaN, which turns up in the sum of the exponentials.
-function rowMaximum(x: usize, V: i32): f32 {
-  let vmax0 = f32x4.splat(-f32.POSITIVE_INFINITY);
-  let vmax1 = vmax0;
-  for (; V >= 8; V -= 8, x += 32) {
-    vmax0 = maxNumber(vmax0, v128.load(x));
-    vmax1 = maxNumber(vmax1, v128.load(x, 16));
-  }
-  let largest = maximum(maxNumber(vmax0, vmax1));
-  for (; V > 0; V--, x += 4) {
-    if (load<f32>(x) > largest) largest = load<f32>(x);
-  }
-  return largest;
-}
-
-// Σ (x[v] − shift)
-function rowSum(x: usize, shift: f32, V: i32): f32 {
-  const vshift = f32x4.splat(shift);
-  let vacc0 = f32x4.splat(0);
-  let vacc1 = f32x4.splat(0);
-  for (; V >= 8; V -= 8, x += 32) {
-    vacc0 = f32x4.add(vacc0, f32x4.sub(v128.load(x), vshift));
-    vacc1 = f32x4.add(vacc1, f32x4.sub(v128.load(x, 16), vshift));
-  }
-  let total = sum(f32x4.add(vacc0, vacc1));
-  for (; V > 0; V--, x += 4) total += load<f32>(x) - shift;
-  return total;
 }
 
 // Σ exp(x[v] − shift); its terms go to out, if not 0, which may be x.

@@ -1,8 +1,6 @@
 /** Copies, sums and moves: kernels bound by memory. n, R, C, … count elements; all tensors are f32 unless told otherwise. */
-import { sliceStart, sliceEnd } from "../parallel";
+import { LINE, sliceStart, sliceEnd } from "../parallel";
 
-/** Slices of a flat tensor start at cache lines. */
-const LINE: i32 = 16;
 /** Rows that `columnSum` adds up in registers before it touches its output. */
 const ROWS: i32 = 64;
 
@@ -69,18 +67,24 @@ export function fill(out: usize, n: i32, value: f32, thread: i32, threads: i32):
 }
 
 /**
- * out[c, r] = x[r, c], in tiles of 4x4.
+ * out[c, r] = x[r, c], in tiles of 4x4, two abreast: half a cache line of x at a time, so that eight lines of out stay in cache
+ * even where they fall on one set.
  * @param out  f32 [C, R], must not overlap x
  * @param x    f32 [R, C]
  */
 export function transpose(out: usize, x: usize, R: i32, C: i32, thread: i32, threads: i32): void {
+  const pitchOut = <usize>R << 2;
+  const pitch = <usize>C << 2;
   const end = sliceEnd(C, LINE, thread, threads);
   let c = sliceStart(C, LINE, thread, threads);
-  for (; c + 4 <= end; c += 4) {
+  for (; c + 8 <= end; c += 8) {
     let r = 0;
-    for (; r + 4 <= R; r += 4) transpose4x4(cell(out, R, c, r), <usize>R << 2, cell(x, C, r, c), <usize>C << 2);
+    for (; r + 4 <= R; r += 4) {
+      transpose4x4(cell(out, R, c, r), pitchOut, cell(x, C, r, c), pitch);
+      transpose4x4(cell(out, R, c + 4, r), pitchOut, cell(x, C, r, c + 4), pitch);
+    }
     for (; r < R; r++) {
-      for (let k = c; k < c + 4; k++) store<f32>(cell(out, R, k, r), load<f32>(cell(x, C, r, k)));
+      for (let k = c; k < c + 8; k++) store<f32>(cell(out, R, k, r), load<f32>(cell(x, C, r, k)));
     }
   }
   for (; c < end; c++) {

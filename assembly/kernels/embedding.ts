@@ -1,9 +1,7 @@
 /** Rows of a table by number, and their gradients. */
-import { sliceStart, sliceEnd } from "../parallel";
+import { LINE, sliceStart, sliceEnd } from "../parallel";
 import { madd } from "../simd";
 
-/** Columns are shared among threads by cache lines. */
-const LINE: i32 = 16;
 
 /**
  * out[n, :] = scale · weight[ids[n], :].

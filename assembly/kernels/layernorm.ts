@@ -3,11 +3,10 @@
  *
  * With μ and r = 1/√(variance + epsilon) of a row, x̂ = (x − μ)·r is what both passes speak of.
  */
-import { sliceStart, sliceEnd } from "../parallel";
+import { LINE, sliceStart, sliceEnd } from "../parallel";
 import { madd, nmadd, sum, loadTail, storeTail } from "../simd";
+import { rowSquareSum, rowSum } from "./rows";
 
-/** Columns are shared among threads by cache lines. */
-const LINE: i32 = 16;
 /** Rows whose contributions to a parameter are added up in registers before memory is touched. */
 const ROWS: i32 = 64;
 
@@ -29,59 +28,13 @@ export function layerNormForward(
   const end = sliceEnd(R, 1, thread, threads);
   for (let r = sliceStart(R, 1, thread, threads); r < end; r++) {
     const row = (<usize>r * C) << 2;
-    const mu = rowSum(x + row, C) / <f32>C;
+    const mu = rowSum(x + row, 0, C) / <f32>C;
     const variance = rowSquareSum(x + row, mu, C) / <f32>C;
     const inverse = <f32>1 / Mathf.sqrt(variance + epsilon);
     store<f32>(mean + (<usize>r << 2), mu);
     store<f32>(rstd + (<usize>r << 2), inverse);
     normalize(out + row, x + row, weight, bias, mu, inverse, C);
   }
-}
-
-// Σ x[c]
-function rowSum(x: usize, C: i32): f32 {
-  let vacc0 = f32x4.splat(0);
-  let vacc1 = f32x4.splat(0);
-  let vacc2 = f32x4.splat(0);
-  let vacc3 = f32x4.splat(0);
-  let c = C;
-  for (; c >= 16; c -= 16, x += 64) {
-    vacc0 = f32x4.add(vacc0, v128.load(x));
-    vacc1 = f32x4.add(vacc1, v128.load(x, 16));
-    vacc2 = f32x4.add(vacc2, v128.load(x, 32));
-    vacc3 = f32x4.add(vacc3, v128.load(x, 48));
-  }
-  for (; c >= 4; c -= 4, x += 16) vacc0 = f32x4.add(vacc0, v128.load(x));
-  let total = sum(f32x4.add(f32x4.add(vacc0, vacc1), f32x4.add(vacc2, vacc3)));
-  for (; c > 0; c--, x += 4) total += load<f32>(x);
-  return total;
-}
-
-// Σ (x[c] − mu)²
-function rowSquareSum(x: usize, mu: f32, C: i32): f32 {
-  const vmu = f32x4.splat(mu);
-  let vacc0 = f32x4.splat(0);
-  let vacc1 = f32x4.splat(0);
-  let vacc2 = f32x4.splat(0);
-  let vacc3 = f32x4.splat(0);
-  let c = C;
-  for (; c >= 16; c -= 16, x += 64) {
-    const vd0 = f32x4.sub(v128.load(x), vmu);
-    const vd1 = f32x4.sub(v128.load(x, 16), vmu);
-    const vd2 = f32x4.sub(v128.load(x, 32), vmu);
-    const vd3 = f32x4.sub(v128.load(x, 48), vmu);
-    vacc0 = madd(vd0, vd0, vacc0);
-    vacc1 = madd(vd1, vd1, vacc1);
-    vacc2 = madd(vd2, vd2, vacc2);
-    vacc3 = madd(vd3, vd3, vacc3);
-  }
-  for (; c >= 4; c -= 4, x += 16) {
-    const vd = f32x4.sub(v128.load(x), vmu);
-    vacc0 = madd(vd, vd, vacc0);
-  }
-  let total = sum(f32x4.add(f32x4.add(vacc0, vacc1), f32x4.add(vacc2, vacc3)));
-  for (; c > 0; c--, x += 4) total += (load<f32>(x) - mu) * (load<f32>(x) - mu);
-  return total;
 }
 
 // out[c] = (x[c] − mu)·rstd·weight[c] + bias[c]
@@ -189,21 +142,20 @@ export function layerNormBackwardParameters(
   R: i32, C: i32,
   thread: i32, threads: i32,
 ): void {
+  const pitch = <usize>C << 2;
   const end = sliceEnd(C, LINE, thread, threads);
-  for (let r = 0; r < R; r += ROWS) {
+  for (let r = 0; r < R; r += ROWS, mean += ROWS << 2, rstd += ROWS << 2) {
     const rows = min(ROWS, R - r);
-    const row = <usize>r << 2;
-    const pitch = <usize>C << 2;
     let c = sliceStart(C, LINE, thread, threads);
     for (; c + 8 <= end; c += 8) {
       const column = <usize>c << 2;
       const first = (<usize>r * C + c) << 2;
-      parameters8(dWeight + column, dBias != 0 ? dBias + column : 0, dOut + first, x + first, mean + row, rstd + row, rows, pitch);
+      parameters8(dWeight + column, dBias != 0 ? dBias + column : 0, dOut + first, x + first, mean, rstd, rows, pitch);
     }
     for (; c < end; c++) {
       const column = <usize>c << 2;
       const first = (<usize>r * C + c) << 2;
-      parameters1(dWeight + column, dBias != 0 ? dBias + column : 0, dOut + first, x + first, mean + row, rstd + row, rows, pitch);
+      parameters1(dWeight + column, dBias != 0 ? dBias + column : 0, dOut + first, x + first, mean, rstd, rows, pitch);
     }
   }
 }

@@ -5,10 +5,7 @@
  * NaN there (a loss or a norm that is not finite, or no tokens) makes the steps leave everything as it is.
  */
 import { Cell, Reduction } from "../opcodes";
-import { sliceStart, sliceEnd } from "../parallel";
-
-/** Slices of a flat tensor start at cache lines. */
-const LINE: i32 = 16;
+import { LINE, sliceStart, sliceEnd } from "../parallel";
 
 /**
  * Sum of squares, a partial for each chunk of the tensor: partials[i] = Σ x[j]² for j in chunk i.

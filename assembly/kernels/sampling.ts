@@ -3,7 +3,7 @@ import { sliceStart, sliceEnd } from "../parallel";
 import { exp, expScalar } from "../math";
 import { philox } from "../random";
 import { Sampling, SampleScratch } from "../opcodes";
-import { maximum, maxOrNaN } from "../simd";
+import { rowMaximum } from "./rows";
 
 /**
  * The index of the largest of each row; of equals the lowest.
@@ -14,21 +14,8 @@ export function argmax(out: usize, logits: usize, R: i32, V: i32, thread: i32, t
   const end = sliceEnd(R, 1, thread, threads);
   for (let r = sliceStart(R, 1, thread, threads); r < end; r++) {
     const x = logits + ((<usize>r * V) << 2);
-    store<i32>(out + (<usize>r << 2), firstEqual(x, maximumOrNaN(x, V), V));
+    store<i32>(out + (<usize>r << 2), firstEqual(x, rowMaximum(x, V), V));
   }
-}
-
-// The largest x[v]; NaN if any is.
-function maximumOrNaN(x: usize, V: i32): f32 {
-  let vmax0 = f32x4.splat(-f32.POSITIVE_INFINITY);
-  let vmax1 = vmax0;
-  for (; V >= 8; V -= 8, x += 32) {
-    vmax0 = maxOrNaN(vmax0, v128.load(x));
-    vmax1 = maxOrNaN(vmax1, v128.load(x, 16));
-  }
-  let largest = maximum(maxOrNaN(vmax0, vmax1));
-  for (; V > 0; V--, x += 4) largest = max(largest, load<f32>(x)); // wasm's f32.max passes NaN on
-  return largest;
 }
 
 // The lowest v with x[v] == value; −1 if none.
@@ -67,7 +54,7 @@ export function sample(
   const end = sliceEnd(R, 1, thread, threads);
   for (let r = sliceStart(R, 1, thread, threads); r < end; r++) {
     const x = logits + ((<usize>r * V) << 2);
-    const largest = maximumOrNaN(x, V);
+    const largest = rowMaximum(x, V);
     if (!isFinite(largest)) {
       store<i32>(out + (<usize>r << 2), -1);
       continue;

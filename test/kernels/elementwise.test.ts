@@ -67,7 +67,8 @@ describeBuilds("gatherRows", (core) => {
     for (const C of lengths) {
       const x = randomArray(4 * 5 * C, C);
       const index = Int32Array.of(4, 0, 2, 4);
-      const expected = Float32Array.from({ length: 4 * C }, (_, i) => x[(Math.floor(i / C) * 5 + index[Math.floor(i / C)]!) * C + (i % C)]!);
+      const row = (b: number): number => (b * 5 + index[b]!) * C;
+      const expected = Float32Array.from({ length: 4 * C }, (_, i) => x[row(Math.floor(i / C)) + (i % C)]!);
       expect(run(core, Op.GatherRows, 4 * C, () => [core.input(x), core.input(index), 4, 5, C])).toEqual(expected);
     }
   });
@@ -75,8 +76,8 @@ describeBuilds("gatherRows", (core) => {
   it("asserts in the debug build that an index is in range", () => {
     if (core.build !== "debug") return;
     for (const bad of [-1, 5]) {
-      const gather = (): Float32Array => run(core, Op.GatherRows, 3, () => [core.input(randomArray(15, 1)), core.input(Int32Array.of(bad)), 1, 5, 3]);
-      expect(gather).toThrow("assertion");
+      const operands = (): Operands => [core.input(randomArray(15, 1)), core.input(Int32Array.of(bad)), 1, 5, 3];
+      expect(() => run(core, Op.GatherRows, 3, operands)).toThrow("assertion");
     }
   });
 });

@@ -109,7 +109,9 @@ function differences(values: Float64Array, loss: () => number): Float64Array {
 }
 
 describeBuilds("layerNormBackward", (core) => {
-  const run = (x: Float32Array, dOut: Float32Array, weight: Float32Array, R: number, C: number, threads: number, initial?: Float32Array) => {
+  const run = (
+    x: Float32Array, dOut: Float32Array, weight: Float32Array, R: number, C: number, threads: number, initial?: Float32Array,
+  ): Float32Array => {
     const { mean, rstd } = oracle(x, weight, null, R, C);
     core.reset();
     const dX = initial ? core.input(initial) : core.output(R * C);
