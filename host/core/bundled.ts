@@ -1,4 +1,9 @@
 import type { Build } from "./runtime";
 
-/** Where the build's `.wasm` stands beside this code: in `build/` of the source tree, beside the bundle once packaged. */
-export const bundledUrl = (build: Build): URL => new URL(`../../build/heed.${build}.wasm`, import.meta.url);
+/**
+ * Where a build of the core stands beside this code: in `build/` of the source tree, beside the bundle once packaged
+ * (rollup.config.js rewrites the paths). Each URL is spelt out, so that other bundlers see the file and take it along.
+ */
+export function bundledUrl(build: Build): URL {
+  return build === "relaxed" ? new URL("../../build/heed.relaxed.wasm", import.meta.url) : new URL("../../build/heed.simd.wasm", import.meta.url);
+}

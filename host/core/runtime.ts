@@ -101,7 +101,7 @@ async function loadCore(source: CoreSource): Promise<BufferSource | WebAssembly.
   try {
     if (source.protocol === "file:") {
       // fetch() has no file: in Node and Bun; this branch never runs in a browser or a worker.
-      // eslint-disable-next-line no-restricted-imports
+      // eslint-disable-next-line no-restricted-syntax
       const { readFile } = await import("node:fs/promises");
       return await readFile(source);
     }

@@ -1,6 +1,6 @@
 import { Op, Rng } from "../../assembly/opcodes";
 import type { Runtime } from "../core/runtime";
-import { bytesPer, formatShape, type DType, Parameter, type Storage, sizeOf, Tensor } from "./tensor";
+import { bytesPer, formatShape, type DType, type Parameter, type Storage, sizeOf, Tensor } from "./tensor";
 
 /** An f32 operand of an instruction. */
 export class Scalar {

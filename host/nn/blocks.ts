@@ -1,4 +1,4 @@
-import { Activation } from "../graph/ops/activation";
+import type { Activation } from "../graph/ops/activation";
 import { dropout } from "../graph/ops/dropout";
 import type { Initializer, Tensor } from "../graph/tensor";
 import { CrossAttention, type Mask, SelfAttention } from "./attention";

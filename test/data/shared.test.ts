@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { trainBPE } from "../../host/data/bpe";
 import { gpt2JSON } from "../../host/data/bytelevel";
 import { CharacterTokenizer } from "../../host/data/characters";
-import { HuggingFaceTokenizer, loadTokenizer } from "../../host/data/huggingface";
+import { type HuggingFaceTokenizer, loadTokenizer } from "../../host/data/huggingface";
 import { parseLines } from "../../host/data/lines";
 import { parallelCorpus } from "../../host/data/parallel";
 import { batchesByTokens } from "../../host/data/translation";

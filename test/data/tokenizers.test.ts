@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { trainBPE } from "../../host/data/bpe";
 import { BYTE_ALPHABET, toAlphabet } from "../../host/data/bytelevel";
 import { CharacterTokenizer } from "../../host/data/characters";
-import { HuggingFaceTokenizer, loadTokenizer } from "../../host/data/huggingface";
+import { type HuggingFaceTokenizer, loadTokenizer } from "../../host/data/huggingface";
 import { SPECIALS, type TokenizerJSON } from "../../host/data/tokenizer";
 
 const read = (name: string) => readFileSync(new URL(`../vectors/tokenizers/${name}`, import.meta.url), "utf8");

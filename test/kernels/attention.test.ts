@@ -3,7 +3,7 @@ import { AttentionScratch, Op } from "../../assembly/opcodes";
 import { expectAllclose } from "../allclose";
 import { randomArray } from "../random";
 import { MICRO_BATCH, SEED, STEP, STREAM, type Inputs, type Shape, backward, forward, sees } from "./attention.oracle";
-import { type Core, Region, describeBuilds, f32 } from "./core";
+import { type Core, type Region, describeBuilds, f32 } from "./core";
 
 type Name = "out" | "dQ" | "dK" | "dV";
 type Result = Record<Name | "lse", Float32Array>;

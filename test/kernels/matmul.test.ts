@@ -199,7 +199,8 @@ describeBuilds("matmul", (core) => {
 
   it("overflows to Infinity as f32 does, and keeps subnormals", () => {
     const poison = (a: Float32Array, b: Float32Array): void => {
-      a.fill(2), b.fill(1e-42);
+      a.fill(2);
+      b.fill(1e-42);
       a[0] = b[0] = 3e38;
     };
     const { actual } = multiply(core, "NT", { M: 7, N: 2, K: 1, poison });

@@ -1,0 +1,37 @@
+// Builds what is older than its sources: the core's three wasm files, then the package in dist/.
+//   node build.mjs [--force]
+import { spawnSync } from "node:child_process";
+import { chmodSync, existsSync, readdirSync, statSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const force = process.argv.includes("--force");
+const targets = ["simd", "relaxed", "debug"];
+const wasm = targets.map((target) => `build/heed.${target}.wasm`);
+const settings = ["package.json", "package-lock.json"];
+
+process.chdir(fileURLToPath(new URL(".", import.meta.url)));
+if (isStale(wasm, ["assembly", "asconfig.json", ...settings])) {
+  for (const target of targets) node("node_modules/assemblyscript/bin/asc.js", "assembly/index.ts", "--target", target);
+}
+if (isStale(["dist/index.js", "dist/index.d.ts"], ["host", "assembly/opcodes.ts", "rollup.config.js", "tsconfig.json", ...wasm, ...settings])) {
+  node("node_modules/rollup/dist/bin/rollup", "-c", "--silent");
+  if (existsSync("dist/cli.js")) chmodSync("dist/cli.js", 0o755);
+}
+
+function node(...args) {
+  const { status } = spawnSync(process.execPath, args, { stdio: "inherit" });
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+/** Whether an output is missing, or older than the newest of the sources (files, or folders of files). */
+function isStale(outputs, sources) {
+  if (force || !outputs.every(existsSync)) return true;
+  const oldest = Math.min(...outputs.map((path) => statSync(path).mtimeMs));
+  return Math.max(...sources.map(newest)) > oldest;
+}
+
+function newest(path) {
+  const stat = statSync(path);
+  if (!stat.isDirectory()) return stat.mtimeMs;
+  return Math.max(stat.mtimeMs, ...readdirSync(path).map((name) => newest(`${path}/${name}`)));
+}

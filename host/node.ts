@@ -1,0 +1,2 @@
+/** heed/node: what the library needs of Node, Deno or Bun. */
+export { nodeFiles } from "./cli/files";

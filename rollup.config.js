@@ -1,0 +1,50 @@
+import { existsSync, readFileSync } from "node:fs";
+import resolve from "@rollup/plugin-node-resolve";
+import typescript from "@rollup/plugin-typescript";
+import dts from "rollup-plugin-dts";
+
+const { dependencies } = JSON.parse(readFileSync("package.json", "utf8"));
+const external = [/^node:/, ...Object.keys(dependencies)];
+const entries = { index: "host/index.ts", node: "host/node.ts" };
+const command = existsSync("host/cli/main.ts") ? { cli: "host/cli/main.ts" } : {};
+
+/** Puts the core's builds beside the bundle, where the bundled `host/core/bundled.ts` then looks. */
+const core = {
+  name: "core",
+  transform(code, id) {
+    return id.endsWith("/host/core/bundled.ts") ? { code: code.replaceAll("../../build/", "./"), map: null } : null;
+  },
+  generateBundle() {
+    for (const build of ["simd", "relaxed"]) {
+      const fileName = `heed.${build}.wasm`;
+      this.emitFile({ type: "asset", fileName, source: readFileSync(`build/${fileName}`) });
+    }
+  },
+};
+
+/** The bundle holds the enums as objects (preserveConstEnums); its types say so, for compilers that go file by file. */
+const plainEnums = {
+  name: "plain-enums",
+  renderChunk: (code) => ({ code: code.replace(/\bconst enum\b/g, "enum"), map: null }),
+};
+
+export default [
+  {
+    input: { ...entries, ...command },
+    external,
+    plugins: [core, resolve(), typescript({ noEmit: false, declaration: false, preserveConstEnums: true, include: ["host/**", "assembly/opcodes.ts"], noEmitOnError: false })],
+    output: {
+      dir: "dist",
+      format: "es",
+      entryFileNames: "[name].js",
+      chunkFileNames: "shared-[name].js",
+      banner: (chunk) => (chunk.name === "cli" ? "#!/usr/bin/env node" : ""),
+    },
+  },
+  {
+    input: entries,
+    external,
+    plugins: [dts(), plainEnums],
+    output: { dir: "dist", format: "es", entryFileNames: "[name].d.ts", chunkFileNames: "shared-[name].d.ts" },
+  },
+];
