@@ -54,7 +54,7 @@ const ONE: usize = memory.data<f32>([1, 1, 1, 1], 16);
 @inline
 export function sigmoid(x: v128): v128 {
   const one = v128.load(ONE);
-  return f32x4.div(one, f32x4.add(one, exp(f32x4.neg(x))));
+  return f32x4.div(one, f32x4.add(one, exp(f32x4.sub(f32x4.splat(0), x))));
 }
 
 // prettier-ignore
@@ -142,7 +142,7 @@ export function erf(x: v128): v128 {
 // @ts-ignore: decorator
 @inline
 export function clamp(x: v128, limit: v128): v128 {
-  return f32x4.pmax(f32x4.pmin(x, limit), f32x4.neg(limit));
+  return f32x4.pmax(f32x4.pmin(x, limit), f32x4.sub(f32x4.splat(0), limit)); // f32x4.neg takes three instructions
 }
 
 // prettier-ignore

@@ -18,6 +18,7 @@ const CONSTANTS: usize = memory.data<f32>(
     0.21406445, 0.21406445, 0.21406445, 0.21406445, // 3 · 0.044715 · 2√(2/π)
     10, 10, 10, 10, // beyond it geluTanh's sigmoid is 0 or 1
     1, 1, 1, 1,
+    -3.4028235e38, -3.4028235e38, -3.4028235e38, -3.4028235e38, // the lowest number
   ],
   16,
 );
@@ -72,7 +73,7 @@ function forward(out: usize, x: usize, n: i32, activation: i32): void {
 @inline
 function value(x: v128, activation: i32): v128 {
   if (activation == Activation.Relu) return f32x4.pmax(x, f32x4.splat(0));
-  const finite = f32x4.pmax(x, f32x4.neg(v128.load(CONSTANTS)));
+  const finite = f32x4.pmax(x, v128.load(CONSTANTS, 144));
   if (activation == Activation.Gelu) return f32x4.mul(finite, normalCdf(x));
   if (activation == Activation.GeluTanh) return f32x4.mul(finite, sigmoid(twiceU(x)));
   return f32x4.mul(finite, sigmoid(x));
@@ -135,7 +136,7 @@ function gradient(dOut: v128, x: v128, activation: i32): v128 {
   if (activation == Activation.Gelu) {
     const finite = clamp(x, v128.load(CONSTANTS));
     const halfSquare = f32x4.mul(f32x4.mul(x, x), v128.load(CONSTANTS, 32));
-    const density = f32x4.mul(exp(f32x4.neg(halfSquare)), v128.load(CONSTANTS, 48));
+    const density = f32x4.mul(exp(f32x4.sub(f32x4.splat(0), halfSquare)), v128.load(CONSTANTS, 48));
     return f32x4.mul(dOut, madd(finite, density, normalCdf(x)));
   }
   if (activation == Activation.GeluTanh) {

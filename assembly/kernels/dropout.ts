@@ -20,6 +20,7 @@ export function dropout(
   out: usize, x: usize, residual: usize, rng: usize, n: i32, p: f32, stream: i32,
   thread: i32, threads: i32,
 ): void {
+  assert(p >= 0 && p <= 1);
   const end = sliceEnd(n, GROUP, thread, threads);
   const threshold = dropThreshold(p);
   const factor: f32 = 1 / (1 - p);
