@@ -17,7 +17,8 @@ export const softmax = (x: Array64, R: number, C: number): number[] =>
     const row = range(C).map((c) => x[r * C + c]!);
     const maximum = Math.max(...row);
     const exps = row.map((value) => Math.exp(value - maximum));
-    return exps.map((value) => value / sum(exps));
+    const total = sum(exps);
+    return exps.map((value) => value / total);
   });
 
 export const layerNorm = (x: Array64, w: Array64, b: Array64 | null, R: number, C: number, epsilon = 1e-5): number[] =>
