@@ -26,6 +26,7 @@ const shapes = [
   { title: "translation, 8 tokens", B: 64, H: 4, Tq: 8, Tk: 8, D: 64, causal: 0 },
   { title: "BERT-base, 128 tokens", B: 4, H: 12, Tq: 128, Tk: 128, D: 64, causal: 0 },
   { title: "decoding, 1 token, cache of 512", B: 1, H: 12, Tq: 1, Tk: 512, D: 64, causal: 1 },
+  { title: "decoding, 160 beams, cache of 16", B: 160, H: 8, Tq: 1, Tk: 16, D: 32, causal: 1 },
 ];
 
 const { exports: core } = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(new URL(`../build/heed.${build}.wasm`, import.meta.url))));

@@ -3,8 +3,12 @@ import { exp, log } from "../math";
 import { sliceEnd, sliceStart } from "../parallel";
 import { madd, maxNumber, storeTail } from "../simd";
 import { BLOCK, ROW, SEES_ALL, drawMask, dropColumn, hide, isFinite, reach, scores, sumOverKeys, visible } from "./attention-block";
+import { attendRow } from "./attention-row";
 import { packColumns, packRows } from "./pack";
 import { NR } from "./tile";
+
+/** Queries of a head that are better taken one by one, as in decoding. */
+const FEW: i32 = 4;
 
 /**
  * Scaled dot-product attention: out_i = Σ_j P_ij·v_j with P_i = softmax_j(scale·q_i·k_j), for every batch row b and head h.
@@ -45,9 +49,20 @@ export function attentionForward(
     const i0 = (unit - head * blocks) * BLOCK;
     const queries = min(BLOCK, Tq - i0);
     const row = head * Tq + i0;
+    const kHead = k + (<usize>(b * Tk * ldk + column) << 2);
+    const vHead = v + (<usize>(b * Tk * ldv + column) << 2);
     const length = lengths ? min(Tk, load<i32>(lengths + (<usize>b << 2))) : Tk;
     const end = causal ? min(length, i0 + queries + Tk - Tq) : length;
 
+    if (Tq <= FEW && !(dropout > 0)) {
+      for (let i = 0; i < Tq; i++) {
+        const keys = causal ? min(length, i + 1 + Tk - Tq) : length;
+        const qRow = q + (<usize>((b * Tq + i) * ldq + column) << 2);
+        const outRow = out + (<usize>((b * Tq + i) * ldo + column) << 2);
+        attendRow(outRow, lse + (<usize>(row + i) << 2), qRow, kHead, vHead, s, keys, D, ldk, ldv, scale);
+      }
+      continue;
+    }
     packRows(qPanels, q + (<usize>((b * Tq + i0) * ldq + column) << 2), ldq, queries, D);
     if (end <= 0) memory.fill(sum, 0, <usize>(queries * wide) << 2);
     for (let i = 0; i < queries; i += 4) {
@@ -58,8 +73,8 @@ export function attentionForward(
     for (let j0 = 0; j0 < end; j0 += BLOCK) {
       const keys = min(BLOCK, end - j0);
       const shift = causal ? i0 + Tk - Tq - j0 : SEES_ALL;
-      const kBlock = k + (<usize>((b * Tk + j0) * ldk + column) << 2);
-      const vBlock = v + (<usize>((b * Tk + j0) * ldv + column) << 2);
+      const kBlock = kHead + (<usize>(j0 * ldk) << 2);
+      const vBlock = vHead + (<usize>(j0 * ldv) << 2);
       packColumns(vPanels, vBlock, ldv, D, keys);
       scores(s, kBlock, ldk, qPanels, keys, queries, D, shift);
       if (dropout > 0) drawMask(bits, rng, stream, dropout, row, queries, j0, keys, Tk, shift);

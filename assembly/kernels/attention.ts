@@ -13,7 +13,8 @@
  *   pass 3  dQ += dS·K (the block's own, written at its end), dV += Pᵀ·dO, dK += dSᵀ·Q (in memory)
  * One thread owns a head's dQ, dK and dV: no atomics, and one order of summation.
  *
- * Every pass over S works on a block that stays in cache (attention-block.ts).
+ * Few queries, as in decoding, are taken one by one (attention-row.ts): there is nothing to reuse.
+ * Every other pass over S works on a block that stays in cache (attention-block.ts).
  */
 export { attentionForward } from "./attention-forward";
 export { attentionBackward } from "./attention-backward";

@@ -151,6 +151,11 @@ describeBuilds("attention", (core) => {
     }
   });
 
+  it("matches f64 for the few queries of decoding, over thousands of keys", () => {
+    for (const D of D_SIZES) expectExact(core, shapeOf({ B: 2, H: 2, Tq: 2, Tk: 70, D, causal: true, lengths: [69, 0] }), { ld: [151, 157, 163, 167] });
+    for (const Tk of [1023, 1024, 1025, 2051]) expectExact(core, shapeOf({ Tq: 1, Tk, D: 3 }), {}, 4);
+  });
+
   it("keeps its precision with scores in the hundreds", () => {
     expectExact(core, shapeOf({ Tq: 65, Tk: 130, D: 16 }), {}, 12);
   });
