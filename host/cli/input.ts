@@ -1,0 +1,45 @@
+import { readFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { gunzipSync } from "node:zlib";
+import { type Lines, parseLines } from "../data/lines";
+import { HeedError } from "../errors";
+import { parseJsonText } from "../io/fields";
+
+/**
+ * A file's bytes; gzip is taken off where the file has it.
+ * @throws HeedError: `file` when it cannot be read or is empty, `format` when its gzip is broken
+ */
+export async function readInput(path: string): Promise<Uint8Array> {
+  let bytes: Uint8Array;
+  try {
+    bytes = await readFile(path);
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    const reason = { ENOENT: "there is no such file", EISDIR: "it is a folder, expected a file", EACCES: "you may not read it" }[code ?? ""] ?? message;
+    throw new HeedError("file", `${path}: ${reason}`, { cause });
+  }
+  if (bytes[0] === 0x1f && bytes[1] === 0x8b) {
+    try {
+      bytes = gunzipSync(bytes);
+    } catch (cause) {
+      throw new HeedError("format", `${path}: broken gzip: ${(cause as Error).message}`, { cause });
+    }
+  }
+  if (bytes.length === 0) throw new HeedError("file", `${path}: the file is empty`);
+  return bytes;
+}
+
+/** The lines of a UTF-8 file, plain or gzip. */
+export const readLines = async (path: string): Promise<Lines> => parseLines(await readInput(path), path);
+
+/** A JSON file. */
+export async function readJson(path: string): Promise<unknown> {
+  return parseJsonText(new TextDecoder().decode(await readInput(path)), path);
+}
+
+/** A short name for some text, by which a resumed training tells that its data is still the same. */
+export function fingerprint(texts: Iterable<string>): string {
+  const hash = createHash("sha256");
+  for (const text of texts) hash.update(text).update("\n");
+  return `sha256:${hash.digest("hex").slice(0, 16)}`;
+}

@@ -1,0 +1,3 @@
+import { heed } from "./program";
+
+process.exitCode = await heed(process.argv.slice(2));

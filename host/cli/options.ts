@@ -1,0 +1,74 @@
+import { type Command, InvalidArgumentError, Option } from "commander";
+import type { Build } from "../core/runtime";
+import { nearest } from "../io/fields";
+import type { Task } from "../io/model";
+import { presetsOf } from "./presets";
+
+/** What every command takes. */
+export interface CommonOptions {
+  json?: boolean;
+  build: Build | "auto";
+  debug?: boolean;
+}
+
+/** What every training takes. */
+export interface TrainOptions extends CommonOptions {
+  out: string;
+  preset: string;
+  config?: string;
+  seed: number;
+  steps?: number;
+  validateEvery?: number;
+  saveEvery?: number;
+  resume?: boolean;
+  overwrite?: boolean;
+}
+
+export function addCommonOptions(command: Command): Command {
+  return command
+    .option("--json", "print one JSON object as the last line on stdout")
+    .addOption(new Option("--build <name>", "the core: relaxed is faster where the engine has it, simd gives the same bits everywhere").choices(["auto", "simd", "relaxed"]).default("auto"))
+    .option("--debug", "show the stack of an error");
+}
+
+export function addTrainOptions(command: Command, task: Task): Command {
+  const names = presetsOf(task);
+  const [preset] = names.keys();
+  return command
+    .option("-o, --out <folder>", "where the checkpoint goes", `runs/${task}`)
+    .addOption(new Option("--preset <name>", `model and training settings: ${[...names.keys()].join(", ")}`).argParser(choice("preset", [...names.keys()])).default(preset))
+    .option("--config <file>", 'JSON that overrides the preset: {"model": {…}, "training": {…}}')
+    .option("--seed <n>", "the same seed gives the same model", wholeNumber, 1)
+    .option("--steps <n>", "updates in all", positiveInteger)
+    .option("--validate-every <n>", "steps between two validations", positiveInteger)
+    .option("--save-every <n>", "save also every n steps, not only after validations", positiveInteger)
+    .option("--resume", "go on with the training in --out, to the byte as if it had never stopped")
+    .option("--overwrite", "replace the checkpoint in --out");
+}
+
+/** Parses an option's value as one of some names, and suggests the nearest. */
+export function choice(kind: string, names: readonly string[]): (value: string) => string {
+  return (value) => {
+    if (names.includes(value)) return value;
+    const meant = nearest(value, names);
+    throw new InvalidArgumentError(meant ? `Unknown ${kind}; did you mean ${meant}?` : `Unknown ${kind}; there are ${names.join(", ")}.`);
+  };
+}
+
+export function positiveInteger(text: string): number {
+  return number(text, "Expected a whole number of at least 1.", (value) => Number.isSafeInteger(value) && value >= 1);
+}
+
+export function wholeNumber(text: string): number {
+  return number(text, "Expected a whole number of at least 0.", (value) => Number.isSafeInteger(value) && value >= 0);
+}
+
+export function notNegative(text: string): number {
+  return number(text, "Expected a number of at least 0.", (value) => Number.isFinite(value) && value >= 0);
+}
+
+function number(text: string, expectation: string, accepts: (value: number) => boolean): number {
+  const value = text.trim() === "" ? NaN : Number(text);
+  if (!accepts(value)) throw new InvalidArgumentError(expectation);
+  return value;
+}

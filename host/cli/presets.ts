@@ -1,0 +1,102 @@
+import type { CheckpointConfig, Task } from "../io/model";
+import { gptPresets, type GPTConfig } from "../models/gpt";
+import { transformerPresets, type TransformerConfig } from "../models/transformer";
+import { type OptimizerConfig, vaswaniAdam } from "../train/optimizer";
+import type { Schedule } from "../train/schedule";
+
+export interface TrainingSettings {
+  /** Updates in all. */
+  steps: number;
+  /** One batch: pairs (dates), tokens a side (translate), sequences (text). */
+  batch: number;
+  /** Batches whose gradients are added up before an update. */
+  microBatches: number;
+  schedule: Schedule;
+  optimizer: OptimizerConfig;
+  /** Largest global norm of the gradient; 0: any. */
+  clip: number;
+  /** Steps between two validations. */
+  validateEvery: number;
+  /** Steps between two savings, besides those after each validation; 0: none. */
+  saveEvery: number;
+  /** Validations without a new best before training stops; 0: never. */
+  patience: number;
+}
+
+/** A model and how to train it. */
+export interface Settings<Config = TransformerConfig | GPTConfig> {
+  model: Omit<Config, "vocabulary">;
+  training: TrainingSettings;
+  /** Most tokens of a byte-pair vocabulary; without it, every character of the data is a token. */
+  vocabulary?: number;
+}
+
+export interface Preset<Config = TransformerConfig | GPTConfig> extends Settings<Config> {
+  readonly type: CheckpointConfig["type"];
+  readonly task: Task;
+  /** One line for `--help`. */
+  readonly summary: string;
+}
+
+const dates: Preset<TransformerConfig> = {
+  type: "transformer",
+  task: "dates",
+  summary: "2 + 1 layers, width 64, on characters: under a minute",
+  model: transformerPresets.tiny,
+  training: {
+    steps: 800,
+    batch: 64,
+    microBatches: 1,
+    schedule: { kind: "cosine", peak: 4e-3, warmup: 100 },
+    optimizer: vaswaniAdam,
+    clip: 1,
+    validateEvery: 100,
+    saveEvery: 0,
+    patience: 0,
+  },
+};
+
+const translate: Preset<TransformerConfig> = {
+  type: "transformer",
+  task: "translate",
+  summary: "3 + 3 layers, width 256, for a corpus of some 10,000 sentences such as Multi30k",
+  model: { ...transformerPresets.small, maxLength: 128, dropout: 0.3 },
+  training: {
+    steps: 6000,
+    batch: 4096,
+    microBatches: 1,
+    schedule: { kind: "noam", width: 256, warmup: 2000 },
+    optimizer: vaswaniAdam,
+    clip: 1,
+    validateEvery: 250,
+    saveEvery: 0,
+    patience: 6,
+  },
+  vocabulary: 8000,
+};
+
+const nanogptCpu: Preset<GPTConfig> = {
+  type: "gpt",
+  task: "text",
+  summary: "nanoGPT's recipe for a CPU: 4 layers, width 128, on characters",
+  model: { ...gptPresets["nanogpt-cpu"], dropout: 0, bias: false },
+  training: {
+    steps: 2000,
+    batch: 12,
+    microBatches: 1,
+    schedule: { kind: "cosine", peak: 1e-3, final: 1e-4, warmup: 100 },
+    optimizer: { kind: "adamw", beta1: 0.9, beta2: 0.99, decay: 0.1 },
+    clip: 1,
+    validateEvery: 250,
+    saveEvery: 0,
+    patience: 0,
+  },
+};
+
+/** What `--preset` may name. The first of a task is its default. */
+export const presets = { dates, translate, "nanogpt-cpu": nanogptCpu } as const;
+
+/** The presets of a task by name, the default first. */
+export function presetsOf(task: Task): Map<string, Preset> {
+  return new Map(Object.entries(presets as Record<string, Preset>).filter(([, preset]) => preset.task === task));
+}

@@ -1,0 +1,73 @@
+import { MultiBar } from "cli-progress";
+import type { Terminal } from "./terminal";
+import { duration } from "./terminal";
+
+/** A bar at a terminal's foot; elsewhere, a plain line now and then. */
+export interface Progress {
+  /** @param note  what stands beside the bar, such as the loss */
+  update(done: number, note?: string): void;
+  /** Prints a line above the bar. */
+  log(line: string): void;
+  stop(): void;
+}
+
+/** Seconds between two lines where there is no terminal. */
+const PLAIN_INTERVAL = 10;
+/** The time left follows the pace of about this many seconds. */
+const PACE_SECONDS = 8;
+
+/**
+ * Shows how far something is on stderr.
+ * @param name   what is counted: "step", "sentence"
+ * @param start  how many are done already
+ */
+export function openProgress({ stderr }: Terminal, name: string, total: number, start = 0): Progress {
+  const left = timeLeft(total, start);
+  return stderr.isTTY ? drawBar(stderr, name, total, start, left) : printLines(stderr, name, total, left);
+}
+
+function drawBar(stream: Terminal["stderr"], name: string, total: number, start: number, left: (done: number) => string): Progress {
+  const bars = new MultiBar({
+    stream: stream as NodeJS.WritableStream, format: `${name} {value}/{total} {bar} {note}{left}`,
+    barCompleteChar: "█", barIncompleteChar: "░", barsize: 20, hideCursor: true, gracefulExit: false, fps: 8,
+  });
+  const bar = bars.create(total, start, { note: "", left: "" });
+  return {
+    update: (done, note = "") => bar.update(done, { note: note && `${note} · `, left: left(done) }),
+    log: (line) => void bars.log(`${line}\n`),
+    stop() {
+      bars.update(); // prints what was logged since the last drawing
+      bars.stop();
+    },
+  };
+}
+
+function printLines(stream: Terminal["stderr"], name: string, total: number, left: (done: number) => string): Progress {
+  let printed = performance.now();
+  return {
+    update(done, note = "") {
+      const timeLeft = left(done);
+      const now = performance.now();
+      if (now - printed < PLAIN_INTERVAL * 1000) return;
+      printed = now;
+      stream.write(`${name} ${done}/${total} · ${note && `${note} · `}${timeLeft}\n`);
+    },
+    log: (line) => void stream.write(`${line}\n`),
+    stop: () => undefined,
+  };
+}
+
+/** Estimates from the recent pace, so that a pause or a slow start is soon forgotten. */
+function timeLeft(total: number, start: number): (done: number) => string {
+  let last = { done: start, time: performance.now() };
+  let pace = 0; // seconds each
+  return (done) => {
+    const seconds = (performance.now() - last.time) / 1000;
+    if (done > last.done) {
+      const latest = seconds / (done - last.done);
+      pace = pace === 0 ? latest : pace + (latest - pace) * Math.min(1, seconds / PACE_SECONDS);
+      last = { done, time: performance.now() };
+    }
+    return `${duration(pace * (total - done))} left`;
+  };
+}

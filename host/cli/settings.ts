@@ -1,0 +1,97 @@
+import { HeedError } from "../errors";
+import { checkFields, count, type Field, type Fields, isObject, notNegative, object, oneOf, optional, positive, share, whole } from "../io/fields";
+import { gptFields, transformerFields } from "../io/model";
+import type { GPTConfig } from "../models/gpt";
+import type { TransformerConfig } from "../models/transformer";
+import type { OptimizerConfig } from "../train/optimizer";
+import type { Schedule } from "../train/schedule";
+import { readJson } from "./input";
+import type { TrainOptions } from "./options";
+import type { Preset, Settings, TrainingSettings } from "./presets";
+
+type Kinds<T extends { kind: string }> = { readonly [Kind in T["kind"]]: Fields<Extract<T, { kind: Kind }>> };
+
+const scheduleFields: Kinds<Schedule> = {
+  constant: { kind: object, peak: positive, warmup: optional(whole) },
+  linear: { kind: object, peak: positive, warmup: optional(whole), final: optional(notNegative) },
+  cosine: { kind: object, peak: positive, warmup: optional(whole), final: optional(notNegative) },
+  noam: { kind: object, width: count, warmup: count, factor: optional(positive) },
+};
+
+const optimizerFields: Kinds<OptimizerConfig> = {
+  adamw: { kind: object, beta1: optional(share), beta2: optional(share), epsilon: optional(positive), decay: optional(notNegative) },
+  sgd: { kind: object, momentum: optional(share), decay: optional(notNegative) },
+};
+
+const trainingFields: Fields<TrainingSettings> = {
+  steps: count,
+  batch: count,
+  microBatches: count,
+  schedule: object,
+  optimizer: object,
+  clip: notNegative,
+  validateEvery: count,
+  saveEvery: whole,
+  patience: whole,
+};
+
+/** A preset's settings, changed by `--config`, then by the options of the command line. */
+export async function trainingSettings<Config extends TransformerConfig | GPTConfig>(preset: Preset<Config>, options: TrainOptions & { vocabulary?: number }): Promise<Settings<Config>> {
+  const { config: file, steps, validateEvery, saveEvery, vocabulary } = options;
+  const settings = withConfig(preset, file === undefined ? {} : await readJson(file), file ?? "") as Settings<Config>;
+  const given = Object.fromEntries(Object.entries({ steps, validateEvery, saveEvery }).filter(([, value]) => value !== undefined));
+  return { ...settings, training: { ...settings.training, ...given }, ...(vocabulary === undefined ? {} : { vocabulary }) };
+}
+
+/**
+ * A preset with the fields of a `--config` file in their places: `{ "model": {…}, "training": {…}, "vocabulary": … }`.
+ * A schedule or optimizer of another kind replaces the preset's; one of the same kind changes only the fields it names.
+ *
+ * @param file  the file's name, for errors
+ * @throws HeedError (`format`) for fields that are unknown or of the wrong kind
+ */
+export function withConfig(preset: Preset, config: unknown, file: string): Settings {
+  const vocabulary: Record<string, Field> = preset.vocabulary === undefined ? {} : { vocabulary: optional(count) };
+  checkFields(file, config, { model: optional(object), training: optional(object), ...vocabulary });
+  const { model = {}, training = {}, vocabulary: size = preset.vocabulary } = config as Partial<Record<"model" | "training", object>> & { vocabulary?: number };
+  const { schedule, optimizer, ...plain } = training as Record<string, unknown>;
+  const settings = {
+    model: { ...preset.model, ...model },
+    training: {
+      ...preset.training,
+      ...plain,
+      schedule: mergeKind(preset.training.schedule, schedule),
+      optimizer: mergeKind(preset.training.optimizer, optimizer),
+    },
+    ...(size === undefined ? {} : { vocabulary: size }),
+  };
+  const { vocabulary: _, ...modelFields }: Record<string, Field> = preset.type === "gpt" ? gptFields : transformerFields;
+  checkFields(`${file}: model`, settings.model, modelFields);
+  checkFields(`${file}: training`, settings.training, trainingFields);
+  checkKind(`${file}: training.schedule`, settings.training.schedule, scheduleFields);
+  checkKind(`${file}: training.optimizer`, settings.training.optimizer, optimizerFields);
+  return settings as Settings;
+}
+
+function mergeKind(preset: { kind: string }, given: unknown): unknown {
+  if (given === undefined) return preset;
+  if (!isObject(given) || (given.kind !== undefined && given.kind !== preset.kind)) return given;
+  return { ...preset, ...given };
+}
+
+function checkKind(where: string, value: unknown, kinds: Readonly<Record<string, Readonly<Record<string, Field>>>>): void {
+  if (!isObject(value)) throw new HeedError("format", `${where}: expected an object, got ${JSON.stringify(value)}`);
+  const kind = oneOf(...Object.keys(kinds));
+  if (!kind.accepts(value.kind)) throw new HeedError("format", `${where}: kind: expected ${kind.expected}, got ${JSON.stringify(value.kind)}`);
+  checkFields(where, value, { ...kinds[value.kind as string], kind });
+}
+
+/** Where two JSON values differ, as `path: old → new`. */
+export function differences(before: unknown, after: unknown, path = ""): string[] {
+  if (isObject(before) && isObject(after)) {
+    const names = [...new Set([...Object.keys(before), ...Object.keys(after)])];
+    return names.flatMap((name) => differences(before[name], after[name], path ? `${path}.${name}` : name));
+  }
+  const [old, now] = [JSON.stringify(before), JSON.stringify(after)];
+  return old === now ? [] : [`${path}: ${old ?? "nothing"} → ${now ?? "nothing"}`];
+}

@@ -1,0 +1,39 @@
+import type { Readable, Writable } from "node:stream";
+
+/** Where a command reads and writes; tests put in their own. */
+export interface Terminal {
+  readonly stdin: Readable & { isTTY?: boolean };
+  /** Results. */
+  readonly stdout: Writable;
+  /** Progress and errors. */
+  readonly stderr: Writable & { isTTY?: boolean; columns?: number };
+  /** Calls back at Ctrl-C (SIGINT) or SIGTERM instead of ending the process; returns how to stop that. */
+  onInterrupt(callback: () => void): () => void;
+}
+
+/** The process's own streams and signals. A second Ctrl-C ends it at once. */
+export const processTerminal: Terminal = {
+  stdin: process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  onInterrupt(callback) {
+    process.once("SIGINT", callback).once("SIGTERM", callback);
+    return () => void process.off("SIGINT", callback).off("SIGTERM", callback);
+  },
+};
+
+/** Writes text, waiting while the reader is slow. */
+export function write(stream: Writable, text: string): Promise<void> {
+  return new Promise((resolve, reject) => stream.write(text, (error) => (error ? reject(error) : resolve())));
+}
+
+/** 12345 → "12,345" */
+export const thousands = (n: number): string => Math.round(n).toLocaleString("en-US");
+
+/** Seconds as "0:07", "12:05" or "1:02:03". */
+export function duration(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  const two = (n: number): string => String(n).padStart(2, "0");
+  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  return hours > 0 ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
+}

@@ -1,0 +1,84 @@
+import type { Command } from "commander";
+import { Runtime } from "../core/runtime";
+import { CharacterTokenizer } from "../data/characters";
+import { type DatePair, dates } from "../data/dates";
+import { pairBatch } from "../data/pairbatch";
+import type { Pair } from "../data/parallel";
+import { SPECIALS, type Tokenizer } from "../data/tokenizer";
+import { Transformer } from "../models/transformer";
+import { fingerprint } from "./input";
+import { addCommonOptions, addTrainOptions, type TrainOptions } from "./options";
+import { presets } from "./presets";
+import { finish, type Context } from "./context";
+import { trainingSettings } from "./settings";
+import { runTraining, type TrainingTask } from "./training-run";
+import { pairSpecials, translateTexts } from "./translator";
+
+/** Dates to test with, and further ones to validate with; the model never sees either in training. */
+const TEST = 1000;
+const VALIDATION = 256;
+
+/** The dates that a model trained with `seed` has never seen. */
+export const unseenDates = (seed: number): DatePair[] => dates({ seed, train: 0, test: TEST + VALIDATION }).test.slice(0, TEST);
+
+export function addTrainDates(train: Command, context: Context): void {
+  const command = train.command("dates").summary("learn to normalise dates, from pairs it makes itself: under a minute");
+  addTrainOptions(addCommonOptions(command), "dates")
+    .description(
+      "Trains an encoder-decoder Transformer to write dates as ISO 8601 does:\n" +
+        '"the third of March 2019", "3.3.19", "Sunday, March 3rd, 2019" → "2019-03-03".\n' +
+        "The pairs are generated; the 1,000 dates it is tested with do not occur in training.",
+    )
+    .addHelpText("after", `
+Examples:
+  heed train dates --out runs/dates
+  heed translate --model runs/dates "the third of March 2019"
+  heed eval --model runs/dates`)
+    .action((options: TrainOptions) => trainDates(options, context));
+}
+
+async function trainDates(options: TrainOptions, context: Context): Promise<void> {
+  const { seed } = options;
+  const { model: modelSettings, training } = await trainingSettings(presets.dates, options);
+  const { batch, microBatches } = training;
+  const { train, test } = dates({ seed, train: training.steps * microBatches * batch, test: TEST + VALIDATION });
+  const tokenizer = CharacterTokenizer.of(train.flatMap(({ text, iso }) => [text, iso]), { specials: SPECIALS });
+  const specials = pairSpecials(tokenizer);
+  const encode = ({ text, iso }: DatePair): Pair => ({ source: tokenizer.encode(text), target: tokenizer.encode(iso) });
+  const validation = pairBatch(test.slice(TEST).map(encode), specials);
+
+  const modelConfig = { ...modelSettings, vocabulary: tokenizer.size };
+  const model = new Transformer(modelConfig).place(await Runtime.create(options), { seed });
+  const task: TrainingTask<Transformer> = {
+    model, tokenizer, training,
+    config: { type: "transformer", task: "dates", seed, model: modelConfig },
+    data: {
+      batch(step, microBatch) {
+        const start = (step * microBatches + microBatch) * batch;
+        return pairBatch(train.slice(start, start + batch).map(encode), specials);
+      },
+    },
+    validation: () => [validation],
+    fingerprints: { train: fingerprint(train.map(line)), test: fingerprint(test.map(line)) },
+    samples: () => sampleLines(model, tokenizer, test.slice(TEST, TEST + 3)),
+  };
+  const summary = await runTraining(task, options, context.terminal);
+  if (summary.ended === "aborted") return finish(context, options, summary);
+  const exactMatch = await measureExactMatch(model, tokenizer, test.slice(0, TEST));
+  const closing = `${(100 * exactMatch).toFixed(1)} % of ${TEST.toLocaleString("en-US")} unseen dates match exactly, after ${summary.seconds.toFixed(0)} s of training`;
+  await finish(context, options, { ...summary, exactMatch }, closing);
+}
+
+const line = ({ text, iso }: DatePair): string => `${text}\t${iso}`;
+
+/** The share of dates that the model writes exactly right, in [0, 1]. */
+export async function measureExactMatch(model: Transformer, tokenizer: Tokenizer, pairs: readonly DatePair[], onProgress?: (done: number) => void): Promise<number> {
+  const answers = await translateTexts(model, tokenizer, pairs.map(({ text }) => text), { onProgress });
+  return answers.filter((answer, i) => answer === pairs[i]!.iso).length / pairs.length;
+}
+
+async function sampleLines(model: Transformer, tokenizer: Tokenizer, pairs: readonly DatePair[]): Promise<string[]> {
+  const answers = await translateTexts(model, tokenizer, pairs.map(({ text }) => text));
+  const width = Math.max(...pairs.map(({ text }) => text.length));
+  return pairs.map(({ text, iso }, i) => `${text.padEnd(width)} → ${answers[i]} ${answers[i] === iso ? "✓" : "✗"}`);
+}

@@ -1,0 +1,194 @@
+import { type Runtime } from "../core/runtime";
+import type { Tokenizer } from "../data/tokenizer";
+import { HeedError } from "../errors";
+import type { CheckpointConfig } from "../io/model";
+import type { Batch, Model } from "../models/model";
+import { Trainer, type TrainingData, type TrainingEvent } from "../train/trainer";
+import { nodeFiles } from "./files";
+import type { TrainOptions } from "./options";
+import type { TrainingSettings } from "./presets";
+import { openProgress, type Progress } from "./progress";
+import { RunFolder, type RunRecord } from "./run-folder";
+import { type Terminal, thousands } from "./terminal";
+
+/** What the three trainings of the command differ in. */
+export interface TrainingTask<M extends Model> {
+  readonly model: M;
+  readonly config: CheckpointConfig;
+  readonly tokenizer: Tokenizer;
+  readonly training: TrainingSettings;
+  readonly data: TrainingData;
+  readonly validation: () => Iterable<Batch>;
+  /** Names what the texts were, so that a resumed training can tell whether they still are. */
+  readonly fingerprints: Record<string, string>;
+  /** Lines that show, after a validation, what the model can do by now. */
+  readonly samples?: (model: M) => Promise<string[]>;
+}
+
+/** How a training ended; `--json` prints it. */
+export interface TrainingSummary {
+  out: string;
+  /** Steps done, in all sessions. */
+  steps: number;
+  /** `patience`: validation stopped getting better. */
+  ended: "steps" | "patience" | "aborted";
+  seconds: number;
+  /** Targets a second, while training. */
+  tokensPerSecond: number;
+  msPerStep: number;
+  /** Mean over the steps since the last validation. */
+  trainLoss: number | null;
+  /** The best, that of the weights saved. */
+  validLoss: number | null;
+  bestStep: number;
+  /** Steps left out because their loss or gradient was not finite. */
+  skippedSteps: number;
+  parameters: number;
+  build: string;
+}
+
+/** Seconds between two writes of the log. */
+const LOG_INTERVAL = 2;
+/** So many steps in a row without a finite loss and gradient end the training. */
+const HOPELESS = 100;
+
+/**
+ * Trains with a progress bar, saving to `--out` after every validation, at Ctrl-C and at the end.
+ * The model has its best weights afterwards, unless `ended` is "aborted".
+ */
+export async function runTraining<M extends Model>(task: TrainingTask<M>, options: TrainOptions, terminal: Terminal): Promise<TrainingSummary> {
+  const { model, config, tokenizer, training, fingerprints } = task;
+  const { seed, out } = options;
+  const { build }: Runtime = model.weights.runtime;
+  const folder = new RunFolder(nodeFiles, out, { config, seed, build, training, data: fingerprints }, tokenizer);
+  if (!options.resume && !options.overwrite) await folder.refuseToOverwrite();
+
+  const interrupt = new AbortController();
+  const trainer = new Trainer(model, task.data, {
+    ...training, seed, patience: training.patience || undefined, validation: task.validation, signal: interrupt.signal,
+  });
+  const before = options.resume ? await folder.resume(trainer) : undefined;
+  const session = new Session(task, folder, trainer, before);
+  if (before) terminal.stderr.write(`${out}: going on after step ${trainer.state.step}\n`);
+  else {
+    if (options.resume) terminal.stderr.write(`${out}: nothing was saved yet; starting at step 0\n`);
+    await folder.save(trainer.snapshot(), session.record, { fresh: true }); // if the disk is full, better to know now
+  }
+
+  const release = terminal.onInterrupt(() => interrupt.abort());
+  const progress = openProgress(terminal, "step", training.steps, trainer.state.step);
+  try {
+    for await (const event of trainer.run()) await session.handle(event, progress);
+  } finally {
+    progress.stop();
+    release();
+    trainer.dispose();
+  }
+  return { out, ...session.summary(), parameters: countParameters(model), build };
+}
+
+/** One sitting of a training: takes the trainer's events, keeps the record, writes log and checkpoints. */
+class Session<M extends Model> {
+  readonly record: RunRecord;
+  private ended: TrainingSummary["ended"] = "aborted";
+  private clock = performance.now();
+  private logged = performance.now();
+  private skippedInARow = 0;
+
+  constructor(
+    private readonly task: TrainingTask<M>,
+    private readonly folder: RunFolder,
+    private readonly trainer: Trainer,
+    record?: RunRecord,
+  ) {
+    this.record = record ?? { seconds: 0, stepSeconds: 0, tokens: 0, trainLoss: null, lossSum: 0, lossSteps: 0 };
+  }
+
+  async handle(event: TrainingEvent, progress: Progress): Promise<void> {
+    if (event.type === "step") await this.afterStep(event, progress);
+    else if (event.type === "validation") await this.afterValidation(event, progress);
+    else {
+      this.ended = event.reason;
+      await this.save();
+    }
+    this.tick();
+  }
+
+  private async afterStep({ type: _, ...entry }: TrainingEvent & { type: "step" }, progress: Progress): Promise<void> {
+    const { record, task } = this;
+    record.stepSeconds += this.tick();
+    record.tokens += entry.tokens;
+    this.folder.log(entry);
+    if (entry.applied) {
+      record.lossSum += entry.loss;
+      record.lossSteps++;
+      this.skippedInARow = 0;
+    } else this.noteSkipped(entry.step, progress);
+    progress.update(entry.step, `loss ${entry.loss.toFixed(3)} · ${thousands(record.tokens / record.stepSeconds)} tokens/s`);
+    const { saveEvery, validateEvery } = task.training;
+    if (saveEvery > 0 && entry.step % saveEvery === 0 && entry.step % validateEvery !== 0) await this.save();
+    else if (performance.now() - this.logged > LOG_INTERVAL * 1000) {
+      this.logged = performance.now();
+      await this.folder.flushLog();
+    }
+  }
+
+  private async afterValidation({ step, loss, best }: TrainingEvent & { type: "validation" }, progress: Progress): Promise<void> {
+    this.folder.log({ step, validLoss: loss, best });
+    this.closeWindow();
+    const trainLoss = this.record.trainLoss?.toFixed(3) ?? "–";
+    progress.log(`step ${step}: train loss ${trainLoss}, validation loss ${loss.toFixed(3)}${best ? "" : ` (best: ${this.trainer.state.bestLoss?.toFixed(3)})`}`);
+    for (const line of (await this.task.samples?.(this.task.model)) ?? []) progress.log(`  ${line}`);
+    await this.save();
+  }
+
+  /** A step that is not finite changes nothing; if none is any more, waiting does not help. */
+  private noteSkipped(step: number, progress: Progress): void {
+    this.skippedInARow++;
+    if (this.skippedInARow === 1) progress.log(`step ${step}: skipped, since its loss or gradient was not finite`);
+    if (this.skippedInARow < HOPELESS) return;
+    const advice = "try a lower learning rate (--config) and start anew, or look at the data";
+    throw new HeedError("numbers", `the last ${HOPELESS} steps had no finite loss or gradient; ${advice}`);
+  }
+
+  private closeWindow(): void {
+    const { record } = this;
+    if (record.lossSteps > 0) record.trainLoss = record.lossSum / record.lossSteps;
+    record.lossSum = 0;
+    record.lossSteps = 0;
+  }
+
+  private async save(): Promise<void> {
+    this.tick();
+    await this.folder.save(this.trainer.snapshot(), this.record);
+  }
+
+  /** Seconds since the last call, which it adds to the record. */
+  private tick(): number {
+    const now = performance.now();
+    const seconds = (now - this.clock) / 1000;
+    this.clock = now;
+    this.record.seconds += seconds;
+    return seconds;
+  }
+
+  summary(): Omit<TrainingSummary, "out" | "parameters" | "build"> {
+    const { record, ended } = this;
+    const { step, bestLoss, bestStep, skipped } = this.trainer.state;
+    return {
+      steps: step,
+      ended,
+      seconds: round(record.seconds),
+      tokensPerSecond: record.stepSeconds > 0 ? Math.round(record.tokens / record.stepSeconds) : 0,
+      msPerStep: step > 0 ? round((1000 * record.stepSeconds) / step) : 0,
+      trainLoss: record.trainLoss ?? (record.lossSteps > 0 ? record.lossSum / record.lossSteps : null),
+      validLoss: bestLoss,
+      bestStep,
+      skippedSteps: skipped,
+    };
+  }
+}
+
+const round = (x: number): number => Math.round(x * 100) / 100;
+
+export const countParameters = (model: Model): number => [...model.parameters().values()].reduce((sum, { size }) => sum + size, 0);

@@ -1,0 +1,53 @@
+import type { SpecialIds, Tokenizer } from "../data/tokenizer";
+import { greedy } from "../decode/greedy";
+import { HeedError } from "../errors";
+import type { Transformer } from "../models/transformer";
+
+/** The special tokens that an encoder-decoder cannot do without. */
+export type PairSpecials = Required<Pick<SpecialIds, "pad" | "bos" | "eos">>;
+
+/** @throws HeedError (`checkpoint`) when the tokenizer lacks one */
+export function pairSpecials({ specials }: Tokenizer): PairSpecials {
+  const { pad, bos, eos } = specials;
+  if (pad === undefined || bos === undefined || eos === undefined) {
+    throw new HeedError("checkpoint", "the tokenizer lacks <pad>, <bos> or <eos>, which a translating model needs");
+  }
+  return { pad, bos, eos };
+}
+
+/** Sentences translated at once. */
+const BATCH = 64;
+
+/**
+ * Translates texts in batches of similar length.
+ *
+ * @param name  what to call the n-th text (from 0) in an error
+ * @param onProgress  is told how many texts are done
+ * @returns the translations in the order of the texts; an empty text stays empty
+ * @throws HeedError (`data`) for a text that is longer than the model takes, or has characters it does not know
+ */
+export async function translateTexts(
+  model: Transformer,
+  tokenizer: Tokenizer,
+  texts: readonly string[],
+  { name = (index: number) => `text ${index + 1}`, onProgress = (_done: number): void => undefined } = {},
+): Promise<string[]> {
+  const { bos, eos } = pairSpecials(tokenizer);
+  const { maxLength } = model.config;
+  const sources = texts.map((text, index) => encode(tokenizer, text, maxLength, name(index)));
+  const order = [...sources.keys()].filter((index) => sources[index]!.length > 0).sort((a, b) => sources[a]!.length - sources[b]!.length);
+  const translations = texts.map(() => "");
+  for (let start = 0; start < order.length; start += BATCH) {
+    const indices = order.slice(start, start + BATCH);
+    const targets = await greedy(model, indices.map((index) => sources[index]!), { start: bos, end: eos });
+    indices.forEach((index, row) => (translations[index] = tokenizer.decode(targets[row]!)));
+    onProgress(start + indices.length);
+  }
+  return translations;
+}
+
+function encode(tokenizer: Tokenizer, text: string, maxLength: number, name: string): number[] {
+  const ids = tokenizer.encode(text);
+  if (ids.length <= maxLength) return ids;
+  throw new HeedError("data", `${name} has ${ids.length} tokens, the model takes ${maxLength}; split it into shorter ones`);
+}

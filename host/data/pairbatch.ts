@@ -1,0 +1,32 @@
+import { type Batch, filled } from "./batch";
+import type { Pair } from "./parallel";
+
+const roundUp = (n: number, multiple: number): number => Math.ceil(n / multiple) * multiple;
+
+/**
+ * Some pairs as one batch, each side filled up to its longest row: good where sources and targets differ in length.
+ * Names and shapes are those of `TokenBatches.batchAt`, but here S and T may differ.
+ *
+ * @param specials.pad  fills both sides up; as a target it counts for nothing
+ * @param multiple      the source is filled up to a multiple of this, so that few programs serve all batches
+ *
+ * @example
+ * const batch = pairBatch([{ source: [5, 6, 7], target: [8] }], { pad: 0, bos: 1, eos: 2 });
+ * batch.targets.data; // Int32Array [8, 2]
+ */
+export function pairBatch(pairs: readonly Pair[], { pad, bos, eos }: { pad: number; bos: number; eos: number }, multiple = 8): Batch {
+  const B = pairs.length;
+  const S = roundUp(Math.max(...pairs.map((pair) => pair.source.length)), multiple);
+  const T = Math.max(...pairs.map((pair) => pair.target.length + 1));
+  const source = filled([B, S], pad);
+  const sourceLengths = filled([B]);
+  const target = filled([B, T], pad);
+  const targets = filled([B, T], pad);
+  pairs.forEach((pair, b) => {
+    source.data.set(pair.source, b * S);
+    sourceLengths.data[b] = pair.source.length;
+    target.data.set([bos, ...pair.target], b * T);
+    targets.data.set([...pair.target, eos], b * T);
+  });
+  return { source, sourceLengths, target, targets };
+}
