@@ -14,7 +14,7 @@ import { createRuntime } from "../graph/runtime";
 
 // Numbers from JAX in f64; test/vectors/models/generate.py made them.
 interface Vector {
-  config: Record<string, never>;
+  config: Record<string, any>; // eslint-disable-line @typescript-eslint/no-explicit-any
   versions: { jax: string };
   optimizer: { learningRate: number; beta1: number; beta2: number; epsilon: number; weightDecay: number };
   loss: number;
@@ -38,7 +38,8 @@ function load(name: string): { vector: Vector; tensors: ReturnType<typeof readSa
 function make(name: string, vector: Vector): GPT | Transformer {
   const { config } = vector;
   if (name.startsWith("gpt")) return new GPT(config as never);
-  return new Transformer({ ...(config as object), maxLength: 16, smoothing: config["labelSmoothing"] } as never);
+  const { width, heads, hidden, norm, vocabulary, encoderLayers, decoderLayers, labelSmoothing } = config;
+  return new Transformer({ width, heads, hidden, norm, vocabulary, encoderLayers, decoderLayers, maxLength: 16, smoothing: labelSmoothing });
 }
 
 function logits(model: GPT | Transformer, batch: Batch): Float32Array {
