@@ -138,14 +138,14 @@ export const enum Reduction {
   Chunk = 16384,
 }
 
-/** Scratch of a matmul, in bytes for each thread: one block of packed B, one of A, and a tile's edge. */
+/** Scratch of a matmul, in bytes for each thread: a block of packed B, one of A, and a tile's edge. */
 export const enum MatmulScratch {
   /** f32 [256, 384], in panels. */
   Panels = 0,
-  /** f32 [256, 144]: A's block, copied when A is transposed. */
+  /** f32 [144, 272]: a block of A, transposed for TN. */
   Rows = 393216,
-  Edge = 540672,
-  Bytes = 540928,
+  Edge = 549888,
+  Bytes = 550144,
 }
 
 /**

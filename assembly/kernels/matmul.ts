@@ -3,7 +3,7 @@
  *
  * With W stored [out, in], y = x·Wᵀ is NT, its dX = dY·W is NN and dW = dYᵀ·x is TN: there is no backward of its own.
  * Blocked as Goto & van de Geijn 2008 do: a block of B packed for L2, its panels for L1, a tile of C in registers (`tile.ts`).
- * A is read in place, unless it is transposed. A few rows (a token, or the beams of one) do not repay packing: `fewrows.ts`.
+ * A is read in place, or its block transposed. A few rows (a token, or the beams of one) do not repay packing: `fewrows.ts`.
  *
  * Operands of the three, `out` disjoint from the inputs:
  *   out      f32 [batch, M, N], rows `ldo` apart, matrices `strideOut` apart
@@ -20,13 +20,15 @@ import { Activation, MatmulScratch } from "../opcodes";
 import { sliceEnd, sliceStart } from "../parallel";
 import { activationForward } from "./activation";
 import { fewRowsNN, fewRowsNT } from "./fewrows";
-import { copyRows, packColumns, packRows } from "./pack";
+import { packColumns, packRows, transposeRows } from "./pack";
 import { MR, NR, multiplyPanels } from "./tile";
 
 // Blocks: KC rows of a panel of B stay in L1, [KC, NC] of B and [MC, KC] of A in L2. MatmulScratch holds them.
 const KC: i32 = 256;
 const MC: i32 = 144;
 const NC: i32 = 384;
+/** Length of a row of A's block where it is transposed: 17 cache lines, so that a column does not fall into a few sets of the cache. */
+const ROW: i32 = KC + 16;
 const MIN_ROWS: i32 = 6;
 
 /** out[i, j] = activation(Σ_k a[i, k]·b[k, j] + bias[j]), for each of the batch. */
@@ -36,7 +38,7 @@ export function matmulNN(
   thread: i32, threads: i32,
 ): void {
   multiplySlice(
-    out, a, b, bias, scratch, batch, M, N, K, ldo, lda, 1, ldb, false, strideOut, strideA, strideB, activation, accumulate, thread, threads,
+    out, a, b, bias, scratch, batch, M, N, K, ldo, lda, ldb, false, false, strideOut, strideA, strideB, activation, accumulate, thread, threads,
   );
 }
 
@@ -47,7 +49,7 @@ export function matmulNT(
   thread: i32, threads: i32,
 ): void {
   multiplySlice(
-    out, a, b, bias, scratch, batch, M, N, K, ldo, lda, 1, ldb, true, strideOut, strideA, strideB, activation, accumulate, thread, threads,
+    out, a, b, bias, scratch, batch, M, N, K, ldo, lda, ldb, false, true, strideOut, strideA, strideB, activation, accumulate, thread, threads,
   );
 }
 
@@ -58,14 +60,14 @@ export function matmulTN(
   thread: i32, threads: i32,
 ): void {
   multiplySlice(
-    out, a, b, bias, scratch, batch, M, N, K, ldo, 1, lda, ldb, false, strideOut, strideA, strideB, activation, accumulate, thread, threads,
+    out, a, b, bias, scratch, batch, M, N, K, ldo, lda, ldb, true, false, strideOut, strideA, strideB, activation, accumulate, thread, threads,
   );
 }
 
 // This thread's share: a range of the batch's rows or columns, whichever there are more of, in tiles.
 function multiplySlice(
   out: usize, a: usize, b: usize, bias: usize, scratch: usize, batch: i32, M: i32, N: i32, K: i32,
-  ldo: i32, aRow: i32, aStep: i32, ldb: i32, bTransposed: bool, strideOut: i32, strideA: i32, strideB: i32, activation: i32, accumulate: i32,
+  ldo: i32, lda: i32, ldb: i32, aTransposed: bool, bTransposed: bool, strideOut: i32, strideA: i32, strideB: i32, activation: i32, accumulate: i32,
   thread: i32, threads: i32,
 ): void {
   assert(!accumulate || (!bias && activation == Activation.None), "matmul: accumulation takes neither bias nor activation");
@@ -85,9 +87,9 @@ function multiplySlice(
     const i = byRows ? first : 0;
     const j = byRows ? 0 : first;
     multiplyBlocks(
-      element(out, item * strideOut + i * ldo + j), element(a, item * strideA + i * aRow),
+      element(out, item * strideOut + i * ldo + j), element(a, item * strideA + (aTransposed ? i : i * lda)),
       element(b, item * strideB + (bTransposed ? j * ldb : j)), bias ? element(bias, j) : 0, scratch,
-      byRows ? count : M, byRows ? N : count, K, ldo, aRow, aStep, ldb, bTransposed, activation, accumulate, few,
+      byRows ? count : M, byRows ? N : count, K, ldo, lda, ldb, aTransposed, bTransposed, activation, accumulate, few,
     );
     at = next;
   }
@@ -95,13 +97,13 @@ function multiplySlice(
 
 function multiplyBlocks(
   out: usize, a: usize, b: usize, bias: usize, scratch: usize, M: i32, N: i32, K: i32,
-  ldo: i32, aRow: i32, aStep: i32, ldb: i32, bTransposed: bool, activation: i32, accumulate: i32, few: bool,
+  ldo: i32, lda: i32, ldb: i32, aTransposed: bool, bTransposed: bool, activation: i32, accumulate: i32, few: bool,
 ): void {
   if (few) {
     const start = accumulate ? out : bias;
     const ldStart = accumulate ? ldo : 0;
-    if (bTransposed) fewRowsNT(out, ldo, start, ldStart, a, aRow, b, ldb, M, N, K);
-    else fewRowsNN(out, ldo, start, ldStart, a, aRow, aStep, b, ldb, M, N, K);
+    if (bTransposed) fewRowsNT(out, ldo, start, ldStart, a, lda, b, ldb, M, N, K);
+    else fewRowsNN(out, ldo, start, ldStart, a, aTransposed ? 1 : lda, aTransposed ? lda : 1, b, ldb, M, N, K);
     activateRows(out, ldo, M, N, activation);
     return;
   }
@@ -115,15 +117,15 @@ function multiplyBlocks(
         const m = min(MC, M - i);
         const c = element(out, i * ldo + j);
         const more = accumulate || k > 0;
-        let aBlock = element(a, i * aRow + k * aStep);
-        let step = aStep;
-        if (aStep != 1) {
-          copyRows(scratch + MatmulScratch.Rows, MC, aBlock, aStep, kc, m);
+        let aBlock = element(a, aTransposed ? k * lda + i : i * lda + k);
+        let aRow = lda;
+        if (aTransposed) {
+          transposeRows(scratch + MatmulScratch.Rows, ROW, aBlock, lda, kc, m);
           aBlock = scratch + MatmulScratch.Rows;
-          step = MC;
+          aRow = ROW;
         }
         multiplyPanels(
-          c, ldo, more ? c : bias ? element(bias, j) : 0, more ? ldo : 0, aBlock, aRow, step,
+          c, ldo, more ? c : bias ? element(bias, j) : 0, more ? ldo : 0, aBlock, aRow, 1,
           scratch + MatmulScratch.Panels, m, n, kc, scratch + MatmulScratch.Edge,
         );
         if (k + kc == K) activateRows(c, ldo, m, n, activation);

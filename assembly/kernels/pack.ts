@@ -11,25 +11,32 @@ import { NR } from "./tile";
  * @param b       f32 [K, N], rows `ldb` apart
  */
 export function packColumns(panels: usize, b: usize, ldb: i32, N: i32, K: i32): void {
-  const pitch = <usize>ldb << 2;
-  for (let j = 0; j < N; j += NR) {
-    let row = b + (<usize>j << 2);
-    const end = panels + (<usize>(K * NR) << 2);
-    const columns = N - j;
-    if (columns >= NR) {
-      while (panels < end) {
-        v128.store(panels, v128.load(row)), v128.store(panels, v128.load(row, 16), 16);
-        if (NR > 8) v128.store(panels, v128.load(row, 32), 32), v128.store(panels, v128.load(row, 48), 48);
-        row += pitch;
-        panels += NR << 2;
-      }
-    } else {
-      while (panels < end) {
-        for (let i = 0; i < NR; i++) store<f32>(panels + (<usize>i << 2), i < columns ? load<f32>(row + (<usize>i << 2)) : 0);
-        row += pitch;
-        panels += NR << 2;
-      }
+  // Four rows at a time, each read from end to end: their lines are used whole, and prefetched.
+  for (let k = 0; k < K; k += 4) {
+    const rows = min(4, K - k);
+    for (let j = 0; j < N; j += NR) {
+      const to = element(panels, j * K + k * NR);
+      const from = element(b, k * ldb + j);
+      if (rows == 4 && j + NR <= N) copyFourRows(to, from, <usize>ldb << 2);
+      else copyRows(to, from, ldb, rows, min(NR, N - j));
     }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function copyFourRows(to: usize, from: usize, pitch: usize): void {
+  for (let r = 0; r < 4; r++) {
+    v128.store(to, v128.load(from)), v128.store(to, v128.load(from, 16), 16);
+    if (NR > 8) v128.store(to, v128.load(from, 32), 32), v128.store(to, v128.load(from, 48), 48);
+    to += NR << 2;
+    from += pitch;
+  }
+}
+
+function copyRows(to: usize, from: usize, ld: i32, R: i32, C: i32): void {
+  for (let r = 0; r < R; r++) {
+    for (let c = 0; c < NR; c++) store<f32>(element(to, r * NR + c), c < C ? load<f32>(element(from, r * ld + c)) : 0);
   }
 }
 
@@ -39,61 +46,54 @@ export function packColumns(panels: usize, b: usize, ldb: i32, N: i32, K: i32): 
  * @param b       f32 [N, K], rows `ldb` apart
  */
 export function packRows(panels: usize, b: usize, ldb: i32, N: i32, K: i32): void {
-  const padded = (N + NR - 1) & -NR;
-  for (let j = 0; j < padded; j += 4) {
-    // Four rows become a column of 4-wide blocks; rows past the last repeat it.
-    const last = N - 1;
-    const b0 = b + (<usize>(min(j, last) * ldb) << 2);
-    const b1 = b + (<usize>(min(j + 1, last) * ldb) << 2);
-    const b2 = b + (<usize>(min(j + 2, last) * ldb) << 2);
-    const b3 = b + (<usize>(min(j + 3, last) * ldb) << 2);
-    packFourRows(panels + (<usize>((j & -NR) * K + (j & (NR - 1))) << 2), b0, b1, b2, b3, K);
+  for (let j = 0; j < N; j += NR) {
+    transposeRows(panels, NR, element(b, j * ldb), ldb, min(NR, N - j), K);
+    panels += <usize>(K * NR) << 2;
   }
 }
 
-function packFourRows(to: usize, b0: usize, b1: usize, b2: usize, b3: usize, K: i32): void {
-  let k = K;
-  while (k >= 4) {
-    const r0 = v128.load(b0), r1 = v128.load(b1), r2 = v128.load(b2), r3 = v128.load(b3);
+/**
+ * Transposes: to[c, r] = x[r, c], up to the next multiple of four in r, where the last row of x is repeated.
+ * @param to  f32 [C, R], rows `ldTo` apart
+ * @param x   f32 [R, C], rows `ld` apart
+ */
+export function transposeRows(to: usize, ldTo: i32, x: usize, ld: i32, R: i32, C: i32): void {
+  const last = R - 1;
+  for (let r = 0; r < R; r += 4) {
+    transposeFourRows(
+      element(to, r), <usize>ldTo << 2,
+      element(x, r * ld), element(x, min(r + 1, last) * ld), element(x, min(r + 2, last) * ld), element(x, min(r + 3, last) * ld), C,
+    );
+  }
+}
+
+function transposeFourRows(to: usize, pitch: usize, x0: usize, x1: usize, x2: usize, x3: usize, C: i32): void {
+  const end = x0 + (<usize>C << 2);
+  const vectorEnd = x0 + (<usize>(C & -4) << 2);
+  while (x0 < vectorEnd) {
+    const r0 = v128.load(x0), r1 = v128.load(x1), r2 = v128.load(x2), r3 = v128.load(x3);
     const low01 = v128.shuffle<f32>(r0, r1, 0, 4, 1, 5);
     const low23 = v128.shuffle<f32>(r2, r3, 0, 4, 1, 5);
     const high01 = v128.shuffle<f32>(r0, r1, 2, 6, 3, 7);
     const high23 = v128.shuffle<f32>(r2, r3, 2, 6, 3, 7);
-    v128.store(to, v128.shuffle<f32>(low01, low23, 0, 1, 4, 5));
-    v128.store(to, v128.shuffle<f32>(low01, low23, 2, 3, 6, 7), NR << 2);
-    v128.store(to, v128.shuffle<f32>(high01, high23, 0, 1, 4, 5), NR << 3);
-    v128.store(to, v128.shuffle<f32>(high01, high23, 2, 3, 6, 7), (NR << 2) * 3);
-    b0 += 16, b1 += 16, b2 += 16, b3 += 16;
-    to += NR << 4;
-    k -= 4;
+    v128.store(to, v128.shuffle<f32>(low01, low23, 0, 1, 4, 5)), to += pitch;
+    v128.store(to, v128.shuffle<f32>(low01, low23, 2, 3, 6, 7)), to += pitch;
+    v128.store(to, v128.shuffle<f32>(high01, high23, 0, 1, 4, 5)), to += pitch;
+    v128.store(to, v128.shuffle<f32>(high01, high23, 2, 3, 6, 7)), to += pitch;
+    x0 += 16, x1 += 16, x2 += 16, x3 += 16;
   }
-  while (k > 0) {
-    store<f32>(to, load<f32>(b0));
-    store<f32>(to, load<f32>(b1), 4);
-    store<f32>(to, load<f32>(b2), 8);
-    store<f32>(to, load<f32>(b3), 12);
-    b0 += 4, b1 += 4, b2 += 4, b3 += 4;
-    to += NR << 2;
-    k--;
+  while (x0 < end) {
+    store<f32>(to, load<f32>(x0));
+    store<f32>(to, load<f32>(x1), 4);
+    store<f32>(to, load<f32>(x2), 8);
+    store<f32>(to, load<f32>(x3), 12);
+    x0 += 4, x1 += 4, x2 += 4, x3 += 4;
+    to += pitch;
   }
 }
 
-/** Copies R rows of C elements, `ldTo` and `ld` apart: a block of a transposed A, brought together. */
-export function copyRows(to: usize, ldTo: i32, from: usize, ld: i32, R: i32, C: i32): void {
-  for (let r = 0; r < R; r++) {
-    const shift = from - to;
-    const end = to + (<usize>C << 2);
-    const vectorEnd = to + (<usize>(C & -4) << 2);
-    let at = to;
-    while (at < vectorEnd) {
-      v128.store(at, v128.load(at + shift));
-      at += 16;
-    }
-    while (at < end) {
-      store<f32>(at, load<f32>(at + shift));
-      at += 4;
-    }
-    to += <usize>ldTo << 2;
-    from += <usize>ld << 2;
-  }
+// @ts-ignore: decorator
+@inline
+function element(base: usize, index: i32): usize {
+  return base + (<usize>index << 2);
 }
