@@ -2,7 +2,7 @@ import { AttentionScratch } from "../opcodes";
 import { exp } from "../math";
 import { sliceEnd, sliceStart } from "../parallel";
 import { loadTail, madd, sum } from "../simd";
-import { BLOCK, ROW, SEES_ALL, drawMask, dropColumn, hide, isFinite, reach, scores, sumOverKeys, sumOverQueries, visible } from "./attention-block";
+import { BLOCK, ROW, SEES_ALL, drawMask, dropColumn, hide, allFinite, reach, scores, sumOverKeys, sumOverQueries, visible } from "./attention-block";
 import { packColumns, packRows } from "./pack";
 
 /**
@@ -75,9 +75,9 @@ export function attentionBackward(
         }
 
         const partial = visible(0, keys, shift) < keys;
-        const kExact = partial && !isFinite(k + kOffset, ldk, keys, D);
-        const qExact = partial && !isFinite(q + qOffset, ldq, queries, D);
-        const gExact = partial && !isFinite(dOut + oOffset, ldo, queries, D);
+        const kExact = partial && !allFinite(kColumns, keys, D);
+        const qExact = partial && !allFinite(qColumns, queries, D);
+        const gExact = partial && !allFinite(gColumns, queries, D);
         sumOverKeys(dQ + qOffset, ldq, j0 == 0, dS, kColumns, queries, keys, D, shift, kExact, edge);
         sumOverQueries(dK + kOffset, ldk, i0 == 0, dS, qColumns, keys, queries, D, shift, qExact, edge);
         sumOverQueries(dV + vOffset, ldv, i0 == 0, p, gColumns, keys, queries, D, shift, gExact, edge);

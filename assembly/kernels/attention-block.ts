@@ -125,19 +125,16 @@ export function hide(column: usize, i: i32, from: i32, to: i32, shift: i32, valu
   }
 }
 
-/** Whether all of x [R, C], rows `ld` apart, is finite: by its exponents, where an 0xff is NaN or Infinity. */
-export function isFinite(x: usize, ld: i32, R: i32, C: i32): bool {
-  let largest = i32x4.splat(0);
-  for (let r = 0; r < R; r++) {
-    let at = x + (<usize>(r * ld) << 2);
-    let c = C;
-    for (; c > 3; c -= 4) {
-      largest = i32x4.max_u(largest, i32x4.shl(v128.load(at), 1));
-      at += 16;
-    }
-    if (c > 0) largest = i32x4.max_u(largest, i32x4.shl(loadTail(at, c), 1));
+/** Whether all of x [K, D], packed by `packColumns`, is finite: by the exponents, of which 0xff means NaN or Infinity. */
+export function allFinite(panels: usize, K: i32, D: i32): bool {
+  let largest0 = i32x4.splat(0), largest1 = largest0;
+  const end = panels + (<usize>(((D + NR - 1) & -NR) * K) << 2);
+  while (panels < end) {
+    largest0 = i32x4.max_u(largest0, i32x4.shl(v128.load(panels), 1));
+    largest1 = i32x4.max_u(largest1, i32x4.shl(v128.load(panels, 16), 1));
+    panels += 32;
   }
-  return i32x4.all_true(i32x4.lt_u(largest, i32x4.splat(0xff000000)));
+  return i32x4.all_true(i32x4.lt_u(i32x4.max_u(largest0, largest1), i32x4.splat(0xff000000)));
 }
 
 /**

@@ -2,7 +2,7 @@ import { AttentionScratch } from "../opcodes";
 import { exp, log } from "../math";
 import { sliceEnd, sliceStart } from "../parallel";
 import { madd, maxNumber, storeTail } from "../simd";
-import { BLOCK, ROW, SEES_ALL, drawMask, dropColumn, hide, isFinite, reach, scores, sumOverKeys, visible } from "./attention-block";
+import { BLOCK, ROW, SEES_ALL, drawMask, dropColumn, hide, allFinite, reach, scores, sumOverKeys, visible } from "./attention-block";
 import { attendRow } from "./attention-row";
 import { packColumns, packRows } from "./pack";
 import { NR } from "./tile";
@@ -86,7 +86,7 @@ export function attentionForward(
         hide(s + at, i, visible(i + 3, keys, shift), reach(i, keys, shift), shift, 0);
         if (dropout > 0) dropColumn(s + at, bits, i, visible(i + 3, keys, shift), 1 / (1 - dropout));
       }
-      const exact = visible(0, keys, shift) < keys && !isFinite(vBlock, ldv, keys, D);
+      const exact = visible(0, keys, shift) < keys && !allFinite(vPanels, keys, D);
       sumOverKeys(sum, wide, j0 == 0, s, vPanels, queries, keys, (D + NR - 1) & -NR, shift, exact, 0);
     }
 
