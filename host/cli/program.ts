@@ -1,8 +1,12 @@
 import { Command, CommanderError } from "commander";
 import { HeedError } from "../errors";
 import type { Context } from "./context";
+import { addEval } from "./eval";
+import { addGenerate } from "./generate";
+import { addInspect } from "./inspect";
 import { processTerminal, type Terminal } from "./terminal";
 import { addTrain } from "./train";
+import { addTranslate } from "./translate";
 
 /** The exit code for a command line that makes no sense. */
 const USAGE = 2;
@@ -47,7 +51,7 @@ Examples:
   heed train text --data book.txt --out runs/book              a character-level GPT
   heed generate --model runs/book --prompt "Once" --max 200
   heed <command> --help                                        options, defaults and examples of a command`);
-  addTrain(program, context);
+  for (const add of [addTrain, addTranslate, addGenerate, addEval, addInspect]) add(program, context);
   return program;
 }
 

@@ -1,13 +1,13 @@
 import { HeedError } from "../errors";
 import { checkFields, count, type Field, type Fields, isObject, notNegative, object, oneOf, optional, positive, share, whole } from "../io/fields";
-import { gptFields, transformerFields } from "../io/model";
+import { gptFields, type Task, transformerFields } from "../io/model";
 import type { GPTConfig } from "../models/gpt";
 import type { TransformerConfig } from "../models/transformer";
 import type { OptimizerConfig } from "../train/optimizer";
 import type { Schedule } from "../train/schedule";
 import { readJson } from "./input";
 import type { TrainOptions } from "./options";
-import type { Preset, Settings, TrainingSettings } from "./presets";
+import { type Preset, presetsOf, type Settings, type TrainingSettings } from "./presets";
 
 type Kinds<T extends { kind: string }> = { readonly [Kind in T["kind"]]: Fields<Extract<T, { kind: Kind }>> };
 
@@ -35,8 +35,9 @@ const trainingFields: Fields<TrainingSettings> = {
   patience: whole,
 };
 
-/** A preset's settings, changed by `--config`, then by the options of the command line. */
-export async function trainingSettings<Config extends TransformerConfig | GPTConfig>(preset: Preset<Config>, options: TrainOptions & { vocabulary?: number }): Promise<Settings<Config>> {
+/** The settings of `--preset`, changed by `--config`, then by the options of the command line. */
+export async function trainingSettings<Config extends TransformerConfig | GPTConfig>(task: Task, options: TrainOptions & { vocabulary?: number }): Promise<Settings<Config>> {
+  const preset = presetsOf(task).get(options.preset)!;
   const { config: file, steps, validateEvery, saveEvery, vocabulary } = options;
   const settings = withConfig(preset, file === undefined ? {} : await readJson(file), file ?? "") as Settings<Config>;
   const given = Object.fromEntries(Object.entries({ steps, validateEvery, saveEvery }).filter(([, value]) => value !== undefined));
@@ -65,7 +66,8 @@ export function withConfig(preset: Preset, config: unknown, file: string): Setti
     },
     ...(size === undefined ? {} : { vocabulary: size }),
   };
-  const { vocabulary: _, ...modelFields }: Record<string, Field> = preset.type === "gpt" ? gptFields : transformerFields;
+  const modelFields: Record<string, Field> = { ...(preset.type === "gpt" ? gptFields : transformerFields) };
+  delete modelFields.vocabulary; // it comes from the data
   checkFields(`${file}: model`, settings.model, modelFields);
   checkFields(`${file}: training`, settings.training, trainingFields);
   checkKind(`${file}: training.schedule`, settings.training.schedule, scheduleFields);

@@ -5,10 +5,9 @@ import { type DatePair, dates } from "../data/dates";
 import { pairBatch } from "../data/pairbatch";
 import type { Pair } from "../data/parallel";
 import { SPECIALS, type Tokenizer } from "../data/tokenizer";
-import { Transformer } from "../models/transformer";
+import { Transformer, type TransformerConfig } from "../models/transformer";
 import { fingerprint } from "./input";
 import { addCommonOptions, addTrainOptions, type TrainOptions } from "./options";
-import { presets } from "./presets";
 import { finish, type Context } from "./context";
 import { trainingSettings } from "./settings";
 import { runTraining, type TrainingTask } from "./training-run";
@@ -39,7 +38,7 @@ Examples:
 
 async function trainDates(options: TrainOptions, context: Context): Promise<void> {
   const { seed } = options;
-  const { model: modelSettings, training } = await trainingSettings(presets.dates, options);
+  const { model: modelSettings, training } = await trainingSettings<TransformerConfig>("dates", options);
   const { batch, microBatches } = training;
   const { train, test } = dates({ seed, train: training.steps * microBatches * batch, test: TEST + VALIDATION });
   const tokenizer = CharacterTokenizer.of(train.flatMap(({ text, iso }) => [text, iso]), { specials: SPECIALS });

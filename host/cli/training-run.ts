@@ -114,19 +114,20 @@ class Session<M extends Model> {
     this.tick();
   }
 
-  private async afterStep({ type: _, ...entry }: TrainingEvent & { type: "step" }, progress: Progress): Promise<void> {
+  private async afterStep(event: TrainingEvent & { type: "step" }, progress: Progress): Promise<void> {
     const { record, task } = this;
+    const { step, loss, tokens, learningRate, gradientNorm, applied } = event;
     record.stepSeconds += this.tick();
-    record.tokens += entry.tokens;
-    this.folder.log(entry);
-    if (entry.applied) {
-      record.lossSum += entry.loss;
+    record.tokens += tokens;
+    this.folder.log({ step, loss, tokens, learningRate, gradientNorm, applied });
+    if (applied) {
+      record.lossSum += loss;
       record.lossSteps++;
       this.skippedInARow = 0;
-    } else this.noteSkipped(entry.step, progress);
-    progress.update(entry.step, `loss ${entry.loss.toFixed(3)} · ${thousands(record.tokens / record.stepSeconds)} tokens/s`);
+    } else this.noteSkipped(step, progress);
+    progress.update(step, `loss ${loss.toFixed(3)} · ${thousands(record.tokens / record.stepSeconds)} tokens/s`);
     const { saveEvery, validateEvery } = task.training;
-    if (saveEvery > 0 && entry.step % saveEvery === 0 && entry.step % validateEvery !== 0) await this.save();
+    if (saveEvery > 0 && step % saveEvery === 0 && step % validateEvery !== 0) await this.save();
     else if (performance.now() - this.logged > LOG_INTERVAL * 1000) {
       this.logged = performance.now();
       await this.folder.flushLog();

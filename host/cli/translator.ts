@@ -30,7 +30,7 @@ export async function translateTexts(
   model: Transformer,
   tokenizer: Tokenizer,
   texts: readonly string[],
-  { name = (index: number) => `text ${index + 1}`, onProgress = (_done: number): void => undefined } = {},
+  { name = (index) => `text ${index + 1}`, onProgress }: { name?: (index: number) => string; onProgress?: (done: number) => void } = {},
 ): Promise<string[]> {
   const { bos, eos } = pairSpecials(tokenizer);
   const { maxLength } = model.config;
@@ -41,7 +41,7 @@ export async function translateTexts(
     const indices = order.slice(start, start + BATCH);
     const targets = await greedy(model, indices.map((index) => sources[index]!), { start: bos, end: eos });
     indices.forEach((index, row) => (translations[index] = tokenizer.decode(targets[row]!)));
-    onProgress(start + indices.length);
+    onProgress?.(start + indices.length);
   }
   return translations;
 }

@@ -1,0 +1,92 @@
+import { type Command } from "commander";
+import { bleu } from "../data/bleu";
+import { decodeUtf8 } from "../data/lines";
+import { HeedError } from "../errors";
+import { evaluate } from "../train/evaluate";
+import { type Context, report } from "./context";
+import { readInput, readLines } from "./input";
+import { load, loadGPT, loadTransformer, type ModelOptions } from "./load";
+import { addCommonOptions } from "./options";
+import { openProgress } from "./progress";
+import { thousands } from "./terminal";
+import { measureExactMatch, unseenDates } from "./train-dates";
+import { blocks, encodeText, heldOut } from "./train-text";
+import { translateTexts } from "./translator";
+
+interface EvalOptions extends ModelOptions {
+  source?: string;
+  target?: string;
+  data?: string;
+  heldOut?: boolean;
+}
+
+export function addEval(program: Command, context: Context): void {
+  const command = program.command("eval").summary("measure how good a trained model is");
+  command
+    .requiredOption("-m, --model <folder>", "a checkpoint, as train wrote it")
+    .option("--source <file>", "translating: sentences, one a line; UTF-8, plain or .gz")
+    .option("--target <file>", "translating: their reference translations")
+    .option("--data <file>", "language models: a text")
+    .option("--held-out", "of --data, only the last 10 %, which training validates with");
+  addCommonOptions(command)
+    .description(
+      "Measures a model: BLEU of greedy translations for --source and --target (sacreBLEU's, 13a, lower-cased), loss and\n" +
+        "perplexity for --data, and for a model of dates, without any, how many of 1,000 unseen dates it gets right.",
+    )
+    .addHelpText("after", `
+Examples:
+  heed eval --model runs/dates
+  heed eval --model runs/de-en --source test.de.gz --target test.en.gz --json
+  heed eval --model runs/shakespeare --data tinyshakespeare.txt --held-out`)
+    .action((options: EvalOptions) => run(options, context));
+}
+
+async function run(options: EvalOptions, context: Context): Promise<void> {
+  const { source, target, data } = options;
+  if ((source === undefined) !== (target === undefined)) throw new HeedError("data", "eval: --source and --target go together");
+  if (source !== undefined && target !== undefined) return evaluateTranslations(source, target, options, context);
+  if (data !== undefined) return evaluateText(data, options, context);
+  return evaluateDates(options, context);
+}
+
+async function evaluateTranslations(sourcePath: string, targetPath: string, options: EvalOptions, context: Context): Promise<void> {
+  const [source, target] = [await readLines(sourcePath), await readLines(targetPath)];
+  if (source.lines.length !== target.lines.length) {
+    throw new HeedError("data", `${source.name} has ${source.lines.length} lines, but ${target.name} has ${target.lines.length}; line by line they must translate each other`);
+  }
+  const { model, tokenizer } = await loadTransformer(options);
+  const started = performance.now();
+  const progress = openProgress(context.terminal, "sentence", source.lines.length);
+  const translations = await translateTexts(model, tokenizer, source.lines, {
+    name: (index) => `${source.name}, line ${index + 1}`, onProgress: (done) => progress.update(done),
+  }).finally(() => progress.stop());
+  const { score, precisions, brevityPenalty } = bleu(translations, target.lines, { lowercase: true });
+  const result = {
+    bleu: score, precisions, brevityPenalty, signature: "nrefs:1|case:lc|eff:no|tok:13a|smooth:exp",
+    sentences: translations.length, seconds: (performance.now() - started) / 1000,
+  };
+  await report(context, options, result, `BLEU ${score.toFixed(2)} (13a, lower-cased, greedy) on ${thousands(translations.length)} sentences`);
+}
+
+async function evaluateText(path: string, options: EvalOptions, context: Context): Promise<void> {
+  const text = decodeUtf8(await readInput(path), path);
+  const { model, tokenizer } = await loadGPT(options);
+  const all = encodeText(tokenizer, text, path);
+  const ids = options.heldOut ? heldOut(all) : all;
+  if (ids.length < 2) throw new HeedError("data", `${path}: ${ids.length} tokens are too few to predict one from another`);
+  const { loss, tokens } = await evaluate(model, blocks(ids, model.config.block));
+  const result = { loss, perplexity: Math.exp(loss), tokens };
+  await report(context, options, result, `Loss ${loss.toFixed(4)} (perplexity ${Math.exp(loss).toFixed(2)}) on ${thousands(tokens)} tokens`);
+}
+
+async function evaluateDates(options: EvalOptions, context: Context): Promise<void> {
+  const loaded = await load(options);
+  if (loaded.config.task !== "dates" || loaded.type !== "transformer") {
+    const wanted = loaded.type === "gpt" ? "--data" : "--source and --target";
+    throw new HeedError("data", `eval: ${options.model} needs something to be measured with: give ${wanted}`);
+  }
+  const pairs = unseenDates(loaded.config.seed ?? 0);
+  const progress = openProgress(context.terminal, "date", pairs.length);
+  const exactMatch = await measureExactMatch(loaded.model, loaded.tokenizer, pairs, (done) => progress.update(done)).finally(() => progress.stop());
+  await report(context, options, { exactMatch, dates: pairs.length }, `${(100 * exactMatch).toFixed(1)} % of ${thousands(pairs.length)} unseen dates match exactly`);
+}

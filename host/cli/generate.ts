@@ -1,0 +1,66 @@
+import type { Command } from "commander";
+import type { Tokenizer } from "../data/tokenizer";
+import { generate } from "../decode/generate";
+import { HeedError } from "../errors";
+import { type Context, report } from "./context";
+import { loadGPT, type ModelOptions } from "./load";
+import { addCommonOptions, notNegative, wholeNumber } from "./options";
+import { write } from "./terminal";
+
+interface GenerateCommandOptions extends ModelOptions {
+  prompt: string;
+  max: number;
+  temperature: number;
+  topK: number;
+  seed: number;
+}
+
+export function addGenerate(program: Command, context: Context): void {
+  const command = program.command("generate").summary("continue a text with a trained model");
+  command
+    .requiredOption("-m, --model <folder>", "a checkpoint, as train text wrote it")
+    .option("-p, --prompt <text>", "what the text begins with", "\n")
+    .option("--max <n>", "tokens to generate", wholeNumber, 200)
+    .option("--temperature <t>", "0: always the likeliest token; higher: more variety", notNegative, 1)
+    .option("--top-k <k>", "draw from the k likeliest tokens; 0: from all", wholeNumber, 0)
+    .option("--seed <n>", "the same seed gives the same text", wholeNumber, 0);
+  addCommonOptions(command)
+    .description("Prints a prompt and how the model goes on, as it is generated.")
+    .addHelpText("after", `
+Examples:
+  heed generate --model runs/shakespeare --prompt "ROMEO:" --max 300 --temperature 0.8 --top-k 40 --seed 1`)
+    .action((options: GenerateCommandOptions) => run(options, context));
+}
+
+async function run(options: GenerateCommandOptions, context: Context): Promise<void> {
+  const { prompt, max, temperature, topK, seed } = options;
+  if (prompt === "") throw new HeedError("data", "the prompt is empty; give at least one character");
+  const { model, tokenizer } = await loadGPT(options);
+  const promptIds = encodePrompt(tokenizer, prompt);
+  const { stdout } = context.terminal;
+  const { eos } = tokenizer.specials;
+  const ids: number[] = [];
+  const started = performance.now();
+  let text = "";
+  await write(stdout, prompt);
+  for await (const [id] of generate(model, [promptIds], { maxTokens: max, temperature, topK, seed, end: eos })) {
+    if (id === eos) break;
+    ids.push(id!);
+    const longer = tokenizer.decode(ids);
+    if (longer.endsWith("\uFFFD")) continue; // the first bytes of a character whose other tokens are to come
+    await write(stdout, longer.slice(text.length));
+    text = longer;
+  }
+  await write(stdout, "\n");
+  const seconds = (performance.now() - started) / 1000;
+  await report(context, options, { prompt, text, tokens: ids.length, seconds, tokensPerSecond: ids.length / seconds }, "");
+}
+
+function encodePrompt(tokenizer: Tokenizer, prompt: string): number[] {
+  try {
+    return tokenizer.encode(prompt);
+  } catch (cause) {
+    if (!(cause instanceof HeedError)) throw cause;
+    throw new HeedError("data", `the prompt: ${cause.message.replace(/; make the tokenizer.*$/, "; the model has never seen it")}`, { cause });
+  }
+}

@@ -1,0 +1,99 @@
+import { stat } from "node:fs/promises";
+import type { Command } from "commander";
+import { formatBytes } from "../core/memory";
+import { HeedError } from "../errors";
+import { openCheckpoint } from "../io/checkpoint";
+import { parseJsonText } from "../io/fields";
+import { parseConfig } from "../io/model";
+import { readSafetensors } from "../io/safetensors";
+import { type Context, report } from "./context";
+import { nodeFiles } from "./files";
+import { readInput } from "./input";
+import { addCommonOptions, type CommonOptions } from "./options";
+import { thousands } from "./terminal";
+
+export function addInspect(program: Command, context: Context): void {
+  const command = program.command("inspect").summary("show what is in a checkpoint, a .safetensors or a .wasm file").argument("<file>", "a checkpoint's folder, a .safetensors file or heed's .wasm");
+  addCommonOptions(command)
+    .description("Shows what a file holds: tensors with shapes, a checkpoint's model and training, a core's exports.")
+    .addHelpText("after", `
+Examples:
+  heed inspect runs/dates
+  heed inspect runs/dates/model.safetensors
+  heed inspect dist/heed.simd.wasm --json`)
+    .action((path: string, options: CommonOptions) => inspect(path, options, context));
+}
+
+async function inspect(path: string, options: CommonOptions, context: Context): Promise<void> {
+  const folder = path.replace(/(.)\/+$/, "$1");
+  if (await isFolder(folder)) return inspectCheckpoint(folder, options, context);
+  const bytes = await readInput(path);
+  const isWasm = bytes[0] === 0 && bytes[1] === 0x61 && bytes[2] === 0x73 && bytes[3] === 0x6d;
+  return isWasm ? inspectCore(path, bytes, options, context) : inspectTensors(path, bytes, options, context);
+}
+
+const isFolder = (path: string): Promise<boolean> => stat(path).then((entry) => entry.isDirectory(), () => false);
+
+async function inspectTensors(path: string, bytes: Uint8Array, options: CommonOptions, context: Context): Promise<void> {
+  const { tensors, metadata } = readTensors(path, bytes);
+  const rows = Array.from(tensors, ([name, { dtype, shape, data }]) => ({ name, dtype, shape: [...shape], elements: data.length, bytes: data.byteLength }));
+  rows.sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
+  const elements = rows.reduce((sum, row) => sum + row.elements, 0);
+  const result = { file: path, bytes: bytes.length, elements, metadata: Object.fromEntries(metadata), tensors: rows };
+  const lines = [
+    `${path}: ${rows.length} tensors, ${thousands(elements)} elements, ${formatBytes(bytes.length)}`,
+    ...Array.from(metadata, ([key, text]) => `  ${key} = ${text}`),
+    table(rows.map(({ name, dtype, shape, bytes }) => [name, dtype, `[${shape.join(", ")}]`, formatBytes(bytes)])),
+  ];
+  await report(context, options, result, lines.join("\n"));
+}
+
+function readTensors(path: string, bytes: Uint8Array): ReturnType<typeof readSafetensors> {
+  try {
+    return readSafetensors(bytes);
+  } catch (cause) {
+    if (!(cause instanceof HeedError)) throw cause;
+    throw new HeedError(cause.code, `${path}: ${cause.message}`, { cause });
+  }
+}
+
+async function inspectCheckpoint(folder: string, options: CommonOptions, context: Context): Promise<void> {
+  const checkpoint = await openCheckpoint(nodeFiles, folder);
+  const config = parseConfig(await checkpoint.readText("config.json"), `${folder}/config.json`);
+  const { tensors } = readTensors(`${folder}/model.safetensors`, await checkpoint.read("model.safetensors"));
+  const parameters = [...tensors.values()].reduce((sum, { data }) => sum + data.length, 0);
+  const trainer = checkpoint.has("trainer.json")
+    ? (parseJsonText(await checkpoint.readText("trainer.json"), `${folder}/trainer.json`) as { state?: object; training?: { steps?: number }; build?: string; seed?: number })
+    : {};
+  const state = trainer.state as { step?: number; bestStep?: number; bestLoss?: number | null; skipped?: number } | undefined;
+  const result = { folder, ...config, parameters, training: state && { ...state, of: trainer.training?.steps, seed: trainer.seed, build: trainer.build }, files: checkpoint.names };
+  const lines = [
+    `${folder}: a ${config.type} of ${thousands(parameters)} parameters${config.task ? `, trained for ${config.task}` : ""}`,
+    table(Object.entries(config.model).map(([name, value]) => [name, String(value)])),
+    ...(state ? [`after step ${state.step} of ${trainer.training?.steps}; best validation loss ${state.bestLoss?.toFixed(4) ?? "–"} after step ${state.bestStep} (seed ${trainer.seed}, build ${trainer.build})`] : []),
+    `files: ${checkpoint.names.join(", ")}`,
+  ];
+  await report(context, options, result, lines.join("\n"));
+}
+
+async function inspectCore(path: string, bytes: Uint8Array, options: CommonOptions, context: Context): Promise<void> {
+  let module: WebAssembly.Module;
+  try {
+    module = await WebAssembly.compile(bytes as BufferSource);
+  } catch (cause) {
+    throw new HeedError("format", `${path}: this engine cannot compile it: ${(cause as Error).message}`, { cause });
+  }
+  const exports = WebAssembly.Module.exports(module).map(({ name, kind }) => ({ name, kind }));
+  const imports = WebAssembly.Module.imports(module).map(({ module, name, kind }) => ({ module, name, kind }));
+  const lines = [
+    `${path}: WebAssembly, ${formatBytes(bytes.length)}, ${imports.length} imports, ${exports.length} exports`,
+    table([...exports.map(({ name, kind }) => ["export", name, kind]), ...imports.map(({ module, name, kind }) => ["import", `${module}.${name}`, kind])]),
+  ];
+  await report(context, options, { file: path, bytes: bytes.length, exports, imports }, lines.join("\n"));
+}
+
+/** Rows in columns, indented. */
+function table(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  return rows.map((row) => `  ${row.map((cell, column) => cell.padEnd(widths[column]!)).join("  ")}`.trimEnd()).join("\n");
+}

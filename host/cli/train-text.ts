@@ -1,0 +1,84 @@
+import type { Command } from "commander";
+import { Runtime } from "../core/runtime";
+import { CharacterTokenizer } from "../data/characters";
+import { evaluationBatches, languageModelBatches } from "../data/language";
+import { decodeUtf8 } from "../data/lines";
+import type { Tokenizer } from "../data/tokenizer";
+import { HeedError } from "../errors";
+import { GPT, type GPTConfig } from "../models/gpt";
+import type { Batch } from "../models/model";
+import { type Context, finish } from "./context";
+import { fingerprint, readInput } from "./input";
+import { addCommonOptions, addTrainOptions, type TrainOptions } from "./options";
+import { trainingSettings } from "./settings";
+import { runTraining, type TrainingTask } from "./training-run";
+
+interface TextTrainOptions extends TrainOptions {
+  data: string;
+}
+
+/** The first part of a text trains, the rest validates, as in nanoGPT. */
+const TRAIN_SHARE = 0.9;
+/** Blocks that are validated at once. */
+const VALIDATION_BATCH = 32;
+
+export function addTrainText(train: Command, context: Context): void {
+  const command = train.command("text").summary("learn to write like a text, character by character");
+  command.requiredOption("--data <file>", "the text: UTF-8, plain or .gz; its first 90 % train, the rest validates");
+  addTrainOptions(addCommonOptions(command), "text")
+    .description("Trains a GPT on a text, character by character, and keeps the weights that validated best.")
+    .addHelpText("after", `
+Examples:
+  heed train text --preset nanogpt-cpu --data tinyshakespeare.txt --out runs/shakespeare
+  heed generate --model runs/shakespeare --prompt "ROMEO:" --max 300 --temperature 0.8 --top-k 40`)
+    .action((options: TextTrainOptions) => trainText(options, context));
+}
+
+async function trainText(options: TextTrainOptions, context: Context): Promise<void> {
+  const { seed, data } = options;
+  const { model: modelSettings, training } = await trainingSettings<GPTConfig>("text", options);
+  const text = decodeUtf8(await readInput(data), data);
+  const tokenizer = CharacterTokenizer.of([text]);
+  const tokens = Int32Array.from(tokenizer.encode(text));
+  const { train, valid } = splitText(tokens, modelSettings.block, data);
+
+  const trainBatches = languageModelBatches(train, { batch: training.batch, block: modelSettings.block, seed });
+  const modelConfig = { ...modelSettings, vocabulary: tokenizer.size };
+  const model = new GPT(modelConfig).place(await Runtime.create(options), { seed });
+  const task: TrainingTask<GPT> = {
+    model, tokenizer, training,
+    config: { type: "gpt", task: "text", seed, model: modelConfig },
+    data: { batch: (step, microBatch) => trainBatches.batchAt(step * training.microBatches + microBatch) },
+    validation: () => blocks(valid, modelSettings.block),
+    fingerprints: { text: fingerprint([text]) },
+  };
+  const summary = await runTraining(task, options, context.terminal);
+  await finish(context, options, summary, `Best validation loss ${summary.validLoss?.toFixed(4)} after step ${summary.bestStep}; its weights are in ${options.out}`);
+}
+
+/** @throws HeedError (`data`) when a part is shorter than the model needs */
+function splitText(tokens: Int32Array, block: number, name: string): { train: Int32Array; valid: Int32Array } {
+  const end = Math.floor(TRAIN_SHARE * tokens.length);
+  const [train, valid] = [tokens.subarray(0, end), tokens.subarray(end)];
+  if (train.length > block && valid.length > 1) return { train, valid };
+  throw new HeedError("data", `${name}: ${tokens.length} characters are too few; a block of ${block} needs ${Math.ceil((block + 1) / TRAIN_SHARE) + 20}, or a smaller block (--config)`);
+}
+
+/** The part of a text that training kept for validation. */
+export const heldOut = (tokens: Int32Array): Int32Array => tokens.subarray(Math.floor(TRAIN_SHARE * tokens.length));
+
+/** A text in order, block after block, as batches of one shape. */
+export function* blocks(tokens: Int32Array, block: number): Generator<Batch> {
+  const { batches, batchAt } = evaluationBatches(tokens, { batch: VALIDATION_BATCH, block });
+  for (let index = 0; index < batches; index++) yield batchAt(index);
+}
+
+/** @throws HeedError (`data`) naming the file and the character that the tokenizer does not know */
+export function encodeText(tokenizer: Tokenizer, text: string, name: string): Int32Array {
+  try {
+    return Int32Array.from(tokenizer.encode(text));
+  } catch (cause) {
+    if (!(cause instanceof HeedError)) throw cause;
+    throw new HeedError(cause.code, `${name}: ${cause.message}`, { cause });
+  }
+}

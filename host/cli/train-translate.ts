@@ -1,0 +1,109 @@
+import type { Command } from "commander";
+import { Runtime } from "../core/runtime";
+import { trainBPE } from "../data/bpe";
+import type { Lines } from "../data/lines";
+import { parallelCorpus, type Skipped } from "../data/parallel";
+import { batchesByTokens } from "../data/translation";
+import type { Tokenizer } from "../data/tokenizer";
+import { Transformer, type TransformerConfig } from "../models/transformer";
+import { type Context, finish } from "./context";
+import { fingerprint, readLines } from "./input";
+import { addCommonOptions, addTrainOptions, positiveInteger, type TrainOptions } from "./options";
+import { openProgress } from "./progress";
+import { trainingSettings } from "./settings";
+import { type Terminal, thousands } from "./terminal";
+import { runTraining, type TrainingTask } from "./training-run";
+import { pairSpecials, translateTexts } from "./translator";
+
+interface TranslateTrainOptions extends TrainOptions {
+  source: string;
+  target: string;
+  validSource: string;
+  validTarget: string;
+  vocabulary?: number;
+  skipLong?: boolean;
+  skipEmpty?: boolean;
+}
+
+export function addTrainTranslate(train: Command, context: Context): void {
+  const command = train.command("translate").summary("learn to translate, from two files that do so line by line");
+  command
+    .requiredOption("--source <file>", "sentences to translate, one a line; UTF-8, plain or .gz")
+    .requiredOption("--target <file>", "their translations, line by line")
+    .requiredOption("--valid-source <file>", "sentences to validate with")
+    .requiredOption("--valid-target <file>", "their translations")
+    .option("--vocabulary <n>", "most tokens of the byte-pair vocabulary that both languages share", positiveInteger)
+    .option("--skip-long", "leave out training pairs that are longer than the model takes")
+    .option("--skip-empty", "leave out training pairs with an empty side");
+  addTrainOptions(addCommonOptions(command), "translate")
+    .description(
+      "Trains an encoder-decoder Transformer on a parallel corpus. It first learns a byte-pair vocabulary from the training\n" +
+        "files, then trains until validation stops getting better, and keeps the weights that validated best.",
+    )
+    .addHelpText("after", `
+Examples:
+  heed train translate --source train.de.gz --target train.en.gz \\
+    --valid-source val.de.gz --valid-target val.en.gz --out runs/de-en
+  heed eval --model runs/de-en --source test.de.gz --target test.en.gz
+  heed translate --model runs/de-en "Ein Hund rennt über die Wiese."`)
+    .action((options: TranslateTrainOptions) => trainTranslate(options, context));
+}
+
+async function trainTranslate(options: TranslateTrainOptions, context: Context): Promise<void> {
+  const { seed } = options;
+  const { model: modelSettings, training, vocabulary } = await trainingSettings<TransformerConfig>("translate", options);
+  const [source, target, validSource, validTarget] = await Promise.all([options.source, options.target, options.validSource, options.validTarget].map(readLines)) as [Lines, Lines, Lines, Lines];
+  const tokenizer = learnVocabulary([...source.lines, ...target.lines], vocabulary!, context.terminal);
+  const corpus = { sourceTokenizer: tokenizer, targetTokenizer: tokenizer, maxLength: modelSettings.maxLength };
+  const { pairs, skipped } = parallelCorpus(source, target, {
+    ...corpus, longLines: options.skipLong ? "skip" : "error", emptyLines: options.skipEmpty ? "skip" : "error",
+  });
+  reportSkipped(skipped, source, context.terminal);
+  const valid = parallelCorpus(validSource, validTarget, corpus);
+
+  const specials = pairSpecials(tokenizer);
+  const trainBatches = batchesByTokens(pairs, { tokensPerBatch: training.batch, specials, seed });
+  const validBatches = batchesByTokens(valid.pairs, { tokensPerBatch: training.batch, specials, inOrder: true });
+  const modelConfig = { ...modelSettings, vocabulary: tokenizer.size };
+  const model = new Transformer(modelConfig).place(await Runtime.create(options), { seed });
+  const task: TrainingTask<Transformer> = {
+    model, tokenizer, training,
+    config: { type: "transformer", task: "translate", seed, model: modelConfig },
+    data: { batch: (step, microBatch) => trainBatches.batchAt(step * training.microBatches + microBatch) },
+    validation: () => validBatches.epoch(0),
+    fingerprints: {
+      source: fingerprint(source.lines), target: fingerprint(target.lines),
+      validSource: fingerprint(validSource.lines), validTarget: fingerprint(validTarget.lines),
+      skipped: `${skipped.length} pairs`,
+    },
+    samples: () => sampleLines(model, tokenizer, validSource.lines.slice(0, 2)),
+  };
+  const summary = await runTraining(task, options, context.terminal);
+  await finish(context, options, summary, closing(summary.validLoss, summary.bestStep, options.out));
+}
+
+const closing = (loss: number | null, step: number, out: string): string =>
+  `Best validation loss ${loss?.toFixed(3)} (perplexity ${Math.exp(loss ?? NaN).toFixed(2)}) after step ${step}; its weights are in ${out}`;
+
+function learnVocabulary(texts: readonly string[], vocabularySize: number, terminal: Terminal): Tokenizer {
+  const progress = openProgress(terminal, "token", vocabularySize);
+  try {
+    const tokenizer = trainBPE(texts, { vocabularySize, onProgress: (tokens) => progress.update(tokens) });
+    progress.log(`A vocabulary of ${thousands(tokenizer.size)} tokens, learnt from ${thousands(texts.length)} lines`);
+    return tokenizer;
+  } finally {
+    progress.stop();
+  }
+}
+
+function reportSkipped(skipped: readonly Skipped[], { lines }: Lines, { stderr }: Terminal): void {
+  if (skipped.length === 0) return;
+  const named = skipped.slice(0, 3).map(({ line, reason }) => `${line} (${reason})`).join(", ");
+  stderr.write(`Left out ${skipped.length} of ${lines.length} pairs: line ${named}${skipped.length > 3 ? ", …" : ""}\n`);
+}
+
+async function sampleLines(model: Transformer, tokenizer: Tokenizer, texts: readonly string[]): Promise<string[]> {
+  const translations = await translateTexts(model, tokenizer, texts);
+  return texts.map((text, i) => `${text} → ${translations[i]}`);
+}
+

@@ -1,0 +1,63 @@
+import { createInterface } from "node:readline";
+import type { Command } from "commander";
+import type { Context } from "./context";
+import { report } from "./context";
+import { readLines } from "./input";
+import { loadTransformer, type ModelOptions } from "./load";
+import { addCommonOptions } from "./options";
+import { type Terminal, write } from "./terminal";
+import { translateTexts } from "./translator";
+
+interface TranslateOptions extends ModelOptions {
+  file?: string;
+}
+
+/** Lines that are read before they are translated together. */
+const CHUNK = 256;
+
+export function addTranslate(program: Command, context: Context): void {
+  const command = program.command("translate").summary("translate texts with a trained model").argument("[text...]", "what to translate; without it, the lines of stdin");
+  command.requiredOption("-m, --model <folder>", "a checkpoint, as train wrote it").option("--file <file>", "translate the lines of a file, plain or .gz");
+  addCommonOptions(command)
+    .description("Translates each text, or each line of a file or of stdin, and prints one translation a line (greedy decoding).")
+    .addHelpText("after", `
+Examples:
+  heed translate --model runs/dates "the third of March 2019" "3.3.19"
+  heed translate --model runs/de-en --file test.de.gz > test.en
+  cat test.de | heed translate --model runs/de-en`)
+    .action((texts: string[], options: TranslateOptions) => translate(texts, options, context));
+}
+
+async function translate(texts: string[], options: TranslateOptions, context: Context): Promise<void> {
+  const { model, tokenizer } = await loadTransformer(options);
+  const { stdout } = context.terminal;
+  const translations: string[] = [];
+  let line = 0;
+  for await (const { name, lines } of inputs(texts, options, context.terminal)) {
+    const first = line;
+    const translated = await translateTexts(model, tokenizer, lines, { name: (index) => `${name} ${first + index + 1}` });
+    await write(stdout, translated.map((text) => `${text}\n`).join(""));
+    if (options.json) translations.push(...translated);
+    line += lines.length;
+  }
+  await report(context, options, { translations }, "");
+}
+
+/** What to translate, in portions; from a keyboard, line by line. */
+async function* inputs(texts: string[], { file }: TranslateOptions, { stdin }: Terminal): AsyncGenerator<{ name: string; lines: string[] }> {
+  if (texts.length > 0) return yield { name: "text", lines: texts };
+  if (file !== undefined) {
+    const { name, lines } = await readLines(file);
+    for (let start = 0; start < lines.length; start += CHUNK) yield { name: `${name}, line`, lines: lines.slice(start, start + CHUNK) };
+    return;
+  }
+  const size = stdin.isTTY ? 1 : CHUNK;
+  let lines: string[] = [];
+  for await (const line of createInterface({ input: stdin, crlfDelay: Infinity })) {
+    lines.push(line);
+    if (lines.length < size) continue;
+    yield { name: "stdin, line", lines };
+    lines = [];
+  }
+  if (lines.length > 0) yield { name: "stdin, line", lines };
+}
