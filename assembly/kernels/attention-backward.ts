@@ -2,7 +2,7 @@ import { AttentionScratch } from "../opcodes";
 import { exp } from "../math";
 import { sliceEnd, sliceStart } from "../parallel";
 import { loadTail, madd, sum } from "../simd";
-import { BLOCK, ROW, SEES_ALL, drawMask, dropColumn, hide, allFinite, reach, scores, sumOverKeys, sumOverQueries, visible } from "./attention-block";
+import { BLOCK, ROW, SEES_ALL, allFinite, drawMask, dropColumn, hide, reach, scores, sumOverKeys, sumOverQueries, visible } from "./attention-block";
 import { packColumns, packRows } from "./pack";
 
 /**
@@ -12,13 +12,15 @@ import { packColumns, packRows } from "./pack";
  *     dV_j = Σ_i M_ij·P_ij·dOut_i,  dS_ij = P_ij·(M_ij·dOut_i·v_j − δ_i),  dQ_i = scale·Σ_j dS_ij·k_j,  dK_j = scale·Σ_i dS_ij·q_i.
  *
  * @param dOut  f32 [B, Tq, H, D], tokens `ldo` apart, as `out`
- * The others are `attentionForward`'s. A key that no query sees has gradient 0.
+ * @param rng   with the step and micro-batch of the forward pass, as `stream`
+ * The others are `attentionForward`'s. A key that no query sees has gradient 0, and so has a query that sees no key.
  */
 export function attentionBackward(
   dQ: usize, dK: usize, dV: usize, dOut: usize, out: usize, lse: usize, q: usize, k: usize, v: usize, lengths: usize, rng: usize, scratch: usize,
   B: i32, H: i32, Tq: i32, Tk: i32, D: i32, ldo: i32, ldq: i32, ldk: i32, ldv: i32, scale: f32, dropout: f32, stream: i32, causal: i32,
   thread: i32, threads: i32,
 ): void {
+  assert(D > 0 && scale > 0 && dropout >= 0 && dropout < 1 && (scratch & 15) == 0);
   const matrix = <usize>(BLOCK * ((D + 15) & -16)) << 2;
   const qRows = scratch + thread * (AttentionScratch.Base + AttentionScratch.PerDim * D); // by packRows, for the scores
   const gRows = qRows + matrix; // dOut
