@@ -1,7 +1,7 @@
 // Builds what is older than its sources: the core's three wasm files, then the package in dist/.
 //   node build.mjs [--force]
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, readdirSync, statSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, rmSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 const force = process.argv.includes("--force");
@@ -13,9 +13,10 @@ process.chdir(fileURLToPath(new URL(".", import.meta.url)));
 if (isStale(wasm, ["assembly", "asconfig.json", ...settings])) {
   for (const target of targets) node("node_modules/assemblyscript/bin/asc.js", "assembly/index.ts", "--target", target);
 }
-if (isStale(["dist/index.js", "dist/index.d.ts"], ["host", "assembly/opcodes.ts", "rollup.config.js", "tsconfig.json", ...wasm, ...settings])) {
+if (isStale(["dist/index.js", "dist/cli.js", "dist/index.d.ts"], ["host", "assembly/opcodes.ts", "rollup.config.js", "tsconfig.json", ...wasm, ...settings])) {
+  rmSync("dist", { recursive: true, force: true }); // the names of shared chunks come and go
   node("node_modules/rollup/dist/bin/rollup", "-c", "--silent");
-  if (existsSync("dist/cli.js")) chmodSync("dist/cli.js", 0o755);
+  chmodSync("dist/cli.js", 0o755);
 }
 
 function node(...args) {

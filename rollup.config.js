@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import resolve from "@rollup/plugin-node-resolve";
 import typescript from "@rollup/plugin-typescript";
 import dts from "rollup-plugin-dts";
@@ -6,7 +6,6 @@ import dts from "rollup-plugin-dts";
 const { dependencies } = JSON.parse(readFileSync("package.json", "utf8"));
 const external = [/^node:/, ...Object.keys(dependencies)];
 const entries = { index: "host/index.ts", node: "host/node.ts" };
-const command = existsSync("host/cli/main.ts") ? { cli: "host/cli/main.ts" } : {};
 
 /** Puts the core's builds beside the bundle, where the bundled `host/core/bundled.ts` then looks. */
 const core = {
@@ -30,7 +29,7 @@ const plainEnums = {
 
 export default [
   {
-    input: { ...entries, ...command },
+    input: { ...entries, cli: "host/cli/main.ts" },
     external,
     plugins: [core, resolve(), typescript({ noEmit: false, declaration: false, preserveConstEnums: true, include: ["host/**", "assembly/opcodes.ts"], noEmitOnError: false })],
     output: {

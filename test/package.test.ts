@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -52,7 +52,7 @@ describe("the packed tarball, installed into an empty folder", () => {
     const others = paths.filter((path) => !/^(dist|docs)\//.test(path));
     const expected = ["CHANGELOG.md", "LICENSE", "README.md", "package.json"].filter((name) => existsSync(join(root, name)));
     expect(others.sort()).toEqual(expected);
-    expect(paths).toEqual(expect.arrayContaining(["dist/index.js", "dist/index.d.ts", "dist/node.js", "dist/heed.simd.wasm", "dist/heed.relaxed.wasm"]));
+    expect(paths).toEqual(expect.arrayContaining(["dist/cli.js", "dist/index.js", "dist/index.d.ts", "dist/node.js", "dist/heed.simd.wasm", "dist/heed.relaxed.wasm"]));
   });
 
   it("computes in three lines, with the core it brings along", ({ skip }) => {
@@ -73,6 +73,14 @@ describe("the packed tarball, installed into an empty folder", () => {
     const { status, stdout, stderr } = node("--input-type=module", "--eval", script);
     expect(status, stderr).toBe(0);
     expect(stdout).toBe("{}\n");
+  });
+
+  it("brings the heed command, which knows the package's version", ({ skip }) => {
+    needInstall(skip);
+    const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
+    const { status, stdout, stderr } = node(join(folder, "node_modules/.bin/heed"), "--version");
+    expect(status, stderr).toBe(0);
+    expect(stdout).toBe(`${version}\n`);
   });
 
   it("type-checks in a strict project that goes file by file", ({ skip }) => {
