@@ -133,12 +133,14 @@ describeBuilds("lossSum", (core) => {
     const loss = randomArray(1001, 1, 0, 10);
     const targets = randomTargets(1001, 9, 2);
     targets.forEach((target, r) => target === IGNORED && (loss[r] = 0));
-    core.reset();
-    const cells = core.input(new Float64Array(Cell.Bytes / 8).fill(3));
-    core.run(Op.LossSum, [cells, core.input(loss), core.input(targets), 1001, IGNORED], 3);
     const expected = new Float64Array(Cell.Bytes / 8).fill(3);
     expected[Cell.LossSum / 8] = loss.reduce((total, value) => total + value, 3);
     expected[Cell.TokenCount / 8] = 3 + targets.filter((target) => target !== IGNORED).length;
-    expect(cells.read()).toEqual(expected);
+    for (const threads of [1, 3]) {
+      core.reset();
+      const cells = core.input(new Float64Array(Cell.Bytes / 8).fill(3));
+      core.run(Op.LossSum, [cells, core.input(loss), core.input(targets), 1001, IGNORED], threads);
+      expect(cells.read()).toEqual(expected);
+    }
   });
 });
