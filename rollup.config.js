@@ -5,7 +5,7 @@ import dts from "rollup-plugin-dts";
 
 const { dependencies } = JSON.parse(readFileSync("package.json", "utf8"));
 const external = [/^node:/, ...Object.keys(dependencies)];
-const entries = { index: "host/index.ts", node: "host/node.ts" };
+const entries = { index: "host/index.ts", data: "host/data/index.ts", io: "host/io/index.ts", node: "host/node.ts" };
 
 /** Puts the core's builds beside the bundle, where the bundled `host/core/bundled.ts` then looks. */
 const core = {
