@@ -8,7 +8,7 @@
  */
 import { readFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
-import { limitOf, median, quantile, time } from "./limit.mjs";
+import { compileLimit, median, quantile, time } from "./limit.mjs";
 
 if (process.version.startsWith("v20.")) setFlagsFromString("--experimental-wasm-relaxed-simd"); // before anything is compiled
 const build = process.argv[2] ?? "simd";
@@ -30,7 +30,7 @@ const shapes = [
 ];
 
 const { exports: core } = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(new URL(`../build/heed.${build}.wasm`, import.meta.url))));
-const limit = await limitOf(build);
+const limit = await compileLimit();
 
 console.log(`node ${process.version}, ${build} build, one thread, median of ${repeats}`);
 console.log("pass       B   H    Tq    Tk   D        µs  GFLOP/s  spread   limit  of it    best of best");
