@@ -4,6 +4,7 @@
  * Operands as `multiplyPanels` has them, but B plain: rows `ldb` apart.
  */
 import { loadTail, madd, storeTail } from "../simd";
+import { element } from "./tile";
 
 /** Columns of out that stay in L1 while four rows of B pass by. */
 const CHUNK: i32 = 1024;
@@ -14,23 +15,23 @@ export function fewRowsNN(
 ): void {
   for (let j = 0; j < N; j += CHUNK) {
     const n = min(CHUNK, N - j);
-    const cChunk = c + (<usize>j << 2);
+    const cChunk = element(c, j);
     for (let i = 0; i < M; i++) {
-      const row = cChunk + (<usize>(i * ldc) << 2);
+      const row = element(cChunk, i * ldc);
       if (!start) memory.fill(row, 0, <usize>n << 2);
-      else if (start != c) memory.copy(row, start + (<usize>(i * ldStart + j) << 2), <usize>n << 2);
+      else if (start != c) memory.copy(row, element(start, i * ldStart + j), <usize>n << 2);
     }
     let k = 0;
     for (; k + 4 <= K; k += 4) {
-      const bRows = b + (<usize>(k * ldb + j) << 2);
+      const bRows = element(b, k * ldb + j);
       for (let i = 0; i < M; i++) {
-        addFourRows(cChunk + (<usize>(i * ldc) << 2), a + (<usize>(i * aRow + k * aStep) << 2), aStep, bRows, ldb, n);
+        addFourRows(element(cChunk, i * ldc), element(a, i * aRow + k * aStep), aStep, bRows, ldb, n);
       }
     }
     for (; k < K; k++) {
-      const bRow = b + (<usize>(k * ldb + j) << 2);
+      const bRow = element(b, k * ldb + j);
       for (let i = 0; i < M; i++) {
-        addRow(cChunk + (<usize>(i * ldc) << 2), load<f32>(a + (<usize>(i * aRow + k * aStep) << 2)), bRow, n);
+        addRow(element(cChunk, i * ldc), load<f32>(element(a, i * aRow + k * aStep)), bRow, n);
       }
     }
   }
@@ -42,8 +43,8 @@ function addFourRows(c: usize, a: usize, aStep: i32, b: usize, ldb: i32, n: i32)
   const va0 = v128.load32_splat(a), va1 = v128.load32_splat(a + step);
   const va2 = v128.load32_splat(a + 2 * step), va3 = v128.load32_splat(a + 3 * step);
   let b1 = b + pitch, b2 = b1 + pitch, b3 = b2 + pitch;
-  const end = c + (<usize>n << 2);
-  const vectorEnd = c + (<usize>(n & -4) << 2);
+  const end = element(c, n);
+  const vectorEnd = element(c, n & -4);
   while (c < vectorEnd) {
     let vacc = madd(va0, v128.load(b), v128.load(c));
     vacc = madd(va1, v128.load(b1), vacc);
@@ -62,8 +63,8 @@ function addFourRows(c: usize, a: usize, aStep: i32, b: usize, ldb: i32, n: i32)
 
 function addRow(c: usize, a: f32, b: usize, n: i32): void {
   const va = f32x4.splat(a);
-  const end = c + (<usize>n << 2);
-  const vectorEnd = c + (<usize>(n & -4) << 2);
+  const end = element(c, n);
+  const vectorEnd = element(c, n & -4);
   while (c < vectorEnd) {
     v128.store(c, madd(va, v128.load(b), v128.load(c)));
     b += 16, c += 16;
@@ -74,52 +75,106 @@ function addRow(c: usize, a: f32, b: usize, n: i32): void {
   }
 }
 
-/** c[i, j] = start[i, j] + Σ_k a[i, k]·b[j, k], as four partial sums of every fourth k: four rows of B meet each row of a. */
+/**
+ * c[i, j] = start[i, j] + Σ_k a[i, k]·b[j, k], as four partial sums of every fourth k.
+ *
+ * Eight sums run side by side, to hide the latency of an addition: two rows of a by four of b, or one by eight.
+ * The order of a sum is the same, so that a row's result does not depend on how many there are.
+ */
 export function fewRowsNT(
   c: usize, ldc: i32, start: usize, ldStart: i32, a: usize, aRow: i32, b: usize, ldb: i32, M: i32, N: i32, K: i32,
 ): void {
-  const last = N - 1;
-  for (let j = 0; j < N; j += 4) {
-    const b0 = b + (<usize>(j * ldb) << 2);
-    const b1 = b + (<usize>(min(j + 1, last) * ldb) << 2);
-    const b2 = b + (<usize>(min(j + 2, last) * ldb) << 2);
-    const b3 = b + (<usize>(min(j + 3, last) * ldb) << 2);
-    for (let i = 0; i < M; i++) {
-      const dots = dotFourRows(a + (<usize>(i * aRow) << 2), b0, b1, b2, b3, K);
-      const cRow = c + (<usize>(i * ldc + j) << 2);
-      const startRow = start ? start + (<usize>(i * ldStart + j) << 2) : 0;
-      if (j + 4 <= N) v128.store(cRow, start ? f32x4.add(v128.load(startRow), dots) : dots);
-      else storeTail(cRow, start ? f32x4.add(loadTail(startRow, N - j), dots) : dots, N - j);
+  for (let j = 0; j < N; j += 8) {
+    const columns = min(8, N - j);
+    const bRows = element(b, j * ldb);
+    let i = 0;
+    for (; i + 2 <= M; i += 2) {
+      const a0 = element(a, i * aRow), a1 = element(a0, aRow);
+      const c0 = element(c, i * ldc + j), c1 = element(c0, ldc);
+      const start0 = start ? element(start, i * ldStart + j) : 0, start1 = start ? element(start0, ldStart) : 0;
+      dots2x4(c0, c1, start0, start1, a0, a1, bRows, ldb, min(4, columns), K);
+      if (columns > 4) {
+        dots2x4(c0 + 16, c1 + 16, start ? start0 + 16 : 0, start ? start1 + 16 : 0, a0, a1, element(bRows, 4 * ldb), ldb, columns - 4, K);
+      }
     }
+    if (i < M) dots1x8(element(c, i * ldc + j), start ? element(start, i * ldStart + j) : 0, element(a, i * aRow), bRows, ldb, columns, K);
   }
 }
 
-// [Σ a·b0, Σ a·b1, Σ a·b2, Σ a·b3]
-// @ts-ignore: decorator
-@inline
-function dotFourRows(a: usize, b0: usize, b1: usize, b2: usize, b3: usize, K: i32): v128 {
-  let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
-  const end = a + (<usize>K << 2);
-  const vectorEnd = a + (<usize>(K & -4) << 2);
+function dots2x4(
+  c0: usize, c1: usize, start0: usize, start1: usize, a0: usize, a1: usize, b: usize, ldb: i32, columns: i32, K: i32,
+): void {
+  const last = columns - 1;
+  let b0 = b, b1 = element(b, min(1, last) * ldb), b2 = element(b, min(2, last) * ldb), b3 = element(b, min(3, last) * ldb);
+  let s00 = f32x4.splat(0), s01 = s00, s02 = s00, s03 = s00, s10 = s00, s11 = s00, s12 = s00, s13 = s00;
+  const end = element(a0, K);
+  const vectorEnd = element(a0, K & -4);
+  while (a0 < vectorEnd) {
+    const va0 = v128.load(a0), va1 = v128.load(a1);
+    let vb = v128.load(b0);
+    s00 = madd(va0, vb, s00), s10 = madd(va1, vb, s10);
+    vb = v128.load(b1);
+    s01 = madd(va0, vb, s01), s11 = madd(va1, vb, s11);
+    vb = v128.load(b2);
+    s02 = madd(va0, vb, s02), s12 = madd(va1, vb, s12);
+    vb = v128.load(b3);
+    s03 = madd(va0, vb, s03), s13 = madd(va1, vb, s13);
+    a0 += 16, a1 += 16, b0 += 16, b1 += 16, b2 += 16, b3 += 16;
+  }
+  while (a0 < end) {
+    const va0 = v128.load32_zero(a0), va1 = v128.load32_zero(a1);
+    let vb = v128.load32_zero(b0);
+    s00 = madd(va0, vb, s00), s10 = madd(va1, vb, s10);
+    vb = v128.load32_zero(b1);
+    s01 = madd(va0, vb, s01), s11 = madd(va1, vb, s11);
+    vb = v128.load32_zero(b2);
+    s02 = madd(va0, vb, s02), s12 = madd(va1, vb, s12);
+    vb = v128.load32_zero(b3);
+    s03 = madd(va0, vb, s03), s13 = madd(va1, vb, s13);
+    a0 += 4, a1 += 4, b0 += 4, b1 += 4, b2 += 4, b3 += 4;
+  }
+  finish(c0, start0, sums(s00, s01, s02, s03), columns);
+  finish(c1, start1, sums(s10, s11, s12, s13), columns);
+}
+
+function dots1x8(c: usize, start: usize, a: usize, b: usize, ldb: i32, columns: i32, K: i32): void {
+  const last = columns - 1;
+  let b0 = b, b1 = element(b, min(1, last) * ldb), b2 = element(b, min(2, last) * ldb), b3 = element(b, min(3, last) * ldb);
+  let b4 = element(b, min(4, last) * ldb), b5 = element(b, min(5, last) * ldb);
+  let b6 = element(b, min(6, last) * ldb), b7 = element(b, min(7, last) * ldb);
+  let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0;
+  const end = element(a, K);
+  const vectorEnd = element(a, K & -4);
   while (a < vectorEnd) {
     const va = v128.load(a);
-    s0 = madd(va, v128.load(b0), s0);
-    s1 = madd(va, v128.load(b1), s1);
-    s2 = madd(va, v128.load(b2), s2);
-    s3 = madd(va, v128.load(b3), s3);
-    a += 16, b0 += 16, b1 += 16, b2 += 16, b3 += 16;
+    s0 = madd(va, v128.load(b0), s0), s1 = madd(va, v128.load(b1), s1);
+    s2 = madd(va, v128.load(b2), s2), s3 = madd(va, v128.load(b3), s3);
+    s4 = madd(va, v128.load(b4), s4), s5 = madd(va, v128.load(b5), s5);
+    s6 = madd(va, v128.load(b6), s6), s7 = madd(va, v128.load(b7), s7);
+    a += 16, b0 += 16, b1 += 16, b2 += 16, b3 += 16, b4 += 16, b5 += 16, b6 += 16, b7 += 16;
   }
   while (a < end) {
     const va = v128.load32_zero(a);
-    s0 = madd(va, v128.load32_zero(b0), s0);
-    s1 = madd(va, v128.load32_zero(b1), s1);
-    s2 = madd(va, v128.load32_zero(b2), s2);
-    s3 = madd(va, v128.load32_zero(b3), s3);
-    a += 4, b0 += 4, b1 += 4, b2 += 4, b3 += 4;
+    s0 = madd(va, v128.load32_zero(b0), s0), s1 = madd(va, v128.load32_zero(b1), s1);
+    s2 = madd(va, v128.load32_zero(b2), s2), s3 = madd(va, v128.load32_zero(b3), s3);
+    s4 = madd(va, v128.load32_zero(b4), s4), s5 = madd(va, v128.load32_zero(b5), s5);
+    s6 = madd(va, v128.load32_zero(b6), s6), s7 = madd(va, v128.load32_zero(b7), s7);
+    a += 4, b0 += 4, b1 += 4, b2 += 4, b3 += 4, b4 += 4, b5 += 4, b6 += 4, b7 += 4;
   }
-  // Transpose and add.
-  const low01 = v128.shuffle<f32>(s0, s1, 0, 4, 1, 5), high01 = v128.shuffle<f32>(s0, s1, 2, 6, 3, 7);
-  const low23 = v128.shuffle<f32>(s2, s3, 0, 4, 1, 5), high23 = v128.shuffle<f32>(s2, s3, 2, 6, 3, 7);
-  const sum01 = f32x4.add(low01, high01), sum23 = f32x4.add(low23, high23); // [s0 s1 s0 s1], [s2 s3 s2 s3] in halves
+  finish(c, start, sums(s0, s1, s2, s3), min(4, columns));
+  if (columns > 4) finish(c + 16, start ? start + 16 : 0, sums(s4, s5, s6, s7), columns - 4);
+}
+
+// [Σ s0, Σ s1, Σ s2, Σ s3]: transposed and added.
+// @ts-ignore: decorator
+@inline
+function sums(s0: v128, s1: v128, s2: v128, s3: v128): v128 {
+  const sum01 = f32x4.add(v128.shuffle<f32>(s0, s1, 0, 4, 1, 5), v128.shuffle<f32>(s0, s1, 2, 6, 3, 7)); // halves of s0, s1, s0, s1
+  const sum23 = f32x4.add(v128.shuffle<f32>(s2, s3, 0, 4, 1, 5), v128.shuffle<f32>(s2, s3, 2, 6, 3, 7));
   return f32x4.add(v128.shuffle<f32>(sum01, sum23, 0, 1, 4, 5), v128.shuffle<f32>(sum01, sum23, 2, 3, 6, 7));
+}
+
+function finish(c: usize, start: usize, dots: v128, columns: i32): void {
+  if (columns == 4) v128.store(c, start ? f32x4.add(v128.load(start), dots) : dots);
+  else storeTail(c, start ? f32x4.add(loadTail(start, columns), dots) : dots, columns);
 }

@@ -21,7 +21,7 @@ import { sliceEnd, sliceStart } from "../parallel";
 import { activationForward } from "./activation";
 import { fewRowsNN, fewRowsNT } from "./fewrows";
 import { packColumns, packRows, transposeRows } from "./pack";
-import { MR, NR, multiplyPanels } from "./tile";
+import { MR, NR, element, multiplyPanels } from "./tile";
 
 // Blocks: KC rows of a panel of B stay in L1, [KC, NC] of B and [MC, KC] of A in L2. MatmulScratch holds them.
 const KC: i32 = 256;
@@ -29,7 +29,7 @@ const MC: i32 = 144;
 const NC: i32 = 384;
 /** Length of a row of A's block where it is transposed: 17 cache lines, so that a column does not fall into a few sets of the cache. */
 const ROW: i32 = KC + 16;
-const MIN_ROWS: i32 = 6;
+const MIN_ROWS: i32 = 12;
 
 /** out[i, j] = activation(Σ_k a[i, k]·b[k, j] + bias[j]), for each of the batch. */
 export function matmulNN(
@@ -141,10 +141,4 @@ function activateRows(out: usize, ldo: i32, M: i32, N: i32, activation: i32): vo
     const row = element(out, i * ldo);
     activationForward(row, row, N, activation, 0, 1);
   }
-}
-
-// @ts-ignore: decorator
-@inline
-function element(base: usize, index: i32): usize {
-  return base + (<usize>index << 2);
 }

@@ -3,7 +3,7 @@
  *
  * Columns past N are filled with something finite or repeated, and never reach an output.
  */
-import { NR } from "./tile";
+import { NR, element } from "./tile";
 
 /**
  * Packs B as it lies: panels[j / NR, k, j % NR] = b[k, j].
@@ -90,10 +90,4 @@ function transposeFourRows(to: usize, pitch: usize, x0: usize, x1: usize, x2: us
     x0 += 4, x1 += 4, x2 += 4, x3 += 4;
     to += pitch;
   }
-}
-
-// @ts-ignore: decorator
-@inline
-function element(base: usize, index: i32): usize {
-  return base + (<usize>index << 2);
 }
