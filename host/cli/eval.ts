@@ -6,7 +6,7 @@ import { evaluate } from "../train/evaluate";
 import { type Context, report } from "./context";
 import { readInput, readLines } from "./input";
 import { load, loadGPT, loadTransformer, type ModelOptions } from "./load";
-import { addCommonOptions } from "./options";
+import { addCommonOptions, requireOption } from "./options";
 import { openProgress } from "./progress";
 import { thousands } from "./terminal";
 import { measureExactMatch, unseenDates } from "./train-dates";
@@ -22,15 +22,15 @@ interface EvalOptions extends ModelOptions {
 
 export function addEval(program: Command, context: Context): void {
   const command = program.command("eval").summary("measure how good a trained model is");
+  requireOption(command, "-m, --model <folder>", "a checkpoint, as train wrote it");
   command
-    .requiredOption("-m, --model <folder>", "a checkpoint, as train wrote it")
     .option("--source <file>", "translating: sentences, one a line; UTF-8, plain or .gz")
     .option("--target <file>", "translating: their reference translations")
     .option("--data <file>", "language models: a text")
     .option("--held-out", "of --data, only the last 10 %, which training validates with");
   addCommonOptions(command)
     .description(
-      "Measures a model: BLEU of greedy translations for --source and --target (sacreBLEU's, 13a, lower-cased), loss and\n" +
+      "Measures a model: BLEU of greedy translations for --source and --target (sacreBLEU's, 13a, lower-cased), loss and " +
         "perplexity for --data, and for a model of dates, without any, how many of 1,000 unseen dates it gets right.",
     )
     .addHelpText("after", `

@@ -4,7 +4,7 @@ import { generate } from "../decode/generate";
 import { HeedError } from "../errors";
 import { type Context, report } from "./context";
 import { loadGPT, type ModelOptions } from "./load";
-import { addCommonOptions, notNegative, wholeNumber } from "./options";
+import { addCommonOptions, notNegative, requireOption, wholeNumber } from "./options";
 import { write } from "./terminal";
 
 interface GenerateCommandOptions extends ModelOptions {
@@ -17,8 +17,8 @@ interface GenerateCommandOptions extends ModelOptions {
 
 export function addGenerate(program: Command, context: Context): void {
   const command = program.command("generate").summary("continue a text with a trained model");
+  requireOption(command, "-m, --model <folder>", "a checkpoint, as train text wrote it");
   command
-    .requiredOption("-m, --model <folder>", "a checkpoint, as train text wrote it")
     .option("-p, --prompt <text>", "what the text begins with", "\n")
     .option("--max <n>", "tokens to generate", wholeNumber, 200)
     .option("--temperature <t>", "0: always the likeliest token; higher: more variety", notNegative, 1)

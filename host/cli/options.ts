@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import type { Build } from "../core/runtime";
 import { nearest } from "../io/fields";
 import type { Task } from "../io/model";
-import { presetsOf } from "./presets";
+import { type Preset, presetsOf } from "./presets";
 
 /** What every command takes. */
 export interface CommonOptions {
@@ -31,19 +31,40 @@ export function addCommonOptions(command: Command): Command {
     .option("--debug", "show the stack of an error");
 }
 
+/** Like commander's `requiredOption`, but missed only after misspelt options have been found: `--modle` is what is wrong then. */
+export function requireOption(command: Command, flags: string, description: string): Command {
+  const option = new Option(flags, description);
+  return command.addOption(option).hook("preAction", () => {
+    if (command.getOptionValue(option.attributeName()) === undefined) command.error(`the option ${flags} is missing`);
+  });
+}
+
 export function addTrainOptions(command: Command, task: Task): Command {
-  const names = presetsOf(task);
-  const [preset] = names.keys();
+  const known = presetsOf(task);
+  const names = [...known.keys()];
   return command
     .option("-o, --out <folder>", "where the checkpoint goes", `runs/${task}`)
-    .addOption(new Option("--preset <name>", `model and training settings: ${[...names.keys()].join(", ")}`).argParser(choice("preset", [...names.keys()])).default(preset))
-    .option("--config <file>", 'JSON that overrides the preset: {"model": {…}, "training": {…}}')
+    .addOption(new Option("--preset <name>", `model and training settings: ${names.join(", ")}`).argParser(choice("preset", names)).default(names[0]))
+    .option("--config <file>", "JSON that changes settings of the preset, by the names below")
     .option("--seed <n>", "the same seed gives the same model", wholeNumber, 1)
     .option("--steps <n>", "updates in all", positiveInteger)
     .option("--validate-every <n>", "steps between two validations", positiveInteger)
     .option("--save-every <n>", "save also every n steps, not only after validations", positiveInteger)
     .option("--resume", "go on with the training in --out, to the byte as if it had never stopped")
-    .option("--overwrite", "replace the checkpoint in --out");
+    .option("--overwrite", "replace the checkpoint in --out")
+    .addHelpText("after", () => [...known].map(([name, preset]) => describePreset(name, preset)).join(""));
+}
+
+/** A preset for `--help`, as the JSON that a `--config` file may change. */
+function describePreset(name: string, { summary, model, training, vocabulary }: Preset): string {
+  const { schedule, optimizer, ...plain } = training;
+  const fields = (value: object): string => JSON.stringify(value).replaceAll('":', '": ').replaceAll(',"', ', "');
+  const parts = [
+    `  "model": ${fields(model)}`,
+    `  "training": {\n    ${fields(plain).slice(1, -1)},\n    "schedule": ${fields(schedule)},\n    "optimizer": ${fields(optimizer)}\n  }`,
+    ...(vocabulary === undefined ? [] : [`  "vocabulary": ${vocabulary}`]),
+  ];
+  return `\nPreset ${name} (${summary}):\n{\n${parts.join(",\n")}\n}\n`;
 }
 
 /** Parses an option's value as one of some names, and suggests the nearest. */

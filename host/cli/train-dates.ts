@@ -24,8 +24,8 @@ export function addTrainDates(train: Command, context: Context): void {
   const command = train.command("dates").summary("learn to normalise dates, from pairs it makes itself: under a minute");
   addTrainOptions(addCommonOptions(command), "dates")
     .description(
-      "Trains an encoder-decoder Transformer to write dates as ISO 8601 does:\n" +
-        '"the third of March 2019", "3.3.19", "Sunday, March 3rd, 2019" → "2019-03-03".\n' +
+      "Trains an encoder-decoder Transformer to write dates as ISO 8601 does: " +
+        '"the third of March 2019", "3.3.19", "Sunday, March 3rd, 2019" → "2019-03-03". ' +
         "The pairs are generated; the 1,000 dates it is tested with do not occur in training.",
     )
     .addHelpText("after", `
@@ -40,7 +40,8 @@ async function trainDates(options: TrainOptions, context: Context): Promise<void
   const { seed } = options;
   const { model: modelSettings, training } = await trainingSettings<TransformerConfig>("dates", options);
   const { batch, microBatches } = training;
-  const { train, test } = dates({ seed, train: training.steps * microBatches * batch, test: TEST + VALIDATION });
+  const windows = Math.ceil((training.steps * microBatches) / WINDOW);
+  const { train, test } = dates({ seed, train: windows * WINDOW * batch, test: TEST + VALIDATION });
   const tokenizer = CharacterTokenizer.of(train.flatMap(({ text, iso }) => [text, iso]), { specials: SPECIALS });
   const specials = pairSpecials(tokenizer);
   const encode = ({ text, iso }: DatePair): Pair => ({ source: tokenizer.encode(text), target: tokenizer.encode(iso) });
@@ -52,20 +53,34 @@ async function trainDates(options: TrainOptions, context: Context): Promise<void
     model, tokenizer, training,
     config: { type: "transformer", task: "dates", seed, model: modelConfig },
     data: {
-      batch(step, microBatch) {
-        const start = (step * microBatches + microBatch) * batch;
-        return pairBatch(train.slice(start, start + batch).map(encode), specials);
-      },
+      batch: (step, microBatch) => pairBatch(similarPairs(train, step * microBatches + microBatch, batch).map(encode), specials),
     },
     validation: () => [validation],
     fingerprints: { train: fingerprint(train.map(line)), test: fingerprint(test.map(line)) },
-    samples: () => sampleLines(model, tokenizer, test.slice(TEST, TEST + 3)),
+    samples: () => sampleLines(model, tokenizer, examples(test.slice(TEST))),
   };
   const summary = await runTraining(task, options, context.terminal);
   if (summary.ended === "aborted") return finish(context, options, summary);
   const exactMatch = await measureExactMatch(model, tokenizer, test.slice(0, TEST));
   const closing = `${(100 * exactMatch).toFixed(1)} % of ${TEST.toLocaleString("en-US")} unseen dates match exactly, after ${summary.seconds.toFixed(0)} s of training`;
   await finish(context, options, { ...summary, exactMatch }, closing);
+}
+
+/** So many batches' pairs are sorted by length before they are cut into batches. */
+const WINDOW = 8;
+
+/** The pairs of the `index`-th batch. Those of similar length go together, since a short text costs as much as the longest beside it. */
+function similarPairs(pairs: readonly DatePair[], index: number, batch: number): DatePair[] {
+  const start = Math.floor(index / WINDOW) * WINDOW * batch;
+  const window = pairs.slice(start, start + WINDOW * batch).sort((a, b) => a.text.length - b.text.length);
+  const place = (3 * index) % WINDOW; // short and long ones take turns
+  return window.slice(place * batch, (place + 1) * batch);
+}
+
+/** The first, the shortest and the longest. */
+function examples(pairs: readonly DatePair[]): DatePair[] {
+  const byLength = [...pairs].sort((a, b) => a.text.length - b.text.length);
+  return [pairs[0]!, byLength[0]!, byLength.at(-1)!];
 }
 
 const line = ({ text, iso }: DatePair): string => `${text}\t${iso}`;

@@ -9,7 +9,7 @@ import { GPT, type GPTConfig } from "../models/gpt";
 import type { Batch } from "../models/model";
 import { type Context, finish } from "./context";
 import { fingerprint, readInput } from "./input";
-import { addCommonOptions, addTrainOptions, type TrainOptions } from "./options";
+import { addCommonOptions, addTrainOptions, requireOption, type TrainOptions } from "./options";
 import { trainingSettings } from "./settings";
 import { runTraining, type TrainingTask } from "./training-run";
 
@@ -24,7 +24,7 @@ const VALIDATION_BATCH = 32;
 
 export function addTrainText(train: Command, context: Context): void {
   const command = train.command("text").summary("learn to write like a text, character by character");
-  command.requiredOption("--data <file>", "the text: UTF-8, plain or .gz; its first 90 % train, the rest validates");
+  requireOption(command, "--data <file>", "the text: UTF-8, plain or .gz; its first 90 % train, the rest validates");
   addTrainOptions(addCommonOptions(command), "text")
     .description("Trains a GPT on a text, character by character, and keeps the weights that validated best.")
     .addHelpText("after", `

@@ -8,7 +8,7 @@ import type { Tokenizer } from "../data/tokenizer";
 import { Transformer, type TransformerConfig } from "../models/transformer";
 import { type Context, finish } from "./context";
 import { fingerprint, readLines } from "./input";
-import { addCommonOptions, addTrainOptions, positiveInteger, type TrainOptions } from "./options";
+import { addCommonOptions, addTrainOptions, positiveInteger, requireOption, type TrainOptions } from "./options";
 import { openProgress } from "./progress";
 import { trainingSettings } from "./settings";
 import { type Terminal, thousands } from "./terminal";
@@ -27,17 +27,17 @@ interface TranslateTrainOptions extends TrainOptions {
 
 export function addTrainTranslate(train: Command, context: Context): void {
   const command = train.command("translate").summary("learn to translate, from two files that do so line by line");
+  requireOption(command, "--source <file>", "sentences to translate, one a line; UTF-8, plain or .gz");
+  requireOption(command, "--target <file>", "their translations, line by line");
+  requireOption(command, "--valid-source <file>", "sentences to validate with");
+  requireOption(command, "--valid-target <file>", "their translations");
   command
-    .requiredOption("--source <file>", "sentences to translate, one a line; UTF-8, plain or .gz")
-    .requiredOption("--target <file>", "their translations, line by line")
-    .requiredOption("--valid-source <file>", "sentences to validate with")
-    .requiredOption("--valid-target <file>", "their translations")
     .option("--vocabulary <n>", "most tokens of the byte-pair vocabulary that both languages share", positiveInteger)
     .option("--skip-long", "leave out training pairs that are longer than the model takes")
     .option("--skip-empty", "leave out training pairs with an empty side");
   addTrainOptions(addCommonOptions(command), "translate")
     .description(
-      "Trains an encoder-decoder Transformer on a parallel corpus. It first learns a byte-pair vocabulary from the training\n" +
+      "Trains an encoder-decoder Transformer on a parallel corpus. It first learns a byte-pair vocabulary from the training " +
         "files, then trains until validation stops getting better, and keeps the weights that validated best.",
     )
     .addHelpText("after", `

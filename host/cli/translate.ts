@@ -4,7 +4,7 @@ import type { Context } from "./context";
 import { report } from "./context";
 import { readLines } from "./input";
 import { loadTransformer, type ModelOptions } from "./load";
-import { addCommonOptions } from "./options";
+import { addCommonOptions, requireOption } from "./options";
 import { type Terminal, write } from "./terminal";
 import { translateTexts } from "./translator";
 
@@ -17,7 +17,8 @@ const CHUNK = 256;
 
 export function addTranslate(program: Command, context: Context): void {
   const command = program.command("translate").summary("translate texts with a trained model").argument("[text...]", "what to translate; without it, the lines of stdin");
-  command.requiredOption("-m, --model <folder>", "a checkpoint, as train wrote it").option("--file <file>", "translate the lines of a file, plain or .gz");
+  requireOption(command, "-m, --model <folder>", "a checkpoint, as train wrote it");
+  command.option("--file <file>", "translate the lines of a file, plain or .gz");
   addCommonOptions(command)
     .description("Translates each text, or each line of a file or of stdin, and prints one translation a line (greedy decoding).")
     .addHelpText("after", `
