@@ -29,6 +29,7 @@ const MC: i32 = 144;
 const NC: i32 = 384;
 /** Length of a row of A's block where it is transposed: 17 cache lines, so that a column does not fall into a few sets of the cache. */
 const ROW: i32 = KC + 16;
+/** Fewer rows than this are multiplied without packing B. */
 const MIN_ROWS: i32 = 12;
 
 /** out[i, j] = activation(Σ_k a[i, k]·b[k, j] + bias[j]), for each of the batch. */
