@@ -1,6 +1,6 @@
 import { Op, Rng } from "../../assembly/opcodes";
 import type { Runtime } from "../core/runtime";
-import { bytesPer, formatShape, type DType, type Parameter, type Storage, sizeOf, Tensor } from "./tensor";
+import { bytesPer, formatShape, type DType, type Parameter, sameShape, type Storage, sizeOf, Tensor } from "./tensor";
 
 /** An f32 operand of an instruction. */
 export class Scalar {
@@ -71,6 +71,8 @@ export class Graph {
   /** For gradients' storage: tensors whose own backward still has to read it. */
   private readonly readers = new Map<Storage, Set<Tensor>>();
   private streams = 0;
+  private compiled = false;
+  private differentiated = false;
   private rng: Tensor | undefined;
 
   constructor(
@@ -82,6 +84,7 @@ export class Graph {
 
   /** A tensor that the host writes before each run. */
   input(shape: readonly number[], dtype: DType = "f32", needsGradient = false): Tensor {
+    this.expectOpen();
     const tensor = this.tensor(shape, { dtype, needsGradient });
     this.inputs.add(tensor.storage);
     return tensor;
@@ -108,7 +111,7 @@ export class Graph {
   /** A parameter's symbol in this graph; a tensor stands for itself. */
   use(source: Tensor | Parameter): Tensor {
     if (source instanceof Tensor) {
-      if (source.graph !== this) throw new TypeError("a tensor of another graph cannot be used here; record both ops in one graph");
+      if (source.graph !== this) throw foreign("use");
       return source;
     }
     let tensor = this.parameters.get(source);
@@ -137,8 +140,16 @@ export class Graph {
     return this.streams++;
   }
 
-  /** Appends an instruction. */
+  /**
+   * Appends an instruction.
+   * @throws TypeError for a tensor of another graph, and once the graph is compiled
+   */
   emit(instruction: Omit<Instruction, "flops"> & { flops?: number }): void {
+    this.expectOpen();
+    for (const address of [...instruction.outputs, ...instruction.inputs]) {
+      const tensor = address instanceof Slice ? address.tensor : address;
+      if (tensor && tensor.graph !== this) throw foreign(instruction.name);
+    }
     this.instructions.push({ flops: 0, ...instruction });
   }
 
@@ -149,6 +160,7 @@ export class Graph {
 
   /** Keeps `tensor` readable after a run. */
   keep(tensor: Tensor): Tensor {
+    this.expectOpen();
     this.kept.add(tensor.storage);
     return tensor;
   }
@@ -156,19 +168,26 @@ export class Graph {
   /**
    * Records the backward pass from `output`, given its gradient: ops in reverse, each handing gradients to its inputs.
    * Parameters' gradients add to what their memory holds; all others live in the arena.
+   * @throws TypeError when the graph has a backward pass already: ops that both share would miss the second one's gradient
    */
   backward(output: Tensor, dOut: Tensor): void {
+    if (!sameShape(output.shape, dOut.shape)) {
+      throw new RangeError(`backward: expected a gradient of shape ${formatShape(output.shape)}, got ${formatShape(dOut.shape)}`);
+    }
+    if (this.differentiated) throw new TypeError("backward: this graph's backward pass is already recorded; add the losses up, or use a graph for each");
+    this.differentiated = true;
     this.addGradient(output, dOut);
     for (const { output, backward } of this.recordings.reverse()) {
       const gradient = this.gradients.get(output);
       if (!gradient) continue; // the loss does not depend on this output
       backward(gradient);
       this.readers.get(gradient.storage)?.delete(output);
+      this.gradients.delete(output); // what it points to may be changed in place from here on
     }
     this.recordings.length = 0;
   }
 
-  /** The gradient recorded for `source`, if any. */
+  /** The gradient recorded for an input or a parameter, if any; those of ops' outputs do not outlive the backward pass. */
   gradient(source: Tensor | Parameter): Tensor | undefined {
     return this.gradients.get(this.use(source));
   }
@@ -198,6 +217,15 @@ export class Graph {
     this.emit({ name: "add", op: Op.Add, outputs: [sum], inputs: [sum, d], numbers: [x.size], flops: x.size });
   }
 
+  /** Ends the recording: a program has been made of it. */
+  seal(): void {
+    this.compiled = true;
+  }
+
+  private expectOpen(): void {
+    if (this.compiled) throw new TypeError("the graph is compiled; nothing can be added to it (record a new one)");
+  }
+
   private setGradient(x: Tensor, d: Tensor): void {
     this.gradients.set(x, d);
     const readers = this.readers.get(d.storage) ?? new Set();
@@ -216,3 +244,5 @@ export class Graph {
     return own;
   }
 }
+
+const foreign = (op: string): TypeError => new TypeError(`${op}: a tensor of another graph cannot be used here; record both ops in one graph`);

@@ -31,6 +31,7 @@ export type Values = ArrayLike<number>;
  * @throws HeedError `memory` when the arena does not fit
  */
 export function compile(graph: Graph, options: { reuse?: boolean } = {}): Program {
+  graph.seal();
   return new Program(graph, plan(lifetimes(graph), options));
 }
 

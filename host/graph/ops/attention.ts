@@ -1,7 +1,7 @@
 import { AttentionScratch, Op } from "../../../assembly/opcodes";
 import { f32, type Graph, Slice } from "../graph";
 import { formatShape, type Tensor } from "../tensor";
-import { needsGradient } from "./shared";
+import { expectDType, expectProbability, needsGradient } from "./shared";
 
 export interface AttentionOptions {
   heads: number;
@@ -26,6 +26,7 @@ interface Operands {
  * @returns f32 [B, T, C], heads side by side
  */
 export function selfAttention(qkv: Tensor, options: AttentionOptions): Tensor {
+  if (qkv.shape.length !== 3 || qkv.columns % 3 !== 0) throw new RangeError(`selfAttention: expected [B,T,3C], got ${formatShape(qkv.shape)}`);
   const C = qkv.columns / 3;
   return attention("selfAttention", C, { query: { tensor: qkv, column: 0 }, key: { tensor: qkv, column: C }, value: { tensor: qkv, column: 2 * C } }, options);
 }
@@ -38,6 +39,8 @@ export function selfAttention(qkv: Tensor, options: AttentionOptions): Tensor {
  */
 export function crossAttention(q: Tensor, kv: Tensor, options: AttentionOptions): Tensor {
   const C = kv.columns / 2;
+  if (q.shape.length !== 3) throw new RangeError(`crossAttention: expected queries of shape [B,Tq,C], got ${formatShape(q.shape)}`);
+  if (kv.shape.length !== 3) throw new RangeError(`crossAttention: expected keys and values of shape [B,Tk,2C], got ${formatShape(kv.shape)}`);
   if (q.columns !== C || q.shape[0] !== kv.shape[0]) {
     throw new RangeError(`crossAttention: queries and keys must agree in batch and width, got q=${formatShape(q.shape)} kv=${formatShape(kv.shape)}`);
   }
@@ -50,9 +53,10 @@ function attention(op: string, C: number, { query, key, value }: Operands, optio
   const [B = 0, Tq = 0] = query.tensor.shape;
   const Tk = key.tensor.shape[1] ?? 0;
   const D = C / H;
-  if (query.tensor.shape.length !== 3) throw new RangeError(`${op}: expected [B,T,C], got ${formatShape(query.tensor.shape)}`);
-  if (!Number.isInteger(D)) throw new RangeError(`${op}: the width ${C} is not divisible by ${H} heads`);
+  if (!Number.isInteger(H) || H < 1 || !Number.isInteger(D)) throw new RangeError(`${op}: the width ${C} is not divisible by ${H} heads`);
   if (lengths && lengths.size !== B) throw new RangeError(`${op}: expected one length for each of ${B} rows, got ${formatShape(lengths.shape)}`);
+  if (lengths) expectDType(op, "i32 lengths", lengths, "i32");
+  expectProbability(op, "a dropout probability", dropout);
 
   const p = graph.training ? dropout : 0;
   const rng = p > 0 ? graph.random() : null;

@@ -2,7 +2,7 @@ import { Op } from "../../../assembly/opcodes";
 import { f32, type Graph, Slice } from "../graph";
 import { formatShape, type Parameter, type Tensor } from "../tensor";
 import { emitMatmul } from "./linear";
-import { needsGradient } from "./shared";
+import { expectDType, expectProbability, needsGradient } from "./shared";
 
 export interface CrossEntropyOptions {
   /** ε of label smoothing: q = (1 − ε)·onehot + ε/V (Szegedy et al. 2016; Vaswani 2017, section 5.4). */
@@ -40,8 +40,9 @@ export function crossEntropy(x: Tensor, weight: Tensor | Parameter, targets: Ten
   if (w.shape.length !== 2 || x.columns !== C) {
     throw new RangeError(`crossEntropy: inner dimensions must match, got x=${formatShape(x.shape)} weight=${formatShape(w.shape)}`);
   }
+  expectDType("crossEntropy", "i32 targets", targets, "i32");
   if (targets.size !== x.rows) throw new RangeError(`crossEntropy: expected a target for each of ${x.rows} rows, got ${formatShape(targets.shape)}`);
-  if (!(smoothing >= 0 && smoothing < 1)) throw new RangeError(`crossEntropy: expected a smoothing in [0, 1), got ${smoothing}`);
+  expectProbability("crossEntropy", "a smoothing", smoothing);
   const record = (cells: Tensor, training: boolean): void => recordChunks(x.graph, { x, w, targets, cells, V, C, smoothing, ignored, training });
   return { forward: (cells) => record(cells, false), backward: (cells) => record(cells, true) };
 }

@@ -2,7 +2,7 @@ import { Op } from "../../../assembly/opcodes";
 import { f32 } from "../graph";
 import type { Tensor } from "../tensor";
 import { add } from "./elementwise";
-import { expectShape, needsGradient } from "./shared";
+import { expectProbability, expectShape, needsGradient } from "./shared";
 
 /**
  * Dropout (Srivastava et al. 2014): elements become 0 with probability `p`, the others x/(1 − p). Only while training.
@@ -11,7 +11,7 @@ import { expectShape, needsGradient } from "./shared";
  */
 export function dropout(x: Tensor, p: number, residual?: Tensor): Tensor {
   const graph = x.graph;
-  if (!(p >= 0 && p < 1)) throw new RangeError(`dropout: expected a probability in [0, 1), got ${p}`);
+  expectProbability("dropout", "a probability", p);
   if (residual) expectShape("dropout", "the residual", residual, x.shape);
   if (p === 0 || !graph.training) return residual ? add(residual, x) : x;
   const rng = graph.random();

@@ -1,7 +1,7 @@
 import { Op } from "../../../assembly/opcodes";
 import { f32 } from "../graph";
 import { formatShape, type Tensor } from "../tensor";
-import { expectShape, needsGradient } from "./shared";
+import { expectDType, expectShape, needsGradient } from "./shared";
 
 /** a + b, of one shape. */
 export function add(a: Tensor, b: Tensor): Tensor {
@@ -58,6 +58,8 @@ export function gatherRows(x: Tensor, index: Tensor): Tensor {
   const [B = 0, T = 0, C = 0] = x.shape;
   if (x.shape.length !== 3) throw new RangeError(`gatherRows: expected x of shape [B,T,C], got ${formatShape(x.shape)}`);
   expectShape("gatherRows", "an index", index, [B]);
+  expectDType("gatherRows", "an i32 index", index, "i32");
+  if (x.needsGradient) throw new TypeError("gatherRows: it has no gradient, and x needs one");
   const out = graph.tensor([B, C]);
   graph.emit({ name: "gatherRows", op: Op.GatherRows, outputs: [out], inputs: [x, index], numbers: [B, T, C] });
   return out;

@@ -1,6 +1,7 @@
 import { Op } from "../../../assembly/opcodes";
 import { f32 } from "../graph";
 import { formatShape, type Parameter, type Tensor } from "../tensor";
+import { expectDType } from "./shared";
 
 /**
  * out[..., :] = scale · weight[ids[...], :]. The ids must lie in [0, V): the caller checks them when writing the input.
@@ -12,7 +13,7 @@ import { formatShape, type Parameter, type Tensor } from "../tensor";
 export function embedding(ids: Tensor, weight: Tensor | Parameter, scale = 1): Tensor {
   const graph = ids.graph;
   const w = graph.use(weight);
-  if (ids.dtype !== "i32") throw new TypeError(`embedding: expected i32 ids, got ${ids.dtype}`);
+  expectDType("embedding", "i32 ids", ids, "i32");
   if (w.shape.length !== 2) throw new RangeError(`embedding: expected a weight of shape [V,C], got ${formatShape(w.shape)}`);
   const C = w.columns;
   const numbers = [ids.size, C, f32(scale)];

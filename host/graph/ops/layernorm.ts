@@ -33,11 +33,13 @@ export function layerNorm(x: Tensor, weight: Tensor | Parameter, bias: Tensor | 
     }
     if (w.needsGradient) {
       const dWeight = graph.cleared(w);
-      const dBias = b ? graph.cleared(b) : null;
+      const dBias = b?.needsGradient ? graph.cleared(b) : null;
       graph.emit({
         name: "layerNormBackwardParameters", op: Op.LayerNormBackwardParameters,
         outputs: [dWeight, dBias], inputs: [dOut, x, mean, rstd], numbers: [R, C], flops: 5 * x.size,
       });
+    } else if (b?.needsGradient) {
+      graph.emit({ name: "columnSum", op: Op.ColumnSum, outputs: [graph.cleared(b)], inputs: [dOut], numbers: [R, C], flops: x.size });
     }
   });
   return out;

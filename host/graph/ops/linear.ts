@@ -56,11 +56,12 @@ export function linear(x: Tensor, weight: Tensor | Parameter, bias?: Tensor | Pa
   }
   if (b && !sameShape(b.shape, [N])) throw new RangeError(`linear: expected a bias of shape [${N}], got ${formatShape(b.shape)}`);
   // The epilogue applies the activation in registers' reach. Backward needs what stood before it, which only ReLU can do without.
-  const deferred = graph.training && activation !== Activation.None && activation !== Activation.Relu;
+  const differentiable = needsGradient(x, w, b);
+  const deferred = differentiable && activation !== Activation.None && activation !== Activation.Relu;
   const fused = deferred ? Activation.None : activation;
 
   const M = x.rows;
-  const out = graph.tensor([...x.shape.slice(0, -1), N], { needsGradient: needsGradient(x, w, b) });
+  const out = graph.tensor([...x.shape.slice(0, -1), N], { needsGradient: differentiable });
   emitMatmul(graph, { layout: "NT", out, a: x, b: w, bias: b, M, N, K, activation: fused });
 
   graph.differentiate(out, (dOut) => {

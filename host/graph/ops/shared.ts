@@ -1,4 +1,4 @@
-import { formatShape, sameShape, type Tensor } from "../tensor";
+import { type DType, formatShape, sameShape, type Tensor } from "../tensor";
 
 /** Whether an op's output carries a gradient to any of its inputs. */
 export const needsGradient = (...inputs: (Tensor | null | undefined)[]): boolean => inputs.some((input) => input?.needsGradient);
@@ -6,4 +6,14 @@ export const needsGradient = (...inputs: (Tensor | null | undefined)[]): boolean
 /** @throws RangeError naming the op and both shapes */
 export function expectShape(op: string, name: string, tensor: Tensor, shape: readonly number[]): void {
   if (!sameShape(tensor.shape, shape)) throw new RangeError(`${op}: expected ${name} of shape ${formatShape(shape)}, got ${formatShape(tensor.shape)}`);
+}
+
+/** @throws TypeError naming the op and both types */
+export function expectDType(op: string, name: string, tensor: Tensor, dtype: DType): void {
+  if (tensor.dtype !== dtype) throw new TypeError(`${op}: expected ${name}, got ${tensor.dtype}`);
+}
+
+/** @throws RangeError unless elements can be dropped with probability `p` */
+export function expectProbability(op: string, name: string, p: number): void {
+  if (!(p >= 0 && p < 1)) throw new RangeError(`${op}: expected ${name} in [0, 1), got ${p}`);
 }
