@@ -62,8 +62,8 @@ async function trainTranslate(options: TranslateTrainOptions, context: Context):
   const valid = parallelCorpus(validSource, validTarget, corpus);
 
   const specials = pairSpecials(tokenizer);
-  const trainBatches = batchesByTokens(pairs, { tokensPerBatch: training.batch, specials, seed });
-  const validBatches = batchesByTokens(valid.pairs, { tokensPerBatch: training.batch, specials, inOrder: true });
+  const trainBatches = batchesByTokens(pairs, { tokensPerBatch: training.batch, specials, multiple: 4, seed });
+  const validBatches = batchesByTokens(valid.pairs, { tokensPerBatch: training.batch, specials, multiple: 4, inOrder: true });
   const modelConfig = { ...modelSettings, vocabulary: tokenizer.size };
   const model = new Transformer(modelConfig).place(await Runtime.create(options), { seed });
   const task: TrainingTask<Transformer> = {

@@ -35,7 +35,10 @@ export const transformerPresets = {
   /** For small tasks and tests. */
   tiny: { maxLength: 64, encoderLayers: 2, decoderLayers: 1, heads: 4, width: 64, hidden: 128, norm: "pre", dropout: 0, smoothing: 0 },
   /** For a small corpus. */
-  small: { maxLength: 256, encoderLayers: 3, decoderLayers: 3, heads: 4, width: 256, hidden: 512, norm: "pre", dropout: 0.1, smoothing: 0.1 },
+  small: {
+    maxLength: 256, encoderLayers: 3, decoderLayers: 3, heads: 4, width: 192, hidden: 384, norm: "pre",
+    dropout: 0.1, attentionDropout: 0.1, hiddenDropout: 0.1, smoothing: 0.1,
+  },
   /** Vaswani 2017, table 3, base. */
   base: { maxLength: 512, encoderLayers: 6, decoderLayers: 6, heads: 8, width: 512, hidden: 2048, norm: "post", dropout: 0.1, smoothing: 0.1 },
 } as const satisfies Record<string, Omit<TransformerConfig, "vocabulary">>;
