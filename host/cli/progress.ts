@@ -13,8 +13,6 @@ export interface Progress {
 
 /** Seconds between two lines where there is no terminal. */
 const PLAIN_INTERVAL = 10;
-/** The time left follows the pace of about this many seconds. */
-const PACE_SECONDS = 8;
 
 /**
  * Shows how far something is on stderr.
@@ -57,17 +55,11 @@ function printLines(stream: Terminal["stderr"], name: string, total: number, lef
   };
 }
 
-/** Estimates from the recent pace, so that a pause or a slow start is soon forgotten. */
+/** Estimates from the pace since the start, pauses for validation included: they will come again. */
 function timeLeft(total: number, start: number): (done: number) => string {
-  let last = { done: start, time: performance.now() };
-  let pace = 0; // seconds each
+  const began = performance.now();
   return (done) => {
-    const seconds = (performance.now() - last.time) / 1000;
-    if (done > last.done) {
-      const latest = seconds / (done - last.done);
-      pace = pace === 0 ? latest : pace + (latest - pace) * Math.min(1, seconds / PACE_SECONDS);
-      last = { done, time: performance.now() };
-    }
+    const pace = (performance.now() - began) / 1000 / Math.max(1, done - start); // seconds each
     return `${duration(pace * (total - done))} left`;
   };
 }
