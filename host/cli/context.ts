@@ -12,17 +12,16 @@ export interface Context {
 /** What a shell expects of a program that Ctrl-C ended: 128 + SIGINT. */
 const INTERRUPTED = 130;
 
-/** Prints a result: a sentence for people, or with `--json` an object for programs (the sentence then goes to stderr). */
-export async function report({ terminal }: Context, { json }: CommonOptions, result: object, sentence: string): Promise<void> {
-  if (sentence) await write(json ? terminal.stderr : terminal.stdout, `${sentence}\n`);
-  if (json) await write(terminal.stdout, `${JSON.stringify(result)}\n`);
+/** Prints a result: as text for people, or with `--json` as an object for programs. */
+export function report({ terminal }: Context, { json }: CommonOptions, result: object, text: string): Promise<void> {
+  return write(terminal.stdout, `${json ? JSON.stringify(result) : text}\n`);
 }
 
-/** Reports a training's end, and what to do next. */
-export async function finish<Summary extends TrainingSummary>(context: Context, options: CommonOptions, summary: Summary, closing?: string): Promise<void> {
-  if (summary.ended === "aborted") {
-    context.exitCode = INTERRUPTED;
-    return report(context, options, summary, `Stopped after step ${summary.steps} and saved to ${summary.out}. The same command with --resume goes on.`);
-  }
-  return report(context, options, summary, closing ?? "");
+/** Reports a training's end in a sentence, which goes to stderr when `--json` has stdout. */
+export async function finish<Summary extends TrainingSummary>(context: Context, options: CommonOptions, summary: Summary, closing = ""): Promise<void> {
+  const isAborted = summary.ended === "aborted";
+  if (isAborted) context.exitCode = INTERRUPTED;
+  const sentence = isAborted ? `Stopped after step ${summary.steps} and saved to ${summary.out}. The same command with --resume goes on.` : closing;
+  if (options.json) await write(context.terminal.stderr, `${sentence}\n`);
+  await report(context, options, summary, sentence);
 }

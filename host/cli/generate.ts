@@ -53,7 +53,7 @@ async function run(options: GenerateCommandOptions, context: Context): Promise<v
   }
   await write(stdout, "\n");
   const seconds = (performance.now() - started) / 1000;
-  await report(context, options, { prompt, text, tokens: ids.length, seconds, tokensPerSecond: ids.length / seconds }, "");
+  if (options.json) await report(context, options, { prompt, text, tokens: ids.length, seconds, tokensPerSecond: ids.length / seconds }, "");
 }
 
 function encodePrompt(tokenizer: Tokenizer, prompt: string): number[] {

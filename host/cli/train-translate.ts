@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { Runtime } from "../core/runtime";
 import { trainBPE } from "../data/bpe";
 import type { Lines } from "../data/lines";
-import { parallelCorpus, type Skipped } from "../data/parallel";
+import { parallelCorpus, type ParallelOptions, type Skipped } from "../data/parallel";
 import { batchesByTokens } from "../data/translation";
 import type { Tokenizer } from "../data/tokenizer";
 import { Transformer, type TransformerConfig } from "../models/transformer";
@@ -33,8 +33,8 @@ export function addTrainTranslate(train: Command, context: Context): void {
   requireOption(command, "--valid-target <file>", "their translations");
   command
     .option("--vocabulary <n>", "most tokens of the byte-pair vocabulary that both languages share", positiveInteger)
-    .option("--skip-long", "leave out training pairs that are longer than the model takes")
-    .option("--skip-empty", "leave out training pairs with an empty side");
+    .option("--skip-long", "leave out pairs that are longer than the model takes")
+    .option("--skip-empty", "leave out pairs with an empty side");
   addTrainOptions(addCommonOptions(command), "translate")
     .description(
       "Trains an encoder-decoder Transformer on a parallel corpus. It first learns a byte-pair vocabulary from the training " +
@@ -52,17 +52,20 @@ Examples:
 async function trainTranslate(options: TranslateTrainOptions, context: Context): Promise<void> {
   const { seed } = options;
   const { model: modelSettings, training, vocabulary } = await trainingSettings<TransformerConfig>("translate", options);
-  const [source, target, validSource, validTarget] = await Promise.all([options.source, options.target, options.validSource, options.validTarget].map(readLines)) as [Lines, Lines, Lines, Lines];
+  const [source, target] = [await readLines(options.source), await readLines(options.target)];
+  const [validSource, validTarget] = [await readLines(options.validSource), await readLines(options.validTarget)];
   const tokenizer = learnVocabulary([...source.lines, ...target.lines], vocabulary!, context.terminal);
-  const corpus = { sourceTokenizer: tokenizer, targetTokenizer: tokenizer, maxLength: modelSettings.maxLength };
-  const { pairs, skipped } = parallelCorpus(source, target, {
-    ...corpus, longLines: options.skipLong ? "skip" : "error", emptyLines: options.skipEmpty ? "skip" : "error",
-  });
-  reportSkipped(skipped, source, context.terminal);
-  const valid = parallelCorpus(validSource, validTarget, corpus);
+  const corpusOptions: ParallelOptions = {
+    sourceTokenizer: tokenizer, targetTokenizer: tokenizer, maxLength: modelSettings.maxLength,
+    longLines: options.skipLong ? "skip" : "error", emptyLines: options.skipEmpty ? "skip" : "error",
+  };
+  const corpus = parallelCorpus(source, target, corpusOptions);
+  const valid = parallelCorpus(validSource, validTarget, corpusOptions);
+  reportSkipped(corpus.skipped, source, context.terminal);
+  reportSkipped(valid.skipped, validSource, context.terminal);
 
   const specials = pairSpecials(tokenizer);
-  const trainBatches = batchesByTokens(pairs, { tokensPerBatch: training.batch, specials, multiple: 4, seed });
+  const trainBatches = batchesByTokens(corpus.pairs, { tokensPerBatch: training.batch, specials, multiple: 4, seed });
   const validBatches = batchesByTokens(valid.pairs, { tokensPerBatch: training.batch, specials, multiple: 4, inOrder: true });
   const modelConfig = { ...modelSettings, vocabulary: tokenizer.size };
   const model = new Transformer(modelConfig).place(await Runtime.create(options), { seed });
@@ -74,7 +77,7 @@ async function trainTranslate(options: TranslateTrainOptions, context: Context):
     fingerprints: {
       source: fingerprint(source.lines), target: fingerprint(target.lines),
       validSource: fingerprint(validSource.lines), validTarget: fingerprint(validTarget.lines),
-      skipped: `${skipped.length} pairs`,
+      skipped: `${corpus.skipped.length} and ${valid.skipped.length} pairs`,
     },
     samples: () => sampleLines(model, tokenizer, validSource.lines.slice(0, 2)),
   };
@@ -96,10 +99,10 @@ function learnVocabulary(texts: readonly string[], vocabularySize: number, termi
   }
 }
 
-function reportSkipped(skipped: readonly Skipped[], { lines }: Lines, { stderr }: Terminal): void {
+function reportSkipped(skipped: readonly Skipped[], { name, lines }: Lines, { stderr }: Terminal): void {
   if (skipped.length === 0) return;
   const named = skipped.slice(0, 3).map(({ line, reason }) => `${line} (${reason})`).join(", ");
-  stderr.write(`Left out ${skipped.length} of ${lines.length} pairs: line ${named}${skipped.length > 3 ? ", …" : ""}\n`);
+  stderr.write(`${name}: left out ${skipped.length} of ${lines.length} pairs: line ${named}${skipped.length > 3 ? ", …" : ""}\n`);
 }
 
 async function sampleLines(model: Transformer, tokenizer: Tokenizer, texts: readonly string[]): Promise<string[]> {

@@ -41,7 +41,7 @@ async function translate(texts: string[], options: TranslateOptions, context: Co
     if (options.json) translations.push(...translated);
     line += lines.length;
   }
-  await report(context, options, { translations }, "");
+  if (options.json) await report(context, options, { translations }, "");
 }
 
 /** What to translate, in portions; from a keyboard, line by line. */

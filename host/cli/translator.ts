@@ -18,6 +18,9 @@ export function pairSpecials({ specials }: Tokenizer): PairSpecials {
 /** Sentences translated at once. */
 const BATCH = 64;
 
+/** A translation ends at this length, should a model that has learnt too little not find an end. */
+const mostTokens = (sourceLength: number): number => 2 * sourceLength + 16;
+
 /**
  * Translates texts in batches of similar length.
  *
@@ -39,7 +42,8 @@ export async function translateTexts(
   const translations = texts.map(() => "");
   for (let start = 0; start < order.length; start += BATCH) {
     const indices = order.slice(start, start + BATCH);
-    const targets = await greedy(model, indices.map((index) => sources[index]!), { start: bos, end: eos });
+    const batch = indices.map((index) => sources[index]!);
+    const targets = await greedy(model, batch, { start: bos, end: eos, maxTokens: mostTokens(batch.at(-1)!.length) });
     indices.forEach((index, row) => (translations[index] = tokenizer.decode(targets[row]!)));
     onProgress?.(start + indices.length);
   }

@@ -1,0 +1,175 @@
+import { readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
+import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { nodeFiles } from "../../host/cli/files";
+import { HeedError } from "../../host/errors";
+import { readSafetensors, writeSafetensors } from "../../host/io/safetensors";
+import { corpus, type Outcome, run, temporaryFolder, text, tinyGPT, tinyTransformer } from "./command";
+
+const { path, file } = temporaryFolder();
+const transformer = file("transformer.json", JSON.stringify(tinyTransformer));
+const gpt = file("gpt.json", JSON.stringify(tinyGPT));
+const { source, target } = corpus(30);
+const good = { source: file("good.de", source), target: file("good.en", target) };
+
+/** Trains to translate, with some of the files replaced. */
+const translate = (files: { source?: string; target?: string; validSource?: string; validTarget?: string }, ...more: string[]): Promise<Outcome> => {
+  const { source, target, validSource, validTarget } = { ...good, validSource: good.source, validTarget: good.target, ...files };
+  const args = ["--source", source, "--target", target, "--valid-source", validSource, "--valid-target", validTarget];
+  return run(["train", "translate", ...args, "--vocabulary", "290", "--config", transformer, "--out", path("unwritten"), ...more]);
+};
+
+function expectLine({ code, stdout, stderr }: Outcome, message: string): void {
+  const lines = stderr.trimEnd().split("\n");
+  expect(lines.at(-1)).toBe(`heed: ${message}`);
+  expect(lines.filter((line) => line.startsWith("heed: "))).toHaveLength(1);
+  expect(code).toBe(1);
+  expect(stdout).toBe("");
+}
+
+describe("bad data gets one line that says what is wrong and where", () => {
+  it("files with different numbers of lines: both numbers", async () => {
+    const short = file("short.en", target.split("\n").slice(0, 28).join("\n"));
+    expectLine(await translate({ target: short }), `${good.source} has 30 lines, but ${short} has 28; line by line they must translate each other`);
+  });
+
+  it("an empty file, plain or gzip", async () => {
+    const empty = file("empty.de", "");
+    expectLine(await translate({ source: empty }), `${empty}: the file is empty`);
+    const zipped = file("empty.de.gz", gzipSync(""));
+    expectLine(await translate({ source: zipped }), `${zipped}: the file is empty`);
+  });
+
+  it("a missing file, a folder, a broken gzip", async () => {
+    expectLine(await translate({ source: path("none.de") }), `${path("none.de")}: there is no such file`);
+    expectLine(await translate({ source: path("") }), `${path("")}: it is a folder, expected a file`);
+    const broken = file("broken.de.gz", gzipSync(source).subarray(0, 40));
+    expectLine(await translate({ source: broken }), `${broken}: broken gzip: unexpected end of file`);
+  });
+
+  it("invalid UTF-8: the line and the byte", async () => {
+    const invalid = file("invalid.de", Buffer.concat([Buffer.from("ein hund\nein "), Buffer.of(0xff), Buffer.from("ffin\n")]));
+    expectLine(await translate({ source: invalid }), `${invalid}: not UTF-8: line 2, byte 5 (0xff)`);
+  });
+
+  it("a line longer than the model takes: which, how long, and what to do", async () => {
+    const long = file("long.de", source.replace("\n", ` ${"hund ".repeat(60)}\n`));
+    const outcome = await translate({ source: long });
+    expectLine(outcome, outcome.stderr.trimEnd().split("\n").at(-1)!.slice("heed: ".length));
+    expect(outcome.stderr).toMatch(/long\.de, line 1: \d+ tokens are more than the model's 40; .*--skip-long/);
+    const config = file("tokens.json", JSON.stringify({ ...tinyTransformer, training: { ...tinyTransformer.training, batch: 64, steps: 2 } }));
+    const skipped = await translate({ source: long }, "--skip-long", "--config", config, "--out", path("skipped"));
+    expect(skipped).toMatchObject({ code: 0 });
+    expect(skipped.stderr).toContain(`${long}: left out 1 of 30 pairs: line 1 (long)\n`);
+  });
+
+  it("a text too short for the model's block", async () => {
+    const short = file("short.txt", "too short");
+    const outcome = await run(["train", "text", "--data", short, "--config", gpt, "--out", path("unwritten")]);
+    expectLine(outcome, `${short}: 9 characters are too few; a block of 16 needs 39, or a smaller block (--config)`);
+  });
+
+  it("leaves no checkpoint behind", () => {
+    expect(readdirSync(path("")).filter((name) => name === "unwritten")).toEqual([]);
+  });
+});
+
+describe("bad settings get one line", () => {
+  const dates = (config: unknown): Promise<Outcome> => run(["train", "dates", "--config", file("bad.json", JSON.stringify(config)), "--out", path("unwritten")]);
+
+  it.each([
+    [{ modle: {} }, 'unknown field "modle"; did you mean "model"?'],
+    [{ model: { widht: 8 } }, 'model: unknown field "widht"; did you mean "width"?'],
+    [{ training: { step: 8 } }, 'training: unknown field "step"; did you mean "steps"?'],
+    [{ training: { schedule: { peek: 1 } } }, 'training.schedule: unknown field "peek"; did you mean "peak"?'],
+    [{ training: { schedule: { kind: "cosin", peak: 1 } } }, 'training.schedule: kind: expected "constant" or "linear" or "cosine" or "noam", got "cosin"'],
+    [{ model: { width: -8 } }, "model: width: expected an integer of at least 1, got -8"],
+    [{ model: { dropout: 1 } }, "model: dropout: expected a number in [0, 1), got 1"],
+  ])("%j", async (config, message) => {
+    expectLine(await dates(config), `${path("bad.json")}: ${message}`);
+  });
+
+  it("a width that the heads do not divide", async () => {
+    expectLine(await dates({ model: { width: 30, heads: 4 } }), "attention: the width must be divisible by the number of heads, got width=30 heads=4");
+  });
+
+  it("a model larger than 4 GiB: how much it needs", async () => {
+    const outcome = await dates({ model: { width: 16384, heads: 4, hidden: 65536 } });
+    expect(outcome.code).toBe(1);
+    expect(outcome.stderr).toMatch(/^heed: the model's weights need \d+\.\d+ GiB; WebAssembly's 32-bit memory ends at 4\.00 GiB\n$/);
+  });
+
+  it("a file that is not JSON", async () => {
+    const outcome = await run(["train", "dates", "--config", file("not.json", "{"), "--out", path("unwritten")]);
+    expect(outcome).toMatchObject({ code: 1 });
+    expect(outcome.stderr).toContain(`${path("not.json")}: not JSON: `);
+  });
+});
+
+describe("a bad checkpoint", () => {
+  const model = path("model");
+  const weights = `${model}/model.safetensors`;
+  let original: Buffer;
+
+  beforeAll(async () => {
+    await run(["train", "text", "--data", file("book.txt", text), "--config", gpt, "--out", model]);
+    original = readFileSync(weights);
+  });
+
+  afterEach(() => writeFileSync(weights, original));
+
+  const generate = (): Promise<Outcome> => run(["generate", "--model", model, "--prompt", "the", "--max", "3"]);
+
+  it("that is truncated names the file and what is missing", async () => {
+    truncateSync(weights, original.length - 100);
+    const { code, stderr } = await generate();
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^heed: .*model\.safetensors: readSafetensors: .*expected \d+ bytes.*got \d+\n$/);
+  });
+
+  it("with missing, unexpected and misshapen tensors lists them all", async () => {
+    const { tensors } = readSafetensors(original);
+    const stored = new Map(tensors);
+    const width = stored.get("norm.weight")!;
+    stored.delete("norm.weight");
+    stored.set("extra", width);
+    stored.set("layers.0.norm1.weight", { ...width, shape: [4, 4] });
+    writeFileSync(weights, writeSafetensors(stored));
+    expectLine(
+      await generate(),
+      `${weights}: 3 tensors do not fit the model: misshapen: layers.0.norm1.weight: expected [16], got [4,4]; missing: norm.weight [16]; unexpected: extra [16]`,
+    );
+  });
+
+  it("that is no checkpoint, or of the other kind of model, says so", async () => {
+    expect((await run(["generate", "--model", path("nowhere")])).stderr).toContain("expected a checkpoint, found no files");
+    expectLine(await run(["translate", "--model", model, "a"]), `${model} holds a language model, which does not translate; try heed generate`);
+    expectLine(await run(["eval", "--model", model]), `eval: ${model} needs something to be measured with: give --data`);
+  });
+
+  it("a character that the model has never seen is named", async () => {
+    const { stderr } = await run(["generate", "--model", model, "--prompt", "thé"]);
+    expect(stderr).toBe('heed: the prompt: character "é" (U+00E9) at position 2 is none of the tokenizer\'s 16; the model has never seen it\n');
+  });
+});
+
+describe("a full disk", () => {
+  afterEach(() => vi.restoreAllMocks());
+
+  it("ends training with one line, and the previous checkpoint still loads", async () => {
+    const out = path("full");
+    const args = ["train", "text", "--data", path("book.txt"), "--config", gpt, "--out", out];
+    const write = nodeFiles.write;
+    let room = 1; // for one checkpoint; the next does not fit
+    vi.spyOn(nodeFiles, "write").mockImplementation(async (name, bytes) => {
+      if (name.endsWith("model.safetensors.next") && room-- === 0) throw new HeedError("file", `cannot write ${name}: ENOSPC: no space left on device, write`);
+      return write(name, bytes);
+    });
+    const full = await run(args);
+    expect(full.code).toBe(1);
+    expect(full.stderr).toContain("ENOSPC: no space left on device, write; the previous checkpoint is intact\n");
+    vi.restoreAllMocks();
+    expect((await run(["generate", "--model", out, "--prompt", "the", "--max", "3"])).code).toBe(0);
+    expect((await run([...args, "--resume", "--json"])).json).toMatchObject({ steps: 24 });
+  });
+});

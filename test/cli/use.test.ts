@@ -1,0 +1,103 @@
+import { beforeAll, describe, expect, it } from "vitest";
+import { run, temporaryFolder, text, tinyGPT, tinyTransformer } from "./command";
+
+const { path, file } = temporaryFolder();
+const [dates, book] = [path("dates"), path("book")];
+
+beforeAll(async () => {
+  const [transformer, gpt] = [file("transformer.json", JSON.stringify(tinyTransformer)), file("gpt.json", JSON.stringify(tinyGPT))];
+  await run(["train", "dates", "--config", transformer, "--steps", "2", "--out", dates]);
+  await run(["train", "text", "--data", file("book.txt", text), "--config", gpt, "--out", book]);
+});
+
+describe("heed translate", () => {
+  it("gives the same lines for arguments, stdin and a file, an empty line for an empty one", async () => {
+    const texts = ["3.3.19", "", "the third of March 2019"];
+    const byArguments = await run(["translate", "--model", dates, ...texts]);
+    expect(byArguments).toMatchObject({ code: 0, stderr: "" });
+    expect(byArguments.stdout.split("\n")).toHaveLength(4);
+    expect(byArguments.stdout.split("\n")[1]).toBe("");
+    expect((await run(["translate", "--model", dates], { stdin: texts.join("\n") })).stdout).toBe(byArguments.stdout);
+    expect((await run(["translate", "--model", dates, "--file", file("in.txt", texts.join("\n"))])).stdout).toBe(byArguments.stdout);
+  });
+
+  it("--json ends with all translations in one object", async () => {
+    const { json, stdout } = await run(["translate", "--model", dates, "--json", "3.3.19", "4.4.20"]);
+    expect(json).toEqual({ translations: stdout.split("\n").slice(0, 2) });
+  });
+
+  it("names the text that is too long", async () => {
+    const { code, stderr } = await run(["translate", "--model", dates], { stdin: `3.3.19\n${"x".repeat(50)}\n` });
+    expect(code).toBe(1);
+    expect(stderr).toBe("heed: stdin, line 2 has 50 tokens, the model takes 40; split it into shorter ones\n");
+  });
+});
+
+describe("heed generate", () => {
+  const generate = (...more: string[]) => run(["generate", "--model", book, "--prompt", "the ", "--max", "40", ...more]);
+
+  it("prints the prompt and --max tokens, the same for the same seed", async () => {
+    const first = await generate("--seed", "1", "--temperature", "0.8", "--top-k", "10");
+    expect(first).toMatchObject({ code: 0, stderr: "" });
+    expect(first.stdout).toMatch(/^the [^]{40}\n$/);
+    expect((await generate("--seed", "1", "--temperature", "0.8", "--top-k", "10")).stdout).toBe(first.stdout);
+    expect((await generate("--seed", "2", "--temperature", "0.8", "--top-k", "10")).stdout).not.toBe(first.stdout);
+  });
+
+  it("at temperature 0 or --top-k 1 takes the likeliest token whatever the seed", async () => {
+    const greedy = await generate("--temperature", "0");
+    expect((await generate("--top-k", "1", "--seed", "9")).stdout).toBe(greedy.stdout);
+  });
+
+  it("--json ends with the text and its speed in one object", async () => {
+    const { json } = await generate("--json");
+    expect(json).toMatchObject({ prompt: "the ", tokens: 40 });
+    expect(json.text).toHaveLength(40);
+    expect(json.tokensPerSecond).toBeTypeOf("number");
+  });
+});
+
+describe("heed eval", () => {
+  it("gives exact match for dates, without further arguments", async () => {
+    const { code, json } = await run(["eval", "--model", dates, "--json"]);
+    expect(code).toBe(0);
+    expect(json).toEqual({ exactMatch: expect.any(Number) as number, dates: 1000 });
+  });
+
+  it("gives loss and perplexity of a text, every token but the first predicted once", async () => {
+    const { json } = await run(["eval", "--model", book, "--data", path("book.txt"), "--json"]);
+    expect(json).toEqual({ loss: expect.any(Number) as number, perplexity: Math.exp(json.loss as number), tokens: text.length - 1 });
+  });
+
+  it("refuses --source without --target", async () => {
+    expect(await run(["eval", "--model", dates, "--source", "x"])).toMatchObject({ code: 1, stderr: "heed: eval: --source and --target go together\n" });
+  });
+});
+
+describe("heed inspect", () => {
+  it("lists a safetensors file's tensors", async () => {
+    const { stdout } = await run(["inspect", `${book}/model.safetensors`]);
+    expect(stdout).toContain("model.safetensors: 9 tensors, ");
+    expect(stdout).toMatch(/embedding\.weight +F32 +\[16, 16\] +1\.00 KiB/);
+    const { json } = await run(["inspect", `${book}/model.safetensors`, "--json"]);
+    expect((json.tensors as unknown[])[0]).toEqual({ name: "embedding.weight", dtype: "F32", shape: [16, 16], elements: 256, bytes: 1024 });
+  });
+
+  it("sums a checkpoint up", async () => {
+    const { stdout } = await run(["inspect", book]);
+    const { json } = await run(["inspect", book, "--json"]);
+    expect(json).toMatchObject({ type: "gpt", task: "text", training: { step: 24, of: 24, seed: 1 } });
+    expect(stdout).toContain("after step 24 of 24; best validation loss ");
+  });
+
+  it("lists a core's exports, and no imports", async () => {
+    const { json } = await run(["inspect", "build/heed.simd.wasm", "--json"]);
+    expect(json).toMatchObject({ imports: [], exports: expect.arrayContaining([{ name: "run", kind: "function" }]) as unknown });
+  });
+
+  it("of anything else says what it is not", async () => {
+    const { code, stderr } = await run(["inspect", path("book.txt")]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^heed: .*book\.txt: readSafetensors: /);
+  });
+});
