@@ -114,7 +114,7 @@ describe("a bad checkpoint", () => {
   beforeAll(async () => {
     await run(["train", "text", "--data", file("book.txt", text), "--config", gpt, "--out", model]);
     original = readFileSync(weights);
-  });
+  }, 120_000);
 
   afterEach(() => writeFileSync(weights, original));
 

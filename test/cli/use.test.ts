@@ -8,7 +8,7 @@ beforeAll(async () => {
   const [transformer, gpt] = [file("transformer.json", JSON.stringify(tinyTransformer)), file("gpt.json", JSON.stringify(tinyGPT))];
   await run(["train", "dates", "--config", transformer, "--steps", "2", "--out", dates]);
   await run(["train", "text", "--data", file("book.txt", text), "--config", gpt, "--out", book]);
-});
+}, 120_000);
 
 describe("heed translate", () => {
   it("gives the same lines for arguments, stdin and a file, an empty line for an empty one", async () => {
