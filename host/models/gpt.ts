@@ -1,7 +1,7 @@
 import { Activation } from "../graph/ops/activation";
 import { crossEntropy, type Loss } from "../graph/ops/crossentropy";
 import { dropout } from "../graph/ops/dropout";
-import { normal, type Tensor } from "../graph/tensor";
+import { formatShape, normal, type Tensor } from "../graph/tensor";
 import { EncoderLayer } from "../nn/blocks";
 import { Embedding, LearnedPositions } from "../nn/embedding";
 import { LayerNorm } from "../nn/layernorm";
@@ -77,8 +77,9 @@ export class GPT extends Model {
   }
 
   override check({ tokens, targets }: Batch): void {
-    const [B = 0, T = 0] = tokens?.shape ?? [];
     if (!tokens || !targets) throw new TypeError("GPT: a batch needs tokens and targets");
+    if (tokens.shape.length !== 2) throw new RangeError(`GPT: expected tokens of shape [B,T], got ${formatShape(tokens.shape)}`);
+    const [B = 0, T = 0] = tokens.shape;
     if (T > this.config.block) throw new RangeError(`GPT: the model takes at most ${this.config.block} tokens, got sequences of ${T}`);
     if (targets.data.length !== B * T) throw new RangeError(`GPT: expected ${B * T} targets, one for each token, got ${targets.data.length}`);
     checkIds("GPT tokens", tokens.data, this.config.vocabulary);

@@ -36,8 +36,14 @@ export abstract class Model extends Layer {
    */
   place(runtime: Runtime, { seed = 0 }: { seed?: number } = {}): this {
     if (this.#weights) throw new TypeError("place: the model already has its memory; dispose it first");
-    this.#weights = new Weights(runtime, this.parameters());
-    this.#weights.initialize(seed);
+    const weights = new Weights(runtime, this.parameters());
+    try {
+      weights.initialize(seed);
+    } catch (error) {
+      weights.dispose();
+      throw error;
+    }
+    this.#weights = weights;
     return this;
   }
 
@@ -74,11 +80,11 @@ export abstract class Model extends Layer {
   }
 }
 
-/** @throws RangeError naming the first id outside [0, vocabulary) */
+/** @throws RangeError naming the first id that is not a whole number in [0, vocabulary) */
 export function checkIds(name: string, ids: ArrayLike<number>, vocabulary: number, ignored?: number): void {
   for (let i = 0; i < ids.length; i++) {
     const id = ids[i]!;
-    if (id !== ignored && !(id >= 0 && id < vocabulary)) {
+    if (id !== ignored && !(Number.isInteger(id) && id >= 0 && id < vocabulary)) {
       throw new RangeError(`${name}: token ids must lie in [0, ${vocabulary}), got ${id} at position ${i}`);
     }
   }

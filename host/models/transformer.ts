@@ -1,6 +1,6 @@
 import { crossEntropy, type Loss } from "../graph/ops/crossentropy";
 import { dropout } from "../graph/ops/dropout";
-import type { Tensor } from "../graph/tensor";
+import { formatShape, type Tensor } from "../graph/tensor";
 import { type BlockConfig, Decoder, Encoder } from "../nn/blocks";
 import { Embedding } from "../nn/embedding";
 import { SinusoidalPositions } from "../nn/positions";
@@ -94,6 +94,9 @@ export class Transformer extends Model {
     const { vocabulary, maxLength } = this.config;
     const [B = 0, S = 0] = source.shape;
     const [, T = 0] = target.shape;
+    if (source.shape.length !== 2 || target.shape.length !== 2 || target.shape[0] !== B) {
+      throw new RangeError(`Transformer: expected source [B,S] and target [B,T], got ${formatShape(source.shape)} and ${formatShape(target.shape)}`);
+    }
     if (Math.max(S, T) > maxLength) throw new RangeError(`Transformer: the model takes at most ${maxLength} tokens, got ${Math.max(S, T)}`);
     if (sourceLengths.data.length !== B || sourceLengths.data.some((length) => length < 0 || length > S)) {
       throw new RangeError(`Transformer: expected ${B} source lengths in [0, ${S}], got [${sourceLengths.data.join(",")}]`);

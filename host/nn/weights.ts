@@ -22,7 +22,7 @@ export interface WeightGroup {
 }
 
 /**
- * A model's parameters in one block of linear memory, those that decay first.
+ * A model's parameters in one block of linear memory, each on a cache line of its own, those that decay first.
  * Gradients and an optimizer's moments take blocks of the same layout, so an update is two or three instructions.
  */
 export class Weights {
@@ -36,6 +36,9 @@ export class Weights {
     readonly runtime: Runtime,
     readonly parameters: ReadonlyMap<string, Parameter>,
   ) {
+    for (const [name, { address }] of parameters) {
+      if (address) throw new TypeError(`${name}: the parameter has its place in another model; dispose that one first`);
+    }
     const groups: WeightGroup[] = [];
     let end = 0;
     for (const decays of [true, false]) {
@@ -83,15 +86,10 @@ export class Weights {
     program.dispose();
   }
 
-  /** A block of zeros laid out as the weights are: gradients, moments. */
-  allocateTwin(purpose: string): number {
-    return this.runtime.memory.allocate(this.bytes, purpose);
-  }
-
   /** Where gradients stand; the first call reserves them and lets graphs find them. */
   gradientBlock(): number {
     if (!this.gradients) {
-      this.gradients = this.allocateTwin("the gradients");
+      this.gradients = this.runtime.memory.allocate(this.bytes, "the gradients");
       for (const [name, parameter] of this.parameters) parameter.gradientAddress = this.gradients + this.offsets.get(name)!;
     }
     return this.gradients;

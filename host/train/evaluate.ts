@@ -1,7 +1,8 @@
 import { Cell } from "../../assembly/opcodes";
 import type { Runtime } from "../core/runtime";
+import { HeedError } from "../errors";
 import type { Graph } from "../graph/graph";
-import type { Tensor } from "../graph/tensor";
+import { formatShape, sizeOf, type Tensor } from "../graph/tensor";
 import type { Batch, Compiled, Model } from "../models/model";
 import { cellsOf } from "./optimizer";
 
@@ -17,9 +18,13 @@ type LossProgram = Compiled<Record<string, Tensor>>;
 /**
  * The program that adds a batch's loss to the cells, and its gradients to the parameters' if `training`.
  * Compiled once for each shape.
+ * @throws RangeError when an array is not as long as its shape says
  */
 export function lossProgram(model: Model, batch: Batch, cells: number, training: boolean): LossProgram {
   const shapes = Object.entries(batch).map(([name, { shape }]) => `${name}[${shape.join(",")}]`);
+  for (const [name, { shape, data }] of Object.entries(batch)) {
+    if (data.length !== sizeOf(shape)) throw new RangeError(`${name}: a batch of shape ${formatShape(shape)} holds ${sizeOf(shape)} numbers, got ${data.length}`);
+  }
   const record = (graph: Graph): Record<string, Tensor> => {
     const inputs = Object.fromEntries(Object.entries(batch).map(([name, { shape }]) => [name, graph.input(shape, "i32")]));
     const loss = model.loss(inputs);
@@ -43,18 +48,18 @@ export const breathe = (): Promise<void> =>
     else setTimeout(resolve);
   });
 
-/** Σ loss and the tokens that counted since the cells were last cleared. */
-export function takeLoss(runtime: Runtime, cells: number): Evaluation {
+/** The sum and the mean of the loss, and the tokens that counted, since the cells were last taken; clears them. */
+export function takeLoss(runtime: Runtime, cells: number): Evaluation & { sum: number } {
   const sums = runtime.memory.f64(cells, 2);
   const [sum = 0, tokens = 0] = [sums[Cell.LossSum / 8], sums[Cell.TokenCount / 8]];
   sums.fill(0);
-  return { loss: sum / tokens, tokens };
+  return { sum, loss: sum / tokens, tokens };
 }
 
 /**
  * Mean loss over batches, without dropout.
  * @param signal  stops between batches; the promise rejects with its reason
- * @throws RangeError when a batch does not fit the model
+ * @throws RangeError when a batch does not fit the model, HeedError `data` when no target counts
  *
  * @example
  * const { loss } = await evaluate(model, batches);
@@ -63,14 +68,18 @@ export function takeLoss(runtime: Runtime, cells: number): Evaluation {
 export async function evaluate(model: Model, batches: Iterable<Batch>, signal?: AbortSignal): Promise<Evaluation> {
   const { runtime } = model.weights;
   const cells = model.cells();
-  takeLoss(runtime, cells);
+  let [total, count] = [0, 0];
   for (const batch of batches) {
     signal?.throwIfAborted();
     model.check(batch);
     const compiled = lossProgram(model, batch, cells, false);
     writeBatch(compiled, batch);
     compiled.program.run();
+    const { sum, tokens } = takeLoss(runtime, cells); // before anyone else can use the cells
+    total += sum;
+    count += tokens;
     await breathe();
   }
-  return takeLoss(runtime, cells);
+  if (count === 0) throw new HeedError("data", "evaluate: no target to predict; are the batches empty?");
+  return { loss: total / count, tokens: count };
 }

@@ -18,10 +18,10 @@ export const vaswaniAdam: OptimizerConfig = { kind: "adamw", beta1: 0.9, beta2: 
  * A gradient or a loss that is not finite leaves weights and moments as they are.
  */
 export class Optimizer {
-  /** Address of the training cells (see `Cell`). */
-  readonly cells: number;
   /** The optimizer's state by name: blocks laid out as the weights are. */
   readonly moments: ReadonlyMap<string, number>;
+  /** The training cells, and the moments behind them; 0 once disposed. */
+  private block: number;
   private readonly program: Program;
 
   constructor(
@@ -29,11 +29,12 @@ export class Optimizer {
     config: OptimizerConfig,
     clip: number,
   ) {
+    if (config.kind !== "adamw" && config.kind !== "sgd") throw new TypeError(`optimizer: expected the kind adamw or sgd, got ${JSON.stringify((config as OptimizerConfig).kind)}`);
     const { runtime, groups, bytes, address } = weights;
     const gradients = weights.gradientBlock();
     const names = config.kind === "adamw" ? ["m", "v"] : (config.momentum ?? 0) > 0 ? ["velocity"] : [];
-    this.moments = new Map(names.map((name) => [name, weights.allocateTwin("the optimizer's state")]));
-    this.cells = runtime.memory.allocate(Cell.Bytes, "the training cells");
+    this.block = runtime.memory.allocate(Cell.Bytes + names.length * bytes, "the optimizer's state");
+    this.moments = new Map(names.map((name, i) => [name, this.block + Cell.Bytes + i * bytes]));
 
     const graph = new Graph(runtime);
     const cells = cellsOf(graph, this.cells);
@@ -58,6 +59,12 @@ export class Optimizer {
     this.program = compile(graph);
   }
 
+  /** Address of the training cells (see `Cell`). */
+  get cells(): number {
+    if (!this.block) throw new TypeError("the trainer was disposed");
+    return this.block;
+  }
+
   /**
    * Applies one update.
    * @param update  how many updates will have been applied after it (Adam's t)
@@ -74,9 +81,10 @@ export class Optimizer {
   }
 
   dispose(): void {
+    if (!this.block) return;
     this.program.dispose();
-    for (const block of this.moments.values()) this.weights.runtime.memory.free(block);
-    this.weights.runtime.memory.free(this.cells);
+    this.weights.runtime.memory.free(this.block);
+    this.block = 0;
   }
 }
 

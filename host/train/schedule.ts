@@ -11,6 +11,8 @@ export type Schedule =
   /** factor · width^−0.5 · min(step^−0.5, step · warmup^−1.5) (Vaswani 2017, section 5.3). */
   | { readonly kind: "noam"; readonly width: number; readonly warmup: number; readonly factor?: number };
 
+const KINDS: Schedule["kind"][] = ["constant", "linear", "cosine", "noam"];
+
 /**
  * The learning rate of `step` in a training of `steps`.
  * It uses only IEEE-exact operations, so the same bits come out on every engine.
@@ -19,6 +21,7 @@ export type Schedule =
  * learningRate({ kind: "cosine", peak: 1e-3, final: 1e-4, warmup: 100 }, 100, 2000); // 1e-3
  */
 export function learningRate(schedule: Schedule, step: number, steps: number): number {
+  if (!KINDS.includes(schedule.kind)) throw new TypeError(`learningRate: expected a schedule of kind constant, linear, cosine or noam, got ${JSON.stringify(schedule.kind)}`);
   if (schedule.kind === "noam") {
     const { width, warmup, factor = 1 } = schedule;
     return (factor / Math.sqrt(width)) * Math.min(1 / Math.sqrt(step), step / (warmup * Math.sqrt(warmup)));

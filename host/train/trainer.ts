@@ -59,6 +59,9 @@ export interface Snapshot {
   training: Map<string, WeightArray>;
 }
 
+/** What an i32 holds. */
+const MAX_STEPS = 2 ** 31 - 1;
+
 /**
  * Trains a model, one event at a time.
  *
@@ -77,10 +80,12 @@ export class Trainer {
     private readonly data: TrainingData,
     private readonly options: TrainerOptions,
   ) {
-    const { steps, microBatches = 1, validateEvery = 1, clip = 0 } = options;
-    for (const [name, value] of Object.entries({ steps, microBatches, validateEvery })) {
+    const { steps, microBatches = 1, validateEvery = 1, patience = 1, clip = 0 } = options;
+    for (const [name, value] of Object.entries({ steps, microBatches, validateEvery, patience })) {
       if (!Number.isInteger(value) || value < 1) throw new RangeError(`Trainer: ${name} must be a positive integer, got ${value}`);
     }
+    if (steps > MAX_STEPS) throw new RangeError(`Trainer: at most ${MAX_STEPS} steps fit a program's cells, got ${steps}`);
+    if (!(learningRate(options.schedule, 1, steps) >= 0)) throw new RangeError(`Trainer: the schedule gives no learning rate: ${JSON.stringify(options.schedule)}`);
     if (!(clip >= 0)) throw new RangeError(`Trainer: clip must not be negative, got ${clip}`);
     this.optimizer = new Optimizer(model.weights, options.optimizer, clip);
   }
@@ -98,8 +103,11 @@ export class Trainer {
       }
       const reason = options.signal?.aborted ? "aborted" : state.stale >= (options.patience ?? Infinity) ? "patience" : state.step >= options.steps ? "steps" : null;
       if (reason) {
-        yield { type: "end", step: state.step, reason };
-        if (reason !== "aborted" && this.best) this.model.weights.write(this.best);
+        try {
+          yield { type: "end", step: state.step, reason }; // a snapshot taken now has the last weights too
+        } finally {
+          if (reason !== "aborted" && this.best) this.model.weights.write(this.best);
+        }
         return;
       }
       yield this.step();
@@ -137,9 +145,10 @@ export class Trainer {
     const { microBatches = 1, seed = 0 } = options;
     const batches = Array.from({ length: microBatches }, (_, i) => this.data.batch(state.step, i));
     for (const batch of batches) model.check(batch);
-    batches.forEach((batch, microBatch) => {
-      const compiled = lossProgram(model, batch, cells, true);
-      writeBatch(compiled, batch);
+    // What may fail comes before the first gradient is added.
+    const programs = batches.map((batch) => lossProgram(model, batch, cells, true));
+    programs.forEach((compiled, microBatch) => {
+      writeBatch(compiled, batches[microBatch]!);
       compiled.program.seed(seed, state.step, microBatch);
       compiled.program.run();
     });
@@ -168,7 +177,7 @@ export class Trainer {
       throw error;
     }
     state.validatedStep = state.step;
-    const best = state.bestLoss === null || loss < state.bestLoss;
+    const best = loss < (state.bestLoss ?? Infinity); // NaN never is
     if (best) {
       state.bestLoss = loss;
       state.bestStep = state.step;
