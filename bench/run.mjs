@@ -1,0 +1,52 @@
+/**
+ * The benchmark: every suite in a process of its own, on the Node that the peers brought (relaxed SIMD is on there).
+ *
+ *     npm run bench -- [--suite matmul,ops] [--only TEXT] [--json FILE] [--clock wall|cpu] [--seconds N] [--threads N]
+ */
+import { fork } from "node:child_process";
+import { existsSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { line } from "./table.mjs";
+
+export const suites = ["matmul", "ops"];
+
+const { values: options } = parseArgs({
+  options: {
+    suite: { type: "string", default: suites.join(",") }, // which, comma-separated
+    only: { type: "string", default: "" }, // only cases whose title contains this
+    json: { type: "string" }, // where to write the rows
+    clock: { type: "string", default: "wall" }, // cpu: this process's own time, for a machine with other work
+    seconds: { type: "string", default: "1" }, // for each case, after warming up
+    threads: { type: "string", default: "1" },
+  },
+});
+const chosen = options.suite.split(",");
+for (const suite of chosen) if (!suites.includes(suite)) throw new RangeError(`--suite: expected some of ${suites.join(",")}, got ${suite}`);
+if (!["wall", "cpu"].includes(options.clock)) throw new RangeError(`--clock: expected wall or cpu, got ${options.clock}`);
+
+const peersNode = fileURLToPath(new URL("peers/node_modules/node/bin/node", import.meta.url));
+const execPath = existsSync(peersNode) ? peersNode : process.execPath;
+if (execPath !== peersNode) console.log(`Peers are not installed (npm run bench:install): heed alone, on Node ${process.versions.node}.\n`);
+
+const rows = [];
+for (const suite of chosen) {
+  console.log(`${suite}${options.clock === "cpu" ? ", by processor time" : ""}`);
+  const status = await run(suite);
+  if (status !== 0) process.exitCode = 1;
+  console.log();
+}
+if (options.json) writeFileSync(options.json, `[\n${rows.map((row) => `  ${JSON.stringify(row)}`).join(",\n")}\n]\n`);
+
+/** Runs a suite in a child; its rows come as messages. */
+function run(suite) {
+  const { only, clock } = options;
+  const settings = { only, clock, seconds: Number(options.seconds), threads: Number(options.threads) };
+  const relaxed = process.versions.node.startsWith("20.") && execPath === process.execPath ? ["--experimental-wasm-relaxed-simd"] : [];
+  const child = fork(new URL("suite.mjs", import.meta.url), [suite, JSON.stringify(settings)], { execPath, execArgv: ["--expose-gc", ...relaxed] });
+  child.on("message", (row) => {
+    rows.push(row);
+    console.log(line(row));
+  });
+  return new Promise((resolve) => child.on("exit", resolve));
+}

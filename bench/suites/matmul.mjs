@@ -1,0 +1,80 @@
+/**
+ * Matrix products at the shapes of training and decoding, in the three layouts that a linear layer needs:
+ * NT is y = x·Wᵀ with W [out, in], NN its gradient in x, TN its gradient in W.
+ */
+import { random } from "../harness.mjs";
+import { Kernels, MatmulScratch, Op } from "../kernels.mjs";
+import { model, node } from "../peers/onnx.mjs";
+import { jaxContestant, loadPeers, tfjsContestant } from "../peers/load.mjs";
+
+const layouts = ["NT", "NN", "TN"];
+const shapes = [...[64, 128, 256, 512, 1024].map((n) => [n, n, n]), [128, 512, 2048], [768, 384, 128]]; // M N K
+
+export default async function matmul(harness) {
+  const kernels = await Kernels.all(harness.threads);
+  const peers = await loadPeers(harness);
+  for (const layout of layouts) for (const shape of shapes) await square(layout, ...shape);
+  await vector();
+
+  async function square(layout, M, N, K) {
+    const title = `${layout} ${M}x${N}x${K}`;
+    if (!harness.wants(title)) return;
+    await measure(title, layout, M, N, K, { unit: "GFLOP/s", amount: 2 * M * N * K, limit: "flops" });
+  }
+
+  /** GPT-2's output layer for one token: 154 MB of weights for 77 MFLOP. */
+  async function vector() {
+    const [M, N, K] = [1, 50257, 768];
+    const title = `NT ${M}x${N}x${K}`;
+    if (!harness.wants(title)) return;
+    await measure(title, "NT", M, N, K, { unit: "GB/s", amount: 4 * N * K, limit: "bytes" });
+  }
+
+  async function measure(title, layout, M, N, K, how) {
+    const operands = {
+      a: { shape: layout === "TN" ? [K, M] : [M, K], data: random(M * K, 1) },
+      b: { shape: layout === "NT" ? [N, K] : [K, N], data: random(K * N, 2) },
+    };
+    const contestants = [...kernels.map((core) => ours(core, layout, M, N, K, operands)), ...(await theirs(peers, layout, M, N, operands))];
+    await harness.compare(title, contestants, how);
+    for (const { release } of contestants) await release?.();
+    for (const core of kernels) core.clear();
+  }
+}
+
+function ours(core, layout, M, N, K, { a, b }) {
+  const out = core.reserve(4 * M * N);
+  const scratch = core.reserve(MatmulScratch.Bytes * core.runtime.threads);
+  const [lda, ldb] = [a.shape[1], b.shape[1]];
+  const instruction = [Op[`Matmul${layout}`], out, core.input(a.data), core.input(b.data), 0, scratch, 1, M, N, K, N, lda, ldb, 0, 0, 0, 0, 0];
+  return core.contestant([instruction], out, M * N);
+}
+
+/**
+ * A layer's weights (NT) are constants that each peer gets as [in, out], which it computes with fastest; ORT also packs them beforehand.
+ * A gradient's operands are what backward finds.
+ */
+async function theirs({ ortWeb, ortNode, tfjs: tf, jax }, layout, M, N, { a, b }) {
+  const contestants = [];
+  const right = layout === "NT" ? transposed(b) : b;
+  for (const ort of [ortWeb, ortNode].filter(Boolean)) {
+    if (layout === "NT") contestants.push(await ort.contestant(model([node("MatMul", ["a", "b"], ["out"])], { a: a.shape }, { out: [M, N] }, { b: right }), { a }));
+    else {
+      const product = layout === "TN" ? node("Gemm", ["a", "b"], ["out"], { transA: 1 }) : node("MatMul", ["a", "b"], ["out"]);
+      contestants.push(await ort.contestant(model([product], { a: a.shape, b: b.shape }, { out: [M, N] }), { a, b }));
+    }
+  }
+  if (tf) {
+    const [x, y] = [a, right].map(({ shape, data }) => tf.tensor(data, shape));
+    contestants.push({ ...tfjsContestant(tf, () => tf.matMul(x, y, layout === "TN")), release: () => tf.dispose([x, y]) });
+  }
+  if (jax) {
+    const inputs = [a, right].map(({ shape, data }) => jax.numpy.array(data).reshape(shape));
+    contestants.push(jaxContestant(jax, (x, y) => jax.numpy.einsum(layout === "TN" ? "km,kn->mn" : "mk,kn->mn", x, y), inputs));
+  }
+  return contestants;
+}
+
+function transposed({ shape: [R, C], data }) {
+  return { shape: [C, R], data: Float32Array.from(data, (_, i) => data[(i % R) * C + Math.floor(i / R)]) };
+}
