@@ -27,6 +27,7 @@ export async function heed(args: readonly string[], terminal: Terminal = process
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0; // --help, --version
     if (error instanceof CommanderError && error.code === "commander.help") return USAGE; // help, since no command was given
+    if ((error as NodeJS.ErrnoException).code === "EPIPE") return 0; // whoever read stdout has seen enough
     terminal.stderr.write(`heed: ${describe(error)}\n`);
     if (args.includes("--debug")) terminal.stderr.write(`${stack(error)}\n`);
     return error instanceof CommanderError ? USAGE : 1;
