@@ -103,7 +103,8 @@ export class Memory {
     const missing = Math.ceil((end - this.memory.buffer.byteLength) / PAGE);
     if (missing <= 0) return;
     const needs = `${purpose} needs ${formatBytes(bytes)}, ${formatBytes(end)} in all`;
-    if (end > MEMORY_LIMIT) throw new HeedError("memory", `${needs}; WebAssembly's 32-bit memory ends at ${formatBytes(MEMORY_LIMIT)}`);
+    // Kernels compare addresses with the end of an array, which must not wrap to 0.
+    if (end >= MEMORY_LIMIT) throw new HeedError("memory", `${needs}; WebAssembly's 32-bit memory ends at ${formatBytes(MEMORY_LIMIT)}`);
     try {
       this.memory.grow(missing);
     } catch (cause) {

@@ -42,6 +42,8 @@ export class Runtime {
   /** Threads that share a program. This build runs one; kernels are sliced for more. */
   readonly threads = 1;
   readonly memory: Memory;
+  /** The program whose numbers the arena holds: the last one to write an input or to run. */
+  arenaOwner: object | undefined;
   private readonly arena = { address: 0, bytes: 0 };
 
   private constructor(
@@ -88,6 +90,7 @@ export class Runtime {
       if (this.arena.address) this.memory.free(this.arena.address);
       this.arena.address = 0;
       this.arena.bytes = 0;
+      this.arenaOwner = undefined;
       this.arena.address = this.memory.allocate(bytes, "the arena of intermediate results");
       this.arena.bytes = bytes;
     }

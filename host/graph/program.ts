@@ -38,7 +38,7 @@ export function compile(graph: Graph, options: { reuse?: boolean } = {}): Progra
 /**
  * A compiled graph: a list of instructions in linear memory, run by a single call into the core.
  *
- * What `read` returns is valid after `run` and until another program of the same runtime runs.
+ * Programs of one runtime share the arena: inputs are written right before `run`, and results read right after it.
  */
 export class Program {
   private readonly words: number;
@@ -53,29 +53,41 @@ export class Program {
     graph.runtime.reserveArena(plan.bytes);
   }
 
-  /** Replays the instructions. */
+  /**
+   * Replays the instructions.
+   * @throws TypeError when the inputs were not written, or another program has used the arena since
+   */
   run(): void {
     this.link();
+    if (this.graph.inputs.size > 0) this.expectOwnArena("run");
+    this.graph.runtime.arenaOwner = this;
     this.graph.runtime.run(this.code);
   }
 
   /**
    * Writes an input.
-   * @throws RangeError when the number of values is not the tensor's
+   * @throws RangeError when the number of values is not the tensor's, TypeError when it is no input
    */
   write(tensor: Tensor, values: Values): void {
+    if (tensor.storage.address === undefined && !this.graph.inputs.has(tensor.storage)) throw new TypeError("write: the tensor is not an input of this program");
     if (values.length !== tensor.size) {
       throw new RangeError(`write: a tensor of shape ${formatShape(tensor.shape)} takes ${tensor.size} values, got ${values.length}`);
     }
     this.view(tensor).set(values);
+    this.graph.runtime.arenaOwner = this;
   }
 
-  /** A copy of a tensor that was kept. */
+  /**
+   * A copy of a tensor that was kept.
+   * @throws TypeError when it was not kept, or another program has used the arena since
+   */
   read(tensor: Tensor): Float32Array | Int32Array | Float64Array {
     if (tensor.storage.address === undefined && !this.graph.kept.has(tensor.storage)) {
       throw new TypeError("read: the tensor's memory is reused within the program; keep it while recording (graph.keep)");
     }
-    return this.view(tensor).slice();
+    const view = this.view(tensor);
+    if (tensor.storage.address === undefined) this.expectOwnArena("read");
+    return view.slice();
   }
 
   /** Sets the seed and the share of the random stream that the next run draws. */
@@ -87,6 +99,7 @@ export class Program {
     view[Rng.SeedHigh / 4] = Math.floor(seed / 2 ** 32) >>> 0;
     view[Rng.Step / 4] = step;
     view[Rng.MicroBatch / 4] = microBatch;
+    this.graph.runtime.arenaOwner = this;
   }
 
   /** Releases the instruction list. */
@@ -115,6 +128,11 @@ export class Program {
     );
     lines.push(`${instructions.length} instructions, ${(flops / 1e9).toFixed(3)} GFLOP, arena ${formatBytes(arenaBytes)}, code ${formatBytes(codeBytes)}`);
     return lines.join("\n");
+  }
+
+  private expectOwnArena(op: string): void {
+    if (this.graph.runtime.arenaOwner === this) return;
+    throw new TypeError(`${op}: the arena holds another program's numbers by now; write the inputs again, run, and read at once`);
   }
 
   private view(tensor: Tensor): Float32Array | Int32Array | Float64Array {

@@ -1,0 +1,56 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { type CoreSource, Runtime } from "../../host/core/runtime";
+import { HeedError } from "../../host/errors";
+
+const url = new URL("../../build/heed.simd.wasm", import.meta.url);
+const bytes = readFileSync(url);
+const failure = async (core: CoreSource): Promise<HeedError> => {
+  const error: unknown = await Runtime.create({ core, build: "simd" }).catch((error: unknown) => error);
+  expect(error).toBeInstanceOf(HeedError);
+  return error as HeedError;
+};
+
+describe("Runtime.create", () => {
+  it.each<[string, CoreSource]>([
+    ["bytes", bytes],
+    ["an ArrayBuffer", new Uint8Array(bytes).buffer],
+    ["a compiled module", new WebAssembly.Module(bytes)],
+    ["a file: URL", url],
+    ["a string", url.href],
+    ["another URL", new URL(`data:application/wasm;base64,${bytes.toString("base64")}`)],
+  ])("takes a core from %s", async (_, core) => {
+    const runtime = await Runtime.create({ core, build: "simd" });
+    expect(runtime.build).toBe("simd");
+    expect(runtime.memory.allocate(64)).toBeGreaterThan(0);
+  });
+
+  it("takes the bundled build named", async () => {
+    expect((await Runtime.create({ build: "simd" })).build).toBe("simd");
+  });
+
+  it("gives each runtime a memory of its own", async () => {
+    const core = new WebAssembly.Module(bytes);
+    const [a, b] = [await Runtime.create({ core, build: "simd" }), await Runtime.create({ core, build: "simd" })];
+    const address = a.memory.allocate(64);
+    expect(b.memory.allocate(64)).toBe(address);
+    a.memory.u8(address, 1)[0] = 7;
+    expect(b.memory.u8(address, 1)[0]).toBe(0);
+  });
+
+  it("refuses an unknown build", async () => {
+    await expect(Runtime.create({ build: "turbo" as "simd" })).rejects.toThrow('build: expected "auto", "simd" or "relaxed", got "turbo"');
+  });
+
+  it("says what is wrong with a core that is none", async () => {
+    expect(await failure(Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8))).toMatchObject({ code: "runtime", message: expect.stringContaining("the core could not be instantiated") });
+    const empty = new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0));
+    expect((await failure(empty)).message).toBe("this WebAssembly module is not heed's core: it exports no run and heapBase");
+  });
+
+  it("says which file or address it could not load", async () => {
+    const missing = new URL("missing.wasm", import.meta.url);
+    expect((await failure(missing)).message).toMatch(`the core could not be loaded from ${missing.href}: ENOENT`);
+    expect((await failure("http://127.0.0.1:9/core.wasm")).message).toMatch("the core could not be loaded from http://127.0.0.1:9/core.wasm");
+  });
+});

@@ -1,0 +1,152 @@
+import { describe, expect, it } from "vitest";
+import type { Runtime } from "../../host/core/runtime";
+import { Graph } from "../../host/graph/graph";
+import { dropout } from "../../host/graph/ops/dropout";
+import { add, scale } from "../../host/graph/ops/elementwise";
+import { linear } from "../../host/graph/ops/linear";
+import { softmax } from "../../host/graph/ops/softmax";
+import { compile, type Program } from "../../host/graph/program";
+import type { Tensor } from "../../host/graph/tensor";
+import { createRuntime } from "./runtime";
+
+const runtime = await createRuntime();
+
+/** A program that doubles n numbers. */
+function doubling(runtime: Runtime, n: number): { program: Program; x: Tensor; y: Tensor } {
+  const graph = new Graph(runtime);
+  const x = graph.input([n]);
+  const y = graph.keep(scale(x, 2));
+  return { program: compile(graph), x, y };
+}
+
+describe("Program", () => {
+  it("describes each instruction: shapes, FLOPs, and the peak of the arena", () => {
+    const graph = new Graph(runtime);
+    const [x, w, b] = [graph.input([2, 3, 4]), graph.input([5, 4]), graph.input([5])];
+    const logits = linear(x, w, b);
+    graph.keep(softmax(logits));
+    const info = compile(graph).describe();
+    expect(info.instructions.map(({ name, outputs, flops }) => [name, outputs, flops])).toEqual([
+      ["matmulNT", ["f32[2,3,5]"], 2 * 6 * 5 * 4],
+      ["softmaxForward", ["f32[2,3,5]"], 4 * 30],
+    ]);
+    expect(info.instructions[0]!.inputs.slice(0, 3)).toEqual(["f32[2,3,4]", "f32[5,4]", "f32[5]"]);
+    expect(info.instructions[1]).toMatchObject({ inputs: ["f32[2,3,5]"], bytes: 2 * 30 * 4 });
+    expect(info.flops).toBe(240 + 120);
+    expect(info.codeBytes).toBe(4 * (1 + (2 + 5 + 12) + (2 + 2 + 2)));
+    expect(info.arenaBytes % 64).toBe(0);
+  });
+
+  it("prints itself as a table with the totals below", () => {
+    const lines = doubling(runtime, 3).program.toString().split("\n");
+    expect(lines).toHaveLength(2);
+    expect(lines[0]).toMatch(/^ {3}0 {2}scale .*f32\[3\] ← f32\[3\] {2}3 FLOP, 24 bytes$/);
+    expect(lines[1]).toBe("1 instructions, 0.000 GFLOP, arena 128 bytes, code 28 bytes");
+  });
+
+  it("finds its numbers again after the arena moved for a larger program", async () => {
+    const fresh = await createRuntime();
+    const small = doubling(fresh, 3);
+    small.program.write(small.x, [1, 2, 3]);
+    small.program.run();
+    const large = doubling(fresh, 100_000);
+    fresh.memory.allocate(64);
+    large.program.write(large.x, new Float32Array(100_000).fill(4));
+    large.program.run();
+    expect(large.program.read(large.y).at(-1)).toBe(8);
+    small.program.write(small.x, [1, 2, 3]);
+    small.program.run();
+    expect([...small.program.read(small.y)]).toEqual([2, 4, 6]);
+  });
+
+  it("refuses to run on inputs, or to read results, that another program has overwritten", async () => {
+    const fresh = await createRuntime();
+    const [a, b] = [doubling(fresh, 3), doubling(fresh, 3)];
+    const stale = "the arena holds another program's numbers by now; write the inputs again, run, and read at once";
+    expect(() => a.program.run()).toThrow(`run: ${stale}`);
+    a.program.write(a.x, [1, 2, 3]);
+    b.program.write(b.x, [4, 5, 6]);
+    expect(() => a.program.run()).toThrow(`run: ${stale}`);
+    b.program.run();
+    expect(() => a.program.read(a.y)).toThrow(`read: ${stale}`);
+    expect([...b.program.read(b.y)]).toEqual([8, 10, 12]);
+    b.program.write(b.x, [4, 5, 6]);
+    doubling(fresh, 100_000); // moves the arena
+    expect(() => b.program.run()).toThrow(`run: ${stale}`);
+  });
+
+  it("writes inputs and reads kept tensors only, in their sizes", () => {
+    const graph = new Graph(runtime);
+    const x = graph.input([2, 2]);
+    const middle = scale(x, 2);
+    const out = graph.keep(add(middle, middle));
+    const program = compile(graph);
+    expect(() => program.write(x, [1, 2, 3])).toThrow("write: a tensor of shape [2,2] takes 4 values, got 3");
+    expect(() => program.write(middle, [1, 2, 3, 4])).toThrow("write: the tensor is not an input of this program");
+    expect(() => program.read(middle)).toThrow("read: the tensor's memory is reused within the program; keep it while recording (graph.keep)");
+    const { x: foreign, program: other } = doubling(runtime, 4);
+    expect(() => program.write(foreign, [1, 2, 3, 4])).toThrow("write: the tensor is not an input of this program");
+    expect(() => other.read(out)).toThrow("read: the tensor's memory is reused");
+    program.write(x, [1, 2, 3, 4]);
+    program.run();
+    expect([...program.read(out)]).toEqual([4, 8, 12, 16]);
+  });
+
+  it("gives its instructions' memory back when disposed", () => {
+    const before = runtime.memory.used;
+    const { program, x } = doubling(runtime, 3);
+    program.write(x, [1, 2, 3]);
+    program.run();
+    expect(runtime.memory.used).toBeGreaterThan(before);
+    program.dispose();
+    program.dispose();
+    expect(runtime.memory.used).toBe(before);
+  });
+});
+
+describe("dropout in a graph", () => {
+  const n = 10_000;
+  const p = 0.3;
+  const record = (): { program: Program; x: Tensor; out: Tensor; dX: Tensor } => {
+    const graph = new Graph(runtime, { training: true });
+    const x = graph.input([n], "f32", true);
+    const out = graph.keep(dropout(x, p));
+    const dOut = graph.input([n]);
+    graph.backward(out, dOut);
+    const dX = graph.keep(graph.gradient(x)!);
+    const program = compile(graph);
+    program.write(dOut, new Float32Array(n).fill(1));
+    program.write(x, new Float32Array(n).fill(1));
+    return { program, x, out, dX };
+  };
+  const run = (seed: number, step: number, microBatch = 0): { out: number[]; dX: number[] } => {
+    const { program, out, dX } = record();
+    program.seed(seed, step, microBatch);
+    program.run();
+    return { out: [...program.read(out)], dX: [...program.read(dX)] };
+  };
+
+  it("keeps the mean within 2 % of 1 over 10,000 elements", () => {
+    const { out } = run(1, 0);
+    expect(new Set(out)).toEqual(new Set([0, Math.fround(1 / (1 - Math.fround(p)))]));
+    expect(Math.abs(out.reduce((sum, value) => sum + value, 0) / n - 1)).toBeLessThan(0.02);
+  });
+
+  it("drops in backward what it dropped in forward", () => {
+    const { out, dX } = run(2, 7);
+    expect(dX).toEqual(out);
+  });
+
+  it("draws anew for each seed (beyond 2^32 too), step and micro-batch, and the same for the same", () => {
+    const draws = [run(1, 0), run(1, 1), run(1, 0, 1), run(2, 0), run(1 + 2 ** 32, 0)].map(({ out }) => out.join());
+    expect(new Set(draws).size).toBe(draws.length);
+    expect(run(1, 0).out.join()).toBe(draws[0]);
+  });
+
+  it("does nothing outside training, and refuses probabilities that are none", () => {
+    const graph = new Graph(runtime);
+    const x = graph.input([3]);
+    expect(dropout(x, 0.5)).toBe(x);
+    for (const bad of [1, -0.1, NaN]) expect(() => dropout(x, bad)).toThrow(`dropout: expected a probability in [0, 1), got ${bad}`);
+  });
+});
