@@ -3,11 +3,13 @@
  *
  * Operands as `multiplyPanels` has them, but B plain: rows `ldb` apart.
  */
-import { loadTail, madd, storeTail } from "../simd";
+import { madd } from "../simd";
 import { element } from "./tile";
 
 /** Columns of out that stay in L1 while four rows of B pass by. */
 const CHUNK: i32 = 1024;
+/** Elements of a matrix that may be in a cache (16 MB): more are read in fewer, longer runs. */
+const IN_CACHE: i64 = 1 << 22;
 
 /** c[i, j] = start[i, j] + Σ_k a[i, k]·b[k, j], in the order of k: four rows of B are added to a row of c at a time. */
 export function fewRowsNN(
@@ -79,33 +81,49 @@ function addRow(c: usize, a: f32, b: usize, n: i32): void {
  * c[i, j] = start[i, j] + Σ_k a[i, k]·b[j, k], as four partial sums of every fourth k.
  *
  * Eight sums run side by side, to hide the latency of an addition: two rows of a by four of b, or one by eight.
- * The order of a sum is the same, so that a row's result does not depend on how many there are.
+ * Rows of b read together stand N / 4 or N / 8 apart: each runs on through memory, and the processor fetches ahead (neighbours it
+ * takes for one another: 20 instead of 35 GB/s). The order of a sum is the same, so that a row's result does not depend on how many
+ * there are.
  */
 export function fewRowsNT(
   c: usize, ldc: i32, start: usize, ldStart: i32, a: usize, aRow: i32, b: usize, ldb: i32, M: i32, N: i32, K: i32,
 ): void {
-  for (let j = 0; j < N; j += 8) {
-    const columns = min(8, N - j);
-    const bRows = element(b, j * ldb);
-    let i = 0;
-    for (; i + 2 <= M; i += 2) {
-      const a0 = element(a, i * aRow), a1 = element(a0, aRow);
-      const c0 = element(c, i * ldc + j), c1 = element(c0, ldc);
-      const start0 = start ? element(start, i * ldStart + j) : 0, start1 = start ? element(start0, ldStart) : 0;
-      dots2x4(c0, c1, start0, start1, a0, a1, bRows, ldb, min(4, columns), K);
-      if (columns > 4) {
-        dots2x4(c0 + 16, c1 + 16, start ? start0 + 16 : 0, start ? start1 + 16 : 0, a0, a1, element(bRows, 4 * ldb), ldb, columns - 4, K);
-      }
+  const columns = <i64>N * K > IN_CACHE ? 4 : 8;
+  const apart = N / columns;
+  for (let j = 0; j < apart; j++) {
+    rowsByColumns(element(c, j), ldc, start ? element(start, j) : 0, ldStart, a, aRow, element(b, j * ldb), ldb, M, columns, apart, K);
+  }
+  const j = apart * columns;
+  if (j < N) rowsByColumns(element(c, j), ldc, start ? element(start, j) : 0, ldStart, a, aRow, element(b, j * ldb), ldb, M, N - j, 1, K);
+}
+
+// Up to eight columns of c, `apart` from each other.
+function rowsByColumns(
+  c: usize, ldc: i32, start: usize, ldStart: i32, a: usize, aRow: i32, b: usize, ldb: i32, M: i32, columns: i32, apart: i32, K: i32,
+): void {
+  const bPitch = <usize>(apart * ldb) << 2;
+  const pitch = <usize>apart << 2;
+  for (let i = 0; i < M; i += 2) {
+    const a0 = element(a, i * aRow), c0 = element(c, i * ldc), start0 = start ? element(start, i * ldStart) : 0;
+    const second = i + 1 < M;
+    if (!second && columns > 4) {
+      dots1x8(c0, start0, pitch, a0, b, bPitch, columns, K);
+      continue;
     }
-    if (i < M) dots1x8(element(c, i * ldc + j), start ? element(start, i * ldStart + j) : 0, element(a, i * aRow), bRows, ldb, columns, K);
+    // A last row without a second is multiplied by four columns twice: that costs no time where b comes from memory.
+    const a1 = second ? element(a0, aRow) : a0, c1 = second ? element(c0, ldc) : c0, start1 = second && start ? element(start0, ldStart) : start0;
+    dots2x4(c0, c1, start0, start1, pitch, a0, a1, b, bPitch, min(4, columns), K);
+    if (columns > 4) {
+      dots2x4(c0 + 4 * pitch, c1 + 4 * pitch, start ? start0 + 4 * pitch : 0, start ? start1 + 4 * pitch : 0, pitch, a0, a1, b + 4 * bPitch, bPitch, columns - 4, K);
+    }
   }
 }
 
 function dots2x4(
-  c0: usize, c1: usize, start0: usize, start1: usize, a0: usize, a1: usize, b: usize, ldb: i32, columns: i32, K: i32,
+  c0: usize, c1: usize, start0: usize, start1: usize, pitch: usize, a0: usize, a1: usize, b: usize, bPitch: usize, columns: i32, K: i32,
 ): void {
-  const last = columns - 1;
-  let b0 = b, b1 = element(b, min(1, last) * ldb), b2 = element(b, min(2, last) * ldb), b3 = element(b, min(3, last) * ldb);
+  const last = <usize>columns - 1;
+  let b0 = b, b1 = b + bPitch * min(1, last), b2 = b + bPitch * min(2, last), b3 = b + bPitch * min(3, last);
   let s00 = f32x4.splat(0), s01 = s00, s02 = s00, s03 = s00, s10 = s00, s11 = s00, s12 = s00, s13 = s00;
   const end = element(a0, K);
   const vectorEnd = element(a0, K & -4);
@@ -133,15 +151,14 @@ function dots2x4(
     s03 = madd(va0, vb, s03), s13 = madd(va1, vb, s13);
     a0 += 4, a1 += 4, b0 += 4, b1 += 4, b2 += 4, b3 += 4;
   }
-  finish(c0, start0, sums(s00, s01, s02, s03), columns);
-  finish(c1, start1, sums(s10, s11, s12, s13), columns);
+  finish(c0, start0, pitch, sums(s00, s01, s02, s03), columns);
+  if (c1 != c0) finish(c1, start1, pitch, sums(s10, s11, s12, s13), columns);
 }
 
-function dots1x8(c: usize, start: usize, a: usize, b: usize, ldb: i32, columns: i32, K: i32): void {
-  const last = columns - 1;
-  let b0 = b, b1 = element(b, min(1, last) * ldb), b2 = element(b, min(2, last) * ldb), b3 = element(b, min(3, last) * ldb);
-  let b4 = element(b, min(4, last) * ldb), b5 = element(b, min(5, last) * ldb);
-  let b6 = element(b, min(6, last) * ldb), b7 = element(b, min(7, last) * ldb);
+function dots1x8(c: usize, start: usize, pitch: usize, a: usize, b: usize, bPitch: usize, columns: i32, K: i32): void {
+  const last = <usize>columns - 1;
+  let b0 = b, b1 = b + bPitch * min(1, last), b2 = b + bPitch * min(2, last), b3 = b + bPitch * min(3, last);
+  let b4 = b + bPitch * min(4, last), b5 = b + bPitch * min(5, last), b6 = b + bPitch * min(6, last), b7 = b + bPitch * min(7, last);
   let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0;
   const end = element(a, K);
   const vectorEnd = element(a, K & -4);
@@ -161,8 +178,8 @@ function dots1x8(c: usize, start: usize, a: usize, b: usize, ldb: i32, columns: 
     s6 = madd(va, v128.load32_zero(b6), s6), s7 = madd(va, v128.load32_zero(b7), s7);
     a += 4, b0 += 4, b1 += 4, b2 += 4, b3 += 4, b4 += 4, b5 += 4, b6 += 4, b7 += 4;
   }
-  finish(c, start, sums(s0, s1, s2, s3), min(4, columns));
-  if (columns > 4) finish(c + 16, start ? start + 16 : 0, sums(s4, s5, s6, s7), columns - 4);
+  finish(c, start, pitch, sums(s0, s1, s2, s3), min(4, columns));
+  if (columns > 4) finish(c + 4 * pitch, start ? start + 4 * pitch : 0, pitch, sums(s4, s5, s6, s7), columns - 4);
 }
 
 // [Σ s0, Σ s1, Σ s2, Σ s3]: transposed and added.
@@ -174,7 +191,10 @@ function sums(s0: v128, s1: v128, s2: v128, s3: v128): v128 {
   return f32x4.add(v128.shuffle<f32>(sum01, sum23, 0, 1, 4, 5), v128.shuffle<f32>(sum01, sum23, 2, 3, 6, 7));
 }
 
-function finish(c: usize, start: usize, dots: v128, columns: i32): void {
-  if (columns == 4) v128.store(c, start ? f32x4.add(v128.load(start), dots) : dots);
-  else storeTail(c, start ? f32x4.add(loadTail(start, columns), dots) : dots, columns);
+// Stores up to four sums, `pitch` bytes apart.
+function finish(c: usize, start: usize, pitch: usize, dots: v128, columns: i32): void {
+  store<f32>(c, (start ? load<f32>(start) : 0) + f32x4.extract_lane(dots, 0));
+  if (columns > 1) store<f32>(c + pitch, (start ? load<f32>(start + pitch) : 0) + f32x4.extract_lane(dots, 1));
+  if (columns > 2) store<f32>(c + 2 * pitch, (start ? load<f32>(start + 2 * pitch) : 0) + f32x4.extract_lane(dots, 2));
+  if (columns > 3) store<f32>(c + 3 * pitch, (start ? load<f32>(start + 3 * pitch) : 0) + f32x4.extract_lane(dots, 3));
 }

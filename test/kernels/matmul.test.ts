@@ -129,6 +129,10 @@ describeBuilds("matmul", (core) => {
     expectProduct(core, layout, { M: 151, N: 389, K: 261, gap: 5 });
   });
 
+  it("NT matches f64 where B exceeds the caches and is read in fewer runs", () => {
+    expectProduct(core, "NT", { M: 3, N: 2051, K: 2051, accumulate: true });
+  });
+
   it.each(everyLayout)("%s adds a bias, also where K = 0", (layout) => {
     for (const M of [1, 2, 5, 13]) {
       for (const K of [0, 9, 300]) expectProduct(core, layout, { M, N: 21, K, bias: true, gap: 2 });
