@@ -66,7 +66,7 @@ function nextTokens(model: GPT, rows: number[][], { temperature, topK, seed, ste
   const B = rows.length;
   const windows = rows.map((row) => row.slice(-block));
   const T = Math.min(block, Math.ceil(Math.max(...windows.map((window) => window.length)) / BUCKET) * BUCKET);
-  const greedy = temperature === 0;
+  const greedy = Math.fround(temperature) === 0; // as the core, in f32, would see it
   const { program, tensors } = model.program(`${greedy ? "greedy" : "sample"} ${B}x${T}`, (graph) => {
     const tokens = graph.input([B, T], "i32");
     const index = graph.input([B], "i32");

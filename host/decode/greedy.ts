@@ -23,7 +23,7 @@ const bucket = (length: number, limit: number): number => Math.min(limit, Math.c
  * Translates a batch of sources by taking the likeliest token at each step (greedy decoding).
  * @param sources  token ids; rows may differ in length
  * @returns the targets' ids, without `start` and `end`
- * @throws RangeError for ids outside the vocabulary and sources longer than the model takes
+ * @throws RangeError for ids outside the vocabulary, sources longer than the model takes and settings out of range
  *
  * @example
  * const [ids] = await greedy(model, [tokenizer.encode("the third of March 2019")], { start: 1, end: 2 });
@@ -32,6 +32,8 @@ export async function greedy(model: Transformer, sources: readonly (readonly num
   const { vocabulary, maxLength } = model.config;
   const { start, end, signal } = options;
   const maxTokens = Math.min(options.maxTokens ?? maxLength, maxLength);
+  if (!Number.isInteger(maxTokens) || maxTokens < 0) throw new RangeError(`greedy: maxTokens must be a whole number, got ${options.maxTokens}`);
+  checkIds("greedy: start", [start], vocabulary);
   sources.forEach((source, row) => {
     if (source.length < 1 || source.length > maxLength) {
       throw new RangeError(`greedy: source ${row} has ${source.length} tokens; the model takes 1 to ${maxLength}`);

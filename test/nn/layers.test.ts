@@ -1,0 +1,121 @@
+import { describe, expect, it } from "vitest";
+import { Graph } from "../../host/graph/graph";
+import { constant, normal, type Tensor } from "../../host/graph/tensor";
+import { CrossAttention, SelfAttention } from "../../host/nn/attention";
+import { type BlockConfig, Decoder, Encoder } from "../../host/nn/blocks";
+import { Embedding, LearnedPositions } from "../../host/nn/embedding";
+import { FeedForward } from "../../host/nn/feedforward";
+import { Layer } from "../../host/nn/layer";
+import { LayerNorm } from "../../host/nn/layernorm";
+import { Linear } from "../../host/nn/linear";
+import { SinusoidalPositions } from "../../host/nn/positions";
+import { Weights } from "../../host/nn/weights";
+import { createRuntime } from "../graph/runtime";
+
+const runtime = await createRuntime();
+const names = (layer: Layer): string[] => [...layer.parameters().keys()];
+const config: BlockConfig = { width: 8, heads: 2, hidden: 12, norm: "pre" };
+
+/** The shape that a layer gives for inputs of the shapes. */
+function shapeOf(layer: Layer, shapes: number[][], forward: (...inputs: Tensor[]) => Tensor, ids = false): readonly number[] {
+  const weights = new Weights(runtime, layer.parameters());
+  const graph = new Graph(runtime);
+  const { shape } = forward(...shapes.map((shape) => graph.input(shape, ids ? "i32" : "f32")));
+  weights.dispose();
+  return shape;
+}
+
+describe("shapes", () => {
+  const linear = new Linear(8, 3);
+  const embedding = new Embedding(11, 8);
+  const positions = new LearnedPositions(5, 8);
+  const sinusoids = new SinusoidalPositions();
+  const norm = new LayerNorm(8);
+  const self = new SelfAttention(config);
+  const cross = new CrossAttention(config);
+  const feedForward = new FeedForward(config);
+  const encoder = new Encoder(2, config);
+  const decoder = new Decoder(2, config);
+
+  it.each<[string, () => readonly number[], number[]]>([
+    ["Linear [2,5,8] → [2,5,3]", () => shapeOf(linear, [[2, 5, 8]], (x) => linear.forward(x)), [2, 5, 3]],
+    ["Embedding [2,5] → [2,5,8]", () => shapeOf(embedding, [[2, 5]], (x) => embedding.forward(x), true), [2, 5, 8]],
+    ["LearnedPositions keep [2,5,8]", () => shapeOf(positions, [[2, 5, 8]], (x) => positions.forward(x)), [2, 5, 8]],
+    ["SinusoidalPositions keep [2,9,8]", () => shapeOf(sinusoids, [[2, 9, 8]], (x) => sinusoids.forward(x)), [2, 9, 8]],
+    ["LayerNorm keeps [2,5,8]", () => shapeOf(norm, [[2, 5, 8]], (x) => norm.forward(x)), [2, 5, 8]],
+    ["SelfAttention keeps [2,5,8]", () => shapeOf(self, [[2, 5, 8]], (x) => self.forward(x, { causal: true })), [2, 5, 8]],
+    ["CrossAttention keeps the queries' [2,5,8]", () => shapeOf(cross, [[2, 5, 8], [2, 7, 8]], (x, memory) => cross.forward(x, memory!)), [2, 5, 8]],
+    ["FeedForward keeps [2,5,8]", () => shapeOf(feedForward, [[2, 5, 8]], (x) => feedForward.forward(x)), [2, 5, 8]],
+    ["Encoder keeps [2,5,8]", () => shapeOf(encoder, [[2, 5, 8]], (x) => encoder.forward(x)), [2, 5, 8]],
+    ["Decoder keeps the target's [2,5,8]", () => shapeOf(decoder, [[2, 5, 8], [2, 7, 8]], (x, memory) => decoder.forward(x, memory!, null)), [2, 5, 8]],
+  ])("%s", (_, record, expected) => expect(record()).toEqual(expected));
+
+  it("that do not fit are named", () => {
+    expect(() => shapeOf(linear, [[2, 7]], (x) => linear.forward(x))).toThrow("linear: inner dimensions must match, got x=[2,7] weight=[3,8]");
+    expect(() => shapeOf(norm, [[2, 7]], (x) => norm.forward(x))).toThrow("layerNorm: expected a weight of shape [7], got [8]");
+    expect(() => shapeOf(embedding, [[2]], (x) => embedding.forward(x))).toThrow("embedding: expected i32 ids, got f32");
+    expect(() => shapeOf(positions, [[1, 6, 8]], (x) => positions.forward(x))).toThrow("addPositions: x=[1,6,8] needs a table of at least [6,8], got [5,8]");
+    expect(() => shapeOf(cross, [[2, 5, 8], [3, 7, 8]], (x, memory) => cross.forward(x, memory!))).toThrow(
+      "crossAttention: queries and keys must agree in batch and width, got q=[2,5,8] kv=[3,7,16]",
+    );
+  });
+});
+
+describe("parameters()", () => {
+  it("names each by the fields that lead to it", () => {
+    expect(names(new Encoder(1, config))).toEqual([
+      "layers.0.norm1.weight", "layers.0.norm1.bias", "layers.0.attention.queryKeyValue.weight", "layers.0.attention.output.weight",
+      "layers.0.norm2.weight", "layers.0.norm2.bias", "layers.0.feedForward.up.weight", "layers.0.feedForward.up.bias",
+      "layers.0.feedForward.down.weight", "layers.0.feedForward.down.bias", "norm.weight", "norm.bias",
+    ]);
+  });
+
+  it("leaves out biases where there are none, and the final norm of a post-norm stack", () => {
+    expect(names(new Encoder(1, { ...config, bias: false, norm: "post" }))).toEqual([
+      "layers.0.norm1.weight", "layers.0.attention.queryKeyValue.weight", "layers.0.attention.output.weight",
+      "layers.0.norm2.weight", "layers.0.feedForward.up.weight", "layers.0.feedForward.down.weight",
+    ]);
+  });
+
+  it("holds a shared layer once, by its first name", () => {
+    class Twice extends Layer {
+      readonly first = new Linear(2, 2);
+      readonly second = [this.first, new Linear(2, 2, { bias: false })];
+    }
+    expect(names(new Twice())).toEqual(["first.weight", "first.bias", "second.1.weight"]);
+  });
+});
+
+describe("Weights", () => {
+  class Three extends Layer {
+    readonly norm = new LayerNorm(3);
+    readonly linear = new Linear(3, 5, { initializer: normal(1) });
+    readonly table = new LearnedPositions(4, 3, constant(0.5));
+  }
+
+  it("stand in two runs, those that decay (matrices only) first", () => {
+    const weights = new Weights(runtime, new Three().parameters());
+    expect(weights.groups).toEqual([
+      { offset: 0, length: 32, decays: true }, // [5, 3] and [4, 3], each rounded up to 64 bytes
+      { offset: 128, length: 48, decays: false }, // [3], [3] and [5]
+    ]);
+    weights.dispose();
+  });
+
+  it("start as their initializers say, the same for the same seed", () => {
+    const draw = (seed: number): Map<string, number[]> => {
+      const weights = new Weights(runtime, new Three().parameters());
+      weights.initialize(seed);
+      const arrays = new Map([...weights.read()].map(([name, { data }]) => [name, [...data]]));
+      weights.dispose();
+      return arrays;
+    };
+    const arrays = draw(1);
+    expect(arrays.get("norm.weight")).toEqual([1, 1, 1]);
+    expect(arrays.get("linear.bias")).toEqual([0, 0, 0, 0, 0]);
+    expect(arrays.get("table.weight")).toEqual(new Array(12).fill(0.5));
+    expect(new Set(arrays.get("linear.weight")).size).toBe(15);
+    expect(draw(1)).toEqual(arrays);
+    for (const seed of [2, 1 + 2 ** 32, -1]) expect(draw(seed).get("linear.weight")).not.toEqual(arrays.get("linear.weight"));
+  });
+});
