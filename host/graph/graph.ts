@@ -13,6 +13,8 @@ export class Slice {
   constructor(
     readonly tensor: Tensor,
     readonly offset: number,
+    /** How many elements of it the instruction takes, if not the whole tensor's. */
+    readonly size = tensor.size,
   ) {}
 }
 
@@ -30,12 +32,19 @@ export interface Instruction {
   readonly numbers: readonly (number | Scalar)[];
   /** Floating-point operations, multiply and add counted each. */
   readonly flops: number;
+  /** Bytes read and written, where they are not each operand once. */
+  readonly bytes?: number;
+  /** Path of the layer that recorded it: `encoder.layers.0.attention`; "" outside layers. */
+  readonly layer: string;
+  /** Whether it belongs to that layer's backward pass. */
+  readonly backward: boolean;
 }
 
 /** A differentiable op as recorded: how the gradient of `output` becomes gradients of what it was made of. */
 interface Recording {
   readonly output: Tensor;
   readonly backward: (dOut: Tensor) => void;
+  readonly layer: string;
 }
 
 export interface GraphOptions {
@@ -73,6 +82,7 @@ export class Graph {
   private streams = 0;
   private compiled = false;
   private differentiated = false;
+  private layer = "";
   private rng: Tensor | undefined;
 
   constructor(
@@ -105,7 +115,8 @@ export class Graph {
 
   /** Working memory of one instruction, `bytes` for each thread. */
   scratch(bytes: number): Tensor {
-    return this.tensor([Math.ceil((bytes * this.runtime.threads) / 4)]);
+    const elements = Math.ceil((bytes * this.runtime.threads) / 4);
+    return new Tensor(this, [elements], "f32", { bytes: elements * 4, isScratch: true }, false);
   }
 
   /** A parameter's symbol in this graph; a tensor stands for itself. */
@@ -144,18 +155,29 @@ export class Graph {
    * Appends an instruction.
    * @throws TypeError for a tensor of another graph, and once the graph is compiled
    */
-  emit(instruction: Omit<Instruction, "flops"> & { flops?: number }): void {
+  emit(instruction: Omit<Instruction, "flops" | "layer" | "backward"> & { flops?: number }): void {
     this.expectOpen();
     for (const address of [...instruction.outputs, ...instruction.inputs]) {
       const tensor = address instanceof Slice ? address.tensor : address;
       if (tensor && tensor.graph !== this) throw foreign(instruction.name);
     }
-    this.instructions.push({ flops: 0, ...instruction });
+    this.instructions.push({ flops: 0, ...instruction, layer: this.layer, backward: this.differentiated });
+  }
+
+  /** Notes on all that `record` records, and on its backward pass, which layer it is. */
+  within<T>(layer: string, record: () => T): T {
+    const outer = this.layer;
+    this.layer = layer;
+    try {
+      return record();
+    } finally {
+      this.layer = outer;
+    }
   }
 
   /** Tells how gradients pass an op. Ignored where none can flow. */
   differentiate(output: Tensor, backward: (dOut: Tensor) => void): void {
-    if (output.needsGradient) this.recordings.push({ output, backward });
+    if (output.needsGradient) this.recordings.push({ output, backward, layer: this.layer });
   }
 
   /** Keeps `tensor` readable after a run. */
@@ -177,10 +199,10 @@ export class Graph {
     if (this.differentiated) throw new TypeError("backward: this graph's backward pass is already recorded; add the losses up, or use a graph for each");
     this.differentiated = true;
     this.addGradient(output, dOut);
-    for (const { output, backward } of this.recordings.reverse()) {
+    for (const { output, backward, layer } of this.recordings.reverse()) {
       const gradient = this.gradients.get(output);
       if (!gradient) continue; // the loss does not depend on this output
-      backward(gradient);
+      this.within(layer, () => backward(gradient));
       this.readers.get(gradient.storage)?.delete(output);
       this.gradients.delete(output); // what it points to may be changed in place from here on
     }

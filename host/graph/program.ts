@@ -2,7 +2,7 @@ import { Op, Rng } from "../../assembly/opcodes";
 import { formatBytes } from "../core/memory";
 import { type Graph, type Instruction, Scalar, Slice, type Address } from "./graph";
 import { lifetimes, plan, type Plan } from "./planner";
-import { bytesPer, formatShape, type Tensor } from "./tensor";
+import { bytesPer, formatShape, type Storage, type Tensor } from "./tensor";
 
 /** One instruction as `describe` tells it. */
 export interface InstructionInfo {
@@ -12,6 +12,10 @@ export interface InstructionInfo {
   readonly flops: number;
   /** Bytes of all operands: what the instruction would move if nothing were cached. */
   readonly bytes: number;
+  /** Path of the layer that recorded it: `encoder.layers.0.attention`; "" outside layers. */
+  readonly layer: string;
+  /** Whether it belongs to that layer's backward pass. */
+  readonly backward: boolean;
 }
 
 export interface ProgramInfo {
@@ -111,11 +115,9 @@ export class Program {
 
   /** Every instruction with its shapes, FLOPs and bytes, and the peak memory. */
   describe(): ProgramInfo {
-    const instructions = this.graph.instructions.map(({ name, outputs, inputs, flops }) => {
-      const tensors = [...outputs, ...inputs].map(tensorOf).filter((tensor) => tensor !== undefined);
-      const bytes = tensors.reduce((sum, tensor) => sum + tensor.storage.bytes, 0);
-      return { name, outputs: outputs.map(formatOperand), inputs: inputs.map(formatOperand), flops, bytes };
-    });
+    const instructions = this.graph.instructions.map(({ name, outputs, inputs, flops, bytes, layer, backward }) => ({
+      name, outputs: outputs.map(formatOperand), inputs: inputs.map(formatOperand), flops, bytes: bytes ?? bytesOf(outputs) + bytesOf(inputs), layer, backward,
+    }));
     const flops = instructions.reduce((sum, instruction) => sum + instruction.flops, 0);
     return { instructions, flops, arenaBytes: this.plan.bytes, codeBytes: this.words * 4 };
   }
@@ -124,7 +126,7 @@ export class Program {
   toString(): string {
     const { instructions, flops, arenaBytes, codeBytes } = this.describe();
     const lines = instructions.map(
-      (line, i) => `${String(i).padStart(4)}  ${line.name.padEnd(28)} ${line.outputs.join(" ")} ← ${line.inputs.join(" ")}  ${line.flops} FLOP, ${formatBytes(line.bytes)}`,
+      (line, i) => `${String(i).padStart(4)}  ${line.name.padEnd(28)} ${line.outputs.join(" ")} ← ${line.inputs.join(" ")}  ${line.flops} FLOP, ${formatBytes(line.bytes)}${line.layer && `  ${line.layer}`}${line.backward ? " (backward)" : ""}`,
     );
     lines.push(`${instructions.length} instructions, ${(flops / 1e9).toFixed(3)} GFLOP, arena ${formatBytes(arenaBytes)}, code ${formatBytes(codeBytes)}`);
     return lines.join("\n");
@@ -175,6 +177,18 @@ export class Program {
 const operands = ({ outputs, inputs, numbers }: Instruction): (Address | number | Scalar)[] => [...outputs, ...inputs, ...numbers];
 
 const tensorOf = (address: Address): Tensor | undefined => (address instanceof Slice ? address.tensor : (address ?? undefined));
+
+/** Bytes of operands, each tensor counted once, working memory not at all. */
+function bytesOf(operands: readonly Address[]): number {
+  const storages = new Map<Storage, number>();
+  for (const address of operands) {
+    const tensor = tensorOf(address);
+    if (!tensor || tensor.storage.isScratch) continue;
+    const size = address instanceof Slice ? address.size : tensor.size;
+    storages.set(tensor.storage, Math.max(size * bytesPer(tensor.dtype), storages.get(tensor.storage) ?? 0));
+  }
+  return [...storages.values()].reduce((sum, bytes) => sum + bytes, 0);
+}
 
 const formatOperand = (address: Address): string => {
   if (address === null) return "–";

@@ -11,6 +11,8 @@ export interface Storage {
   readonly bytes: number;
   /** Set for storage outside the arena. */
   readonly address?: number;
+  /** Set for working memory: nothing in it outlives an instruction. */
+  readonly isScratch?: boolean;
 }
 
 /**

@@ -36,6 +36,7 @@ export abstract class Model extends Layer {
    */
   place(runtime: Runtime, { seed = 0 }: { seed?: number } = {}): this {
     if (this.#weights) throw new TypeError("place: the model already has its memory; dispose it first");
+    this.nameLayers();
     const weights = new Weights(runtime, this.parameters());
     try {
       weights.initialize(seed);

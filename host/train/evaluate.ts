@@ -28,8 +28,7 @@ export function lossProgram(model: Model, batch: Batch, cells: number, training:
   const record = (graph: Graph): Record<string, Tensor> => {
     const inputs = Object.fromEntries(Object.entries(batch).map(([name, { shape }]) => [name, graph.input(shape, "i32")]));
     const loss = model.loss(inputs);
-    if (training) loss.backward(cellsOf(graph, cells));
-    else loss.forward(cellsOf(graph, cells));
+    graph.within("loss", () => (training ? loss.backward(cellsOf(graph, cells)) : loss.forward(cellsOf(graph, cells))));
     return inputs;
   };
   return model.program(`${training ? "train" : "evaluate"} ${cells} ${shapes.join(" ")}`, record, { training });

@@ -49,7 +49,7 @@ export class Optimizer {
       if (config.kind === "adamw") {
         const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = config;
         const numbers = [length, f32(beta1), f32(beta2), f32(epsilon), decay];
-        graph.emit({ name: "adamwStep", op: Op.AdamW, outputs, inputs: [cells], numbers, flops: 12 * length });
+        graph.emit({ name: "adamwStep", op: Op.AdamW, outputs, inputs: [cells], numbers, flops: 12 * length, bytes: 7 * 4 * length });
       } else {
         const velocity = names.length ? [] : [null];
         graph.emit({ name: "sgdStep", op: Op.Sgd, outputs: [...outputs, ...velocity], inputs: [cells], numbers: [length, f32(config.momentum ?? 0), decay], flops: 4 * length });

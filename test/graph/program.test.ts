@@ -2,11 +2,15 @@ import { describe, expect, it } from "vitest";
 import type { Runtime } from "../../host/core/runtime";
 import { Graph } from "../../host/graph/graph";
 import { dropout } from "../../host/graph/ops/dropout";
+import { selfAttention } from "../../host/graph/ops/attention";
 import { add, scale } from "../../host/graph/ops/elementwise";
+import { embedding } from "../../host/graph/ops/embedding";
 import { linear } from "../../host/graph/ops/linear";
 import { softmax } from "../../host/graph/ops/softmax";
 import { compile, type Program } from "../../host/graph/program";
 import type { Tensor } from "../../host/graph/tensor";
+import { GPT } from "../../host/models/gpt";
+import { lossProgram } from "../../host/train/evaluate";
 import { createRuntime } from "./runtime";
 
 const runtime = await createRuntime();
@@ -35,6 +39,44 @@ describe("Program", () => {
     expect(info.flops).toBe(240 + 120);
     expect(info.codeBytes).toBe(4 * (1 + (2 + 5 + 12) + (2 + 2 + 2)));
     expect(info.arenaBytes % 64).toBe(0);
+  });
+
+  it("names the layer of each instruction, in forward and in backward", () => {
+    const model = new GPT({ vocabulary: 8, block: 4, layers: 1, heads: 2, width: 8, bias: true, dropout: 0.1 }).place(runtime);
+    const tokens = { shape: [2, 4], data: new Int32Array(8) };
+    const cells = model.cells();
+    const { instructions } = lossProgram(model, { tokens, targets: tokens }, cells, true).program.describe();
+    const named = (backward: boolean): string[] => [...new Set(instructions.filter((line) => line.backward === backward).map(({ layer }) => layer))];
+    const parts = [
+      "layers.0.norm1", "layers.0.attention.queryKeyValue", "layers.0.attention", "layers.0.attention.output", "layers.0",
+      "layers.0.norm2", "layers.0.feedForward.up", "layers.0.feedForward.down",
+    ];
+    expect(named(false)).toEqual(["embedding", "positions", "", ...parts, "norm", "loss"]);
+    expect(named(true).sort()).toEqual(["embedding", "positions", "", ...parts, "norm"].sort());
+    expect(instructions.filter(({ layer }) => layer === "layers.0.attention").map(({ name }) => name)).toEqual(["attentionForward", "attentionBackward"]);
+    model.dispose();
+  });
+
+  it("counts a model's FLOPs: 2 for each weight of a matmul and token, 4 for each causal pair and channel", () => {
+    const [B, T, C, V] = [2, 4, 8, 10];
+    const model = new GPT({ vocabulary: V, block: T, layers: 1, heads: 2, width: C }).place(runtime);
+    const tokens = { shape: [B, T], data: new Int32Array(B * T) };
+    const { instructions, flops } = lossProgram(model, { tokens, targets: tokens }, model.cells(), false).program.describe();
+    const sum = (kernel: string): number => instructions.reduce((sum, { name, flops }) => sum + (name === kernel ? flops : 0), 0);
+    expect(sum("matmulNT")).toBe(2 * B * T * (12 * C * C + V * C));
+    expect(sum("attentionForward")).toBe((4 * B * C * (T * (T + 1))) / 2);
+    expect(flops).toBe(instructions.reduce((sum, { flops }) => sum + flops, 0));
+    model.dispose();
+  });
+
+  it("counts bytes that are read and written: no working memory, of a table only the rows, what operands share once", () => {
+    const graph = new Graph(runtime);
+    const x = embedding(graph.input([5], "i32"), graph.input([1000, 8]));
+    linear(x, graph.input([3, 8]));
+    const qkv = graph.input([1, 4, 24]);
+    selfAttention(qkv, { heads: 2 });
+    const bytes = compile(graph).describe().instructions.map(({ bytes }) => bytes);
+    expect(bytes).toEqual([4 * (5 + 2 * 40), 4 * (15 + 40 + 24), 4 * (32 + 8 + 96)]);
   });
 
   it("prints itself as a table with the totals below", () => {

@@ -68,14 +68,14 @@ function recordChunks(graph: Graph, { x, w, targets, cells, V, C, smoothing, ign
   for (let row = 0; row < R; row += rows) {
     const M = Math.min(rows, R - row);
     const logits = graph.tensor([M, V]);
-    const xRows = new Slice(x, row * C);
+    const xRows = new Slice(x, row * C, M * C);
     emitMatmul(graph, { layout: "NT", out: logits, a: xRows, b: w, M, N: V, K: C });
     graph.emit({
       name: "crossEntropy", op: Op.CrossEntropy,
-      outputs: [new Slice(losses, row), training ? logits : null], inputs: [logits, new Slice(targets, row)],
+      outputs: [new Slice(losses, row, M), training ? logits : null], inputs: [logits, new Slice(targets, row, M)],
       numbers: [M, V, f32(smoothing), ignored], flops: 6 * M * V,
     });
-    if (dX) emitMatmul(graph, { layout: "NN", out: new Slice(dX, row * C), a: logits, b: w, M, N: C, K: V });
+    if (dX) emitMatmul(graph, { layout: "NN", out: new Slice(dX, row * C, M * C), a: logits, b: w, M, N: C, K: V });
     if (dW) emitMatmul(graph, { layout: "TN", out: dW.d, a: logits, b: xRows, M: V, N: C, K: M, accumulate: row > 0 ? 1 : dW.accumulate });
   }
   graph.emit({ name: "lossSum", op: Op.LossSum, outputs: [cells], inputs: [losses, targets], numbers: [R, ignored], flops: R });

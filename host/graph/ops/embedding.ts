@@ -18,9 +18,10 @@ export function embedding(ids: Tensor, weight: Tensor | Parameter, scale = 1): T
   const C = w.columns;
   const numbers = [ids.size, C, f32(scale)];
   const out = graph.tensor([...ids.shape, C], { needsGradient: w.needsGradient });
-  graph.emit({ name: "embeddingForward", op: Op.EmbeddingForward, outputs: [out], inputs: [ids, w], numbers, flops: out.size });
+  const bytes = 4 * (ids.size + 2 * out.size); // of the table, only the rows that the ids name
+  graph.emit({ name: "embeddingForward", op: Op.EmbeddingForward, outputs: [out], inputs: [ids, w], numbers, flops: out.size, bytes });
   graph.differentiate(out, (dOut) => {
-    graph.emit({ name: "embeddingBackward", op: Op.EmbeddingBackward, outputs: [graph.cleared(w)], inputs: [dOut, ids], numbers, flops: 2 * out.size });
+    graph.emit({ name: "embeddingBackward", op: Op.EmbeddingBackward, outputs: [graph.cleared(w)], inputs: [dOut, ids], numbers, flops: 2 * out.size, bytes });
   });
   return out;
 }
