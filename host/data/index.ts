@@ -8,6 +8,7 @@ export { dates, type DatePair, type DatesOptions } from "./dates";
 export { HuggingFaceTokenizer, loadTokenizer, type EncodeOptions } from "./huggingface";
 export { evaluationBatches, languageModelBatches, type EvaluationOptions, type LanguageModelOptions } from "./language";
 export { decodeUtf8, parseLines, type Lines } from "./lines";
+export { pairBatch } from "./pairbatch";
 export { parallelCorpus, type Pair, type ParallelOptions, type Skipped } from "./parallel";
 export { philox, Random, seedKey, shuffle, Stream } from "./random";
 export { SPECIALS, type DecodeOptions, type SpecialIds, type Tokenizer, type TokenizerJSON } from "./tokenizer";
