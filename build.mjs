@@ -1,11 +1,11 @@
-// Builds what is older than its sources: the core's three wasm files, then the package in dist/.
+// Builds what is older than its sources: the core's wasm files, then the package in dist/.
 //   node build.mjs [--force]
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, readdirSync, rmSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 const force = process.argv.includes("--force");
-const targets = ["simd", "relaxed", "debug"];
+const targets = ["simd", "relaxed", "turbo", "debug"];
 const wasm = targets.map((target) => `build/heed.${target}.wasm`);
 const settings = ["package.json", "package-lock.json"];
 

@@ -7,14 +7,15 @@ const { dependencies } = JSON.parse(readFileSync("package.json", "utf8"));
 const external = [/^node:/, ...Object.keys(dependencies)];
 const entries = { index: "host/index.ts", data: "host/data/index.ts", io: "host/io/index.ts", node: "host/node.ts" };
 
-/** Puts the core's builds beside the bundle, where the bundled `host/core/bundled.ts` then looks. */
+/** Puts the core's builds beside the bundle, where the bundled `host/core/bundled.ts` and `host/node.ts` then look. */
 const core = {
   name: "core",
   transform(code, id) {
-    return id.endsWith("/host/core/bundled.ts") ? { code: code.replaceAll("../../build/", "./"), map: null } : null;
+    const isFromHere = id.endsWith("/host/core/bundled.ts") || id.endsWith("/host/node.ts");
+    return isFromHere ? { code: code.replaceAll(/(\.\.\/)+build\//g, "./"), map: null } : null;
   },
   generateBundle() {
-    for (const build of ["simd", "relaxed"]) {
+    for (const build of ["simd", "relaxed", "turbo"]) {
       const fileName = `heed.${build}.wasm`;
       this.emitFile({ type: "asset", fileName, source: readFileSync(`build/${fileName}`) });
     }

@@ -145,7 +145,7 @@ export const enum MatmulScratch {
   /** f32 [144, 272]: a block of A, transposed for TN. */
   Rows = 393216,
   Edge = 549888,
-  Bytes = 550144,
+  Bytes = 550272,
 }
 
 /**
@@ -156,5 +156,5 @@ export const enum AttentionScratch {
   /** Queries, and keys, in one block: a multiple of 32. */
   Block = 64,
   PerDim = 5 * 4 * Block,
-  Base = 15 * PerDim + 2 * 4 * Block * Block + 2 * 4 * Block + (Block * Block) / 8 + 256,
+  Base = 15 * PerDim + 2 * 4 * Block * Block + 2 * 4 * Block + (Block * Block) / 8 + 384,
 }

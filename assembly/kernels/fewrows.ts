@@ -4,7 +4,7 @@
  * Operands as `multiplyPanels` has them, but B plain: rows `ldb` apart.
  */
 import { madd } from "../simd";
-import { element } from "./tile";
+import { element } from "./element";
 
 /** Columns of out that stay in L1 while four rows of B pass by. */
 const CHUNK: i32 = 1024;

@@ -19,9 +19,10 @@
 import { Activation, MatmulScratch } from "../opcodes";
 import { sliceEnd, sliceStart } from "../parallel";
 import { activationForward } from "./activation";
+import { element } from "./element";
 import { fewRowsNN, fewRowsNT } from "./fewrows";
 import { packColumns, packRows, transposeRows } from "./pack";
-import { MR, NR, element, multiplyPanels } from "./tile";
+import { MR, NR, multiplyPanels } from "./tile";
 
 // Blocks: KC rows of a panel of B stay in L1, [KC, NC] of B and [MC, KC] of A in L2. MatmulScratch holds them.
 const KC: i32 = 256;

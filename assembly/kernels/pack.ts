@@ -3,7 +3,8 @@
  *
  * Columns past N are filled with something finite or repeated, and never reach an output.
  */
-import { NR, element } from "./tile";
+import { element } from "./element";
+import { NR } from "./tile";
 
 /**
  * Packs B as it lies: panels[j / NR, k, j % NR] = b[k, j].

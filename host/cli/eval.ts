@@ -54,7 +54,7 @@ async function evaluateTranslations(sourcePath: string, targetPath: string, opti
   if (source.lines.length !== target.lines.length) {
     throw new HeedError("data", `${source.name} has ${source.lines.length} lines, but ${target.name} has ${target.lines.length}; line by line they must translate each other`);
   }
-  const { model, tokenizer } = await loadTransformer(options);
+  const { model, tokenizer } = await loadTransformer(options, context.terminal);
   const started = performance.now();
   const progress = openProgress(context.terminal, "sentence", source.lines.length);
   const translations = await translateTexts(model, tokenizer, source.lines, {
@@ -70,7 +70,7 @@ async function evaluateTranslations(sourcePath: string, targetPath: string, opti
 
 async function evaluateText(path: string, options: EvalOptions, context: Context): Promise<void> {
   const text = decodeUtf8(await readInput(path), path);
-  const { model, tokenizer } = await loadGPT(options);
+  const { model, tokenizer } = await loadGPT(options, context.terminal);
   const all = encodeText(tokenizer, text, path);
   const ids = options.heldOut ? heldOut(all) : all;
   if (ids.length < 2) throw new HeedError("data", `${path}: ${ids.length} tokens are too few to predict one from another`);
@@ -80,7 +80,7 @@ async function evaluateText(path: string, options: EvalOptions, context: Context
 }
 
 async function evaluateDates(options: EvalOptions, context: Context): Promise<void> {
-  const loaded = await load(options);
+  const loaded = await load(options, context.terminal);
   if (loaded.config.task !== "dates" || loaded.type !== "transformer") {
     const wanted = loaded.type === "gpt" ? "--data" : "--source and --target";
     throw new HeedError("data", `eval: ${options.model} needs something to be measured with: give ${wanted}`);

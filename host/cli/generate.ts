@@ -35,7 +35,7 @@ Examples:
 async function run(options: GenerateCommandOptions, context: Context): Promise<void> {
   const { prompt, max, temperature, topK, seed } = options;
   if (prompt === "") throw new HeedError("data", "the prompt is empty; give at least one character");
-  const { model, tokenizer } = await loadGPT(options);
+  const { model, tokenizer } = await loadGPT(options, context.terminal);
   const promptIds = encodePrompt(tokenizer, prompt);
   const { stdout } = context.terminal;
   const { eos } = tokenizer.specials;

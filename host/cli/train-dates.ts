@@ -1,5 +1,4 @@
 import type { Command } from "commander";
-import { Runtime } from "../core/runtime";
 import { CharacterTokenizer } from "../data/characters";
 import { type DatePair, dates } from "../data/dates";
 import { pairBatch } from "../data/pairbatch";
@@ -9,6 +8,7 @@ import { Transformer, type TransformerConfig } from "../models/transformer";
 import { fingerprint } from "./input";
 import { addCommonOptions, addTrainOptions, type TrainOptions } from "./options";
 import { finish, type Context } from "./context";
+import { openRuntime } from "./runtime";
 import { trainingSettings } from "./settings";
 import { runTraining, type TrainingTask } from "./training-run";
 import { pairSpecials, translateTexts } from "./translator";
@@ -48,7 +48,7 @@ async function trainDates(options: TrainOptions, context: Context): Promise<void
   const validation = pairBatch(test.slice(TEST).map(encode), specials);
 
   const modelConfig = { ...modelSettings, vocabulary: tokenizer.size };
-  const model = new Transformer(modelConfig).place(await Runtime.create(options), { seed });
+  const model = new Transformer(modelConfig).place(await openRuntime(options, context.terminal), { seed });
   const task: TrainingTask<Transformer> = {
     model, tokenizer, training,
     config: { type: "transformer", task: "dates", seed, model: modelConfig },

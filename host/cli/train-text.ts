@@ -1,5 +1,4 @@
 import type { Command } from "commander";
-import { Runtime } from "../core/runtime";
 import { CharacterTokenizer } from "../data/characters";
 import { evaluationBatches, languageModelBatches } from "../data/language";
 import { decodeUtf8 } from "../data/lines";
@@ -10,6 +9,7 @@ import type { Batch } from "../models/model";
 import { type Context, finish } from "./context";
 import { fingerprint, readInput } from "./input";
 import { addCommonOptions, addTrainOptions, requireOption, type TrainOptions } from "./options";
+import { openRuntime } from "./runtime";
 import { trainingSettings } from "./settings";
 import { runTraining, type TrainingTask } from "./training-run";
 
@@ -44,7 +44,7 @@ async function trainText(options: TextTrainOptions, context: Context): Promise<v
 
   const trainBatches = languageModelBatches(train, { batch: training.batch, block: modelSettings.block, seed });
   const modelConfig = { ...modelSettings, vocabulary: tokenizer.size };
-  const model = new GPT(modelConfig).place(await Runtime.create(options), { seed });
+  const model = new GPT(modelConfig).place(await openRuntime(options, context.terminal), { seed });
   const task: TrainingTask<GPT> = {
     model, tokenizer, training,
     config: { type: "gpt", task: "text", seed, model: modelConfig },

@@ -1,5 +1,4 @@
 import type { Command } from "commander";
-import { Runtime } from "../core/runtime";
 import { trainBPE } from "../data/bpe";
 import type { Lines } from "../data/lines";
 import { parallelCorpus, type ParallelOptions, type Skipped } from "../data/parallel";
@@ -10,6 +9,7 @@ import { type Context, finish } from "./context";
 import { fingerprint, readLines } from "./input";
 import { addCommonOptions, addTrainOptions, positiveInteger, requireOption, type TrainOptions } from "./options";
 import { openProgress } from "./progress";
+import { openRuntime } from "./runtime";
 import { trainingSettings } from "./settings";
 import { type Terminal, thousands } from "./terminal";
 import { runTraining, type TrainingTask } from "./training-run";
@@ -68,7 +68,7 @@ async function trainTranslate(options: TranslateTrainOptions, context: Context):
   const trainBatches = batchesByTokens(corpus.pairs, { tokensPerBatch: training.batch, specials, multiple: 4, seed });
   const validBatches = batchesByTokens(valid.pairs, { tokensPerBatch: training.batch, specials, multiple: 4, inOrder: true });
   const modelConfig = { ...modelSettings, vocabulary: tokenizer.size };
-  const model = new Transformer(modelConfig).place(await Runtime.create(options), { seed });
+  const model = new Transformer(modelConfig).place(await openRuntime(options, context.terminal), { seed });
   const task: TrainingTask<Transformer> = {
     model, tokenizer, training,
     config: { type: "transformer", task: "translate", seed, model: modelConfig },

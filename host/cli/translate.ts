@@ -30,7 +30,7 @@ Examples:
 }
 
 async function translate(texts: string[], options: TranslateOptions, context: Context): Promise<void> {
-  const { model, tokenizer } = await loadTransformer(options);
+  const { model, tokenizer } = await loadTransformer(options, context.terminal);
   const { stdout } = context.terminal;
   const translations: string[] = [];
   let line = 0;

@@ -2,16 +2,13 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { otherNodes as others } from "./nodes";
 
 // Two short trainings on the plain build; seen alike on Node 20.20, 22, 24 and 26.
 const HASH = "0f2f6309f57ae87fb7212eb3f002a3f27c4f6ad54e8361c843f84553fb9dce85";
 
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 const train = (node: string): string => execFileSync(node, [path("bits.mjs")], { encoding: "utf8" }).trim();
-
-/** Other versions of Node: HEED_NODES (paths, separated by ":"), and the one that `npm run bench:install` brings. */
-const bench = path("../../bench/peers/node_modules/node/bin/node");
-const others = [...(process.env.HEED_NODES ?? "").split(":"), bench].filter((node) => node && existsSync(node));
 
 describe("the plain build", () => {
   it("trains to the same bits on every run and every engine", () => {

@@ -2,12 +2,14 @@ import { readFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { describe, expect } from "vitest";
 import { Op } from "../../assembly/opcodes";
+import { hasRelaxedSimd } from "../../host/core/runtime";
+import { compileTurbo, hasRevectorizer } from "../../host/node";
 
-// Node 20 has relaxed SIMD behind a flag; later ones ignore it. It must be set before the module is compiled.
-setFlagsFromString("--experimental-wasm-relaxed-simd");
+// Node 20 has relaxed SIMD behind a flag, which must be set before the module is compiled.
+if (!hasRelaxedSimd()) setFlagsFromString("--experimental-wasm-relaxed-simd");
 
-export type Build = "simd" | "relaxed" | "debug";
-export const builds: readonly Build[] = ["simd", "relaxed", "debug"];
+export type Build = "simd" | "relaxed" | "turbo" | "debug";
+export const builds: readonly Build[] = ["simd", "relaxed", "turbo", "debug"];
 
 const GUARD = 64; // bytes on each side of a region
 const OUTPUT_GUARD = 0xa5; // a byte no kernel writes by accident
@@ -58,7 +60,9 @@ export class Core {
   }
 
   static load(build: Build): Core {
-    const module = new WebAssembly.Module(readFileSync(new URL(`../../build/heed.${build}.wasm`, import.meta.url)));
+    const bytes = readFileSync(new URL(`../../build/heed.${build}.wasm`, import.meta.url));
+    // On other engines the turbo build is nothing but a slow one.
+    const module = build === "turbo" && hasRevectorizer() ? compileTurbo(bytes) : new WebAssembly.Module(bytes);
     const abort = (): never => {
       throw new Error("assertion failed in the core");
     };

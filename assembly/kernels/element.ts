@@ -1,0 +1,6 @@
+/** Address of an f32 by its index. */
+// @ts-ignore: decorator
+@inline
+export function element(base: usize, index: i32): usize {
+  return base + (<usize>index << 2);
+}

@@ -1,0 +1,58 @@
+import { execFileSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { Runtime } from "../../host/core/runtime";
+import { createRuntime, hasRevectorizer, type RuntimeWarning } from "../../host/node";
+import { trialTraining } from "../../host/train/trial";
+import { run, temporaryFolder, text, tinyGPT } from "../cli/command";
+import { turboNode } from "./nodes";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const skipped = turboNode ? "" : " (skipped: no Node 24 or later found; set HEED_NODES)";
+
+describe.skipIf(hasRevectorizer())("the build turbo, in an engine that has it not", () => {
+  const reason = 'the build "turbo" needs Node 24 or later on x64, and this is Node';
+  const folder = temporaryFolder();
+
+  it("gives way to the one that auto would take, with a warning and the same numbers", async () => {
+    const warnings: RuntimeWarning[] = [];
+    const runtime = await createRuntime({ build: "turbo", onWarning: (warning) => warnings.push(warning) });
+    const auto = await Runtime.create();
+    expect(runtime.build).toBe(auto.build);
+    expect(warnings).toEqual([{ code: "turbo", message: expect.stringContaining(reason) }]);
+    expect(await trialTraining(runtime)).toEqual(await trialTraining(auto));
+  });
+
+  it("makes the process emit the warning where nobody else listens", async () => {
+    const emitted = new Promise<Error & { code?: string }>((resolve) => process.once("warning", resolve));
+    await createRuntime({ build: "turbo" });
+    expect(await emitted).toMatchObject({ name: "HeedWarning", code: "HEED_TURBO", message: expect.stringContaining(reason) });
+  });
+
+  it("makes the command print a line on stderr, and go on", async () => {
+    const out = folder.path("run");
+    const { code, stderr } = await run(["train", "text", "--data", folder.file("book.txt", text), "--config", folder.file("gpt.json", JSON.stringify(tinyGPT)), "--out", out, "--build", "turbo"]);
+    expect(stderr).toContain(`heed: ${reason}`);
+    expect(code).toBe(0);
+  });
+});
+
+describe("the build turbo", () => {
+  it("is refused by Runtime.create, which sets no flags", async () => {
+    await expect(Runtime.create({ build: "turbo" })).rejects.toThrow('the build "turbo" takes a flag of V8; create its runtime by createRuntime of heed/node');
+  });
+
+  it.skipIf(!turboNode)(`trains to the bits of relaxed on Node 24 and later${skipped}`, () => {
+    const [turbo, relaxed, simd] = execFileSync(turboNode!, [`${root}/test/core/turbo.mjs`], { encoding: "utf8" }).trim().split("\n");
+    expect(turbo).toMatch(/^turbo \d+ [0-9a-f]{64}$/);
+    expect(turbo!.split(" ").at(-1)).toBe(relaxed!.split(" ").at(-1));
+    expect(simd!.split(" ").at(-1)).not.toBe(relaxed!.split(" ").at(-1)); // what differs in the last bits shows
+  });
+
+  it.skipIf(!turboNode)(`passes every test of the kernels on Node 24 and later${skipped}`, { timeout: 120_000 }, () => {
+    const args = ["node_modules/vitest/vitest.mjs", "run", "test/kernels", "-t", "\\(turbo\\)", "--reporter=json", "--maxWorkers=1"];
+    const { numPassedTests, numFailedTests } = JSON.parse(execFileSync(turboNode!, args, { cwd: root, encoding: "utf8", maxBuffer: 1 << 26 })) as Record<string, number>;
+    expect(numFailedTests).toBe(0);
+    expect(numPassedTests).toBeGreaterThan(100);
+  });
+});
