@@ -67,7 +67,7 @@ describe("the packed tarball, installed into an empty folder", () => {
 
   it("gives files to Node by heed/node", ({ skip }) => {
     needInstall(skip);
-    const script = `import { openCheckpoint, saveCheckpoint } from "heed"; import { nodeFiles } from "heed/node";
+    const script = `import { openCheckpoint, saveCheckpoint } from "heed"; import { createRuntime, nodeFiles } from "heed/node";
       await saveCheckpoint(nodeFiles, "run", { "config.json": "{}" });
       console.log(await (await openCheckpoint(nodeFiles, "run")).readText("config.json"));`;
     const { status, stdout, stderr } = node("--input-type=module", "--eval", script);
@@ -87,11 +87,11 @@ describe("the packed tarball, installed into an empty folder", () => {
     needInstall(skip);
     writeFileSync(
       join(folder, "use.ts"),
-      `import { Activation, type GPTConfig, Runtime, gptPresets, readSafetensors } from "heed";
-       import { nodeFiles } from "heed/node";
+      `import { Activation, type GPTConfig, gptPresets, readSafetensors } from "heed";
+       import { createRuntime, nodeFiles } from "heed/node";
        export const config: GPTConfig = { ...gptPresets.gpt2, vocabulary: 65 };
        export const kind: Activation = Activation.Gelu;
-       export const build: "simd" | "relaxed" = (await Runtime.create()).build;
+       export const build: "simd" | "relaxed" | "turbo" = (await createRuntime({ build: "turbo" })).build;
        export const names: string[] = [...readSafetensors(await nodeFiles.read("x")).tensors.keys()];`,
     );
     const options = "--noEmit --strict --isolatedModules --verbatimModuleSyntax --target es2022 --module nodenext --lib es2022,dom".split(" ");

@@ -31,7 +31,7 @@ describe("the command line", () => {
     [["train", "txt"], "heed: unknown command 'txt' (Did you mean text?)\n"],
     [["train", "text", "--preset", "nanogpt"], "heed: option '--preset <name>' argument 'nanogpt' is invalid. Unknown preset; did you mean nanogpt-cpu?\n"],
     [["train", "dates", "--steps", "0"], "heed: option '--steps <n>' argument '0' is invalid. Expected a whole number of at least 1.\n"],
-    [["train", "dates", "--build", "fast"], "heed: option '--build <name>' argument 'fast' is invalid. Allowed choices are auto, simd, relaxed.\n"],
+    [["train", "dates", "--build", "fast"], "heed: option '--build <name>' argument 'fast' is invalid. Allowed choices are auto, simd, relaxed, turbo.\n"],
     [["train", "text"], "heed: the option --data <file> is missing\n"],
     [["generate"], "heed: the option -m, --model <folder> is missing\n"],
   ])("heed %j exits with 2 and says what is meant in one line", async (args, message) => {
