@@ -1,0 +1,53 @@
+import { describe, expect, it } from "vitest";
+import { hasRelaxedSimd } from "../../host/core/runtime";
+import { otherNodes, turboNode } from "../core/nodes";
+import { count, innermostLoops, SPILL } from "./machinecode";
+
+const SPLAT = /^vbroadcastss /;
+const PRODUCT = /^v?mulps xmm/;
+const FUSED = /^vfmadd\d+ps xmm/;
+const FUSED_WIDE = /^vfmadd\d+ps ymm/;
+
+/** The micro-kernels, known by the products and splats in a turn of their loop, of which V8 may unroll several. */
+const kernels = {
+  simd: [
+    { name: "tile2x16", product: PRODUCT, products: 8, splats: 2 },
+    { name: "dots2x4 and dots1x8", product: PRODUCT, products: 8, splats: 0 },
+  ],
+  relaxed: [
+    { name: "tile6x8", product: FUSED, products: 12, splats: 6 },
+    { name: "dots2x4 and dots1x8", product: FUSED, products: 8, splats: 0 },
+  ],
+  turbo: [{ name: "tile6x16", product: FUSED_WIDE, products: 12, splats: 6 }],
+};
+type Build = keyof typeof kernels;
+
+const relaxedFlags = hasRelaxedSimd() ? [] : ["--experimental-wasm-relaxed-simd"];
+const asked: [title: string, node: string | undefined, build: Build, flags: string[]][] = [
+  ["this Node", process.execPath, "simd", []],
+  ["this Node", process.execPath, "relaxed", relaxedFlags],
+  ...otherNodes.flatMap((node): typeof asked => [[node, node, "simd", []], [node, node, "relaxed", []]]),
+  ["Node 24 or later", turboNode, "turbo", ["--experimental-wasm-revectorize"]],
+];
+
+describe("V8's machine code", () => {
+  for (const [title, node, build, flags] of asked) {
+    const loops = node ? innermostLoops(node, build, flags) : [];
+    const skipped = !node ? " (skipped: none found; set HEED_NODES)" : loops.length === 0 ? " (skipped: this Node does not disassemble for x64)" : "";
+    for (const { name, product, products, splats } of kernels[build]) {
+      it.skipIf(skipped)(`keeps ${name} (${build}) in registers, on ${title}${skipped}`, () => {
+        const found = loops.filter((loop) => {
+          const turns = count(loop, product) / products;
+          return Number.isInteger(turns) && turns > 0 && count(loop, SPLAT) === splats * turns && loop.length <= 5 * products * turns;
+        });
+        expect(found).not.toEqual([]);
+        for (const loop of found) expect(loop.filter((instruction) => SPILL.test(instruction)), loop.join("\n")).toEqual([]);
+      });
+    }
+  }
+
+  it("would show a spill", () => {
+    expect(["vmovups [rbp-0x60],xmm3", "vmovdqu xmm12,[rbp-0x1f0]", "movaps xmm1,[rsp+0x10]", "vmovups ymm0,[rbp-0x80]"].filter((text) => !SPILL.test(text))).toEqual([]);
+    expect(["vmovdqu xmm3,[rsi+rcx*1+0x10]", "cmpl r8,[rbp-0x1f0]", "vmovups [rdi],xmm0"].filter((text) => SPILL.test(text))).toEqual([]);
+  });
+});
