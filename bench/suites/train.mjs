@@ -5,7 +5,7 @@ import { builds } from "../kernels.mjs";
 import { jaxTrainer } from "../peers/jax.mjs";
 import { loadPeers } from "../peers/load.mjs";
 import { gpt, peerWeights, transformer } from "../peers/models.mjs";
-import { tfjsTrainer } from "../peers/tfjs.mjs";
+import { tfjsTrainer, tunedTfjsTrainer } from "../peers/tfjs.mjs";
 
 const adamw = { rate: 1e-3, beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.1, clip: 1 };
 /** Losses that are compared before anything is timed: the last follows this many updates less one. */
@@ -29,7 +29,7 @@ export default async function train(harness) {
       contestants.at(-1).release = () => model.dispose();
       flops ??= flopsOf(model, batchAt(0));
     }
-    const theirs = [["jax-js", jax, jaxTrainer], ["tfjs-wasm", tfjs, tfjsTrainer]].filter(([, library]) => library);
+    const theirs = [["jax-js", jax, jaxTrainer], ["tfjs-wasm", tfjs, tfjsTrainer], ["tfjs-wasm tuned", tfjs, tunedTfjsTrainer]].filter(([, library]) => library);
     for (const [name, library, trainer] of theirs) {
       const model = (ops, p, batch) => peer(ops, p, batch, config);
       contestants.push(contestant(name, () => trainer(library, model, peerWeights(weights), peerBatch, adamw)));
