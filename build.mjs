@@ -6,12 +6,14 @@ import { fileURLToPath } from "node:url";
 
 const force = process.argv.includes("--force");
 const targets = ["simd", "relaxed", "turbo", "debug"];
-const wasm = targets.map((target) => `build/heed.${target}.wasm`);
+const limits = ["limit.simd", "limit.relaxed"];
+const wasm = [...targets.map((target) => `build/heed.${target}.wasm`), ...limits.map((target) => `build/${target}.wasm`)];
 const settings = ["package.json", "package-lock.json"];
 
 process.chdir(fileURLToPath(new URL(".", import.meta.url)));
 if (isStale(wasm, ["assembly", "asconfig.json", ...settings])) {
   for (const target of targets) node("node_modules/assemblyscript/bin/asc.js", "assembly/index.ts", "--target", target);
+  for (const target of limits) node("node_modules/assemblyscript/bin/asc.js", "assembly/limit.ts", "--target", target);
 }
 if (isStale(["dist/index.js", "dist/cli.js", "dist/index.d.ts"], ["host", "assembly/opcodes.ts", "rollup.config.js", "tsconfig.json", ...wasm, ...settings])) {
   rmSync("dist", { recursive: true, force: true }); // the names of shared chunks come and go

@@ -15,8 +15,7 @@ const core = {
     return isFromHere ? { code: code.replaceAll(/(\.\.\/)+build\//g, "./"), map: null } : null;
   },
   generateBundle() {
-    for (const build of ["simd", "relaxed", "turbo"]) {
-      const fileName = `heed.${build}.wasm`;
+    for (const fileName of ["heed.simd.wasm", "heed.relaxed.wasm", "heed.turbo.wasm", "limit.simd.wasm", "limit.relaxed.wasm"]) {
       this.emitFile({ type: "asset", fileName, source: readFileSync(`build/${fileName}`) });
     }
   },

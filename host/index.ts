@@ -1,5 +1,6 @@
 /** heed: Transformers that train and decode anywhere WebAssembly runs. */
 export { Runtime, hasRelaxedSimd, type Build, type CoreSource, type RuntimeOptions } from "./core/runtime";
+export { type Limit, machineLimits } from "./core/limit";
 export { HeedError, type HeedErrorCode } from "./errors";
 
 export { Graph, type GraphOptions } from "./graph/graph";
@@ -34,6 +35,10 @@ export { evaluate, type Evaluation } from "./train/evaluate";
 export { type OptimizerConfig, vaswaniAdam } from "./train/optimizer";
 export { learningRate, type Schedule } from "./train/schedule";
 export { Trainer, type Snapshot, type TrainerOptions, type TrainerState, type TrainingData, type TrainingEvent } from "./train/trainer";
+
+export { type Profile, profile, type ProfileLine, type ProfileOptions, type Timed } from "./profile/profile";
+export { byKernel, byLayer, type Summary, total } from "./profile/summary";
+export { chromeTrace, type Track } from "./profile/trace";
 
 export { greedy, type GreedyOptions } from "./decode/greedy";
 export { generate, type GenerateOptions } from "./decode/generate";

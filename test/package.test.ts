@@ -52,7 +52,7 @@ describe("the packed tarball, installed into an empty folder", () => {
     const others = paths.filter((path) => !/^(dist|docs|examples)\//.test(path));
     const expected = ["CHANGELOG.md", "LICENSE", "README.md", "package.json"].filter((name) => existsSync(join(root, name)));
     expect(others.sort()).toEqual(expected);
-    expect(paths).toEqual(expect.arrayContaining(["dist/cli.js", "dist/index.js", "dist/index.d.ts", "dist/node.js", "dist/heed.simd.wasm", "dist/heed.relaxed.wasm", "dist/heed.turbo.wasm"]));
+    expect(paths).toEqual(expect.arrayContaining(["dist/cli.js", "dist/index.js", "dist/index.d.ts", "dist/node.js", "dist/heed.simd.wasm", "dist/heed.relaxed.wasm", "dist/heed.turbo.wasm", "dist/limit.simd.wasm", "dist/limit.relaxed.wasm"]));
   });
 
   it("computes in three lines, with the core it brings along", ({ skip }) => {

@@ -10,6 +10,7 @@ import { type Context, report } from "./context";
 import { nodeFiles } from "./files";
 import { readInput } from "./input";
 import { addCommonOptions, type CommonOptions } from "./options";
+import { table } from "./table";
 import { thousands } from "./terminal";
 
 export function addInspect(program: Command, context: Context): void {
@@ -90,10 +91,4 @@ async function inspectCore(path: string, bytes: Uint8Array, options: CommonOptio
     table([...exports.map(({ name, kind }) => ["export", name, kind]), ...imports.map(({ module, name, kind }) => ["import", `${module}.${name}`, kind])]),
   ];
   await report(context, options, { file: path, bytes: bytes.length, exports, imports }, lines.join("\n"));
-}
-
-/** Rows in columns, indented. */
-function table(rows: readonly (readonly string[])[]): string {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  return rows.map((row) => `  ${row.map((cell, column) => cell.padEnd(widths[column]!)).join("  ")}`.trimEnd()).join("\n");
 }

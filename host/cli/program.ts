@@ -4,6 +4,7 @@ import type { Context } from "./context";
 import { addEval } from "./eval";
 import { addGenerate } from "./generate";
 import { addInspect } from "./inspect";
+import { addProfile } from "./profile";
 import { processTerminal, type Terminal } from "./terminal";
 import { addTrain } from "./train";
 import { addTranslate } from "./translate";
@@ -52,7 +53,7 @@ Examples:
   heed train text --data book.txt --out runs/book              a character-level GPT
   heed generate --model runs/book --prompt "Once" --max 200
   heed <command> --help                                        options, defaults and examples of a command`);
-  for (const add of [addTrain, addTranslate, addGenerate, addEval, addInspect]) add(program, context);
+  for (const add of [addTrain, addTranslate, addGenerate, addEval, addInspect, addProfile]) add(program, context);
   return program;
 }
 

@@ -7,3 +7,8 @@ import type { Build } from "./runtime";
 export function bundledUrl(build: Build): URL {
   return build === "relaxed" ? new URL("../../build/heed.relaxed.wasm", import.meta.url) : new URL("../../build/heed.simd.wasm", import.meta.url);
 }
+
+/** The same for the loops that show the machine's limits. */
+export function limitUrl(build: Build): URL {
+  return build === "simd" ? new URL("../../build/limit.simd.wasm", import.meta.url) : new URL("../../build/limit.relaxed.wasm", import.meta.url);
+}

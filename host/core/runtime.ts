@@ -104,7 +104,8 @@ export class Runtime {
   }
 }
 
-async function loadCore(source: CoreSource): Promise<BufferSource | WebAssembly.Module> {
+/** A module's bytes, fetched where its place is given. */
+export async function loadCore(source: CoreSource): Promise<BufferSource | WebAssembly.Module> {
   if (typeof source === "string") source = new URL(source, import.meta.url);
   if (!(source instanceof URL)) return source;
   try {

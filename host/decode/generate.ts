@@ -4,7 +4,8 @@ import { linear } from "../graph/ops/linear";
 import { argmax, sample, samplingSettings } from "../graph/ops/sampling";
 import { Sampling } from "../../assembly/opcodes";
 import type { GPT } from "../models/gpt";
-import { checkIds } from "../models/model";
+import type { Tensor } from "../graph/tensor";
+import { checkIds, type Compiled } from "../models/model";
 import { breathe } from "../train/evaluate";
 
 export interface GenerateOptions {
@@ -61,19 +62,29 @@ export async function* generate(model: GPT, prompts: readonly (readonly number[]
 /** Lengths are rounded up to multiples of this, so that a handful of programs serves all. */
 const BUCKET = 16;
 
+/** The program that goes on with B sequences of T tokens: its `next` follows the one at `index`, the likeliest if `greedy`, else drawn. */
+export const nextTokenProgram = (
+  model: GPT, B: number, T: number, greedy: boolean,
+): Compiled<{ tokens: Tensor; index: Tensor; settings: Tensor; next: Tensor }> =>
+  model.program(`${greedy ? "greedy" : "sample"} ${B}x${T}`, (graph) => {
+    const tokens = graph.input([B, T], "i32");
+    const index = graph.input([B], "i32");
+    const settings = graph.input([Sampling.Bytes / 4], "i32");
+    const last = gatherRows(model.forward(tokens), index);
+    const next = graph.within("output", () => {
+      const logits = linear(last, model.embedding.weight);
+      return greedy ? argmax(logits) : sample(logits, settings);
+    });
+    return { tokens, index, settings, next: graph.keep(next) };
+  });
+
 function nextTokens(model: GPT, rows: number[][], { temperature, topK, seed, step }: { temperature: number; topK: number; seed: number; step: number }): number[] {
   const { block } = model.config;
   const B = rows.length;
   const windows = rows.map((row) => row.slice(-block));
   const T = Math.min(block, Math.ceil(Math.max(...windows.map((window) => window.length)) / BUCKET) * BUCKET);
   const greedy = Math.fround(temperature) === 0; // as the core, in f32, would see it
-  const { program, tensors } = model.program(`${greedy ? "greedy" : "sample"} ${B}x${T}`, (graph) => {
-    const tokens = graph.input([B, T], "i32");
-    const index = graph.input([B], "i32");
-    const settings = graph.input([Sampling.Bytes / 4], "i32");
-    const logits = linear(gatherRows(model.forward(tokens), index), model.embedding.weight);
-    return { tokens, index, settings, next: graph.keep(greedy ? argmax(logits) : sample(logits, settings)) };
-  });
+  const { program, tensors } = nextTokenProgram(model, B, T, greedy);
   program.write(tensors.tokens, windows.flatMap((window) => [...window, ...new Array<number>(T - window.length).fill(0)]));
   program.write(tensors.index, windows.map((window) => window.length - 1));
   program.write(tensors.settings, samplingSettings(temperature, topK));

@@ -2,7 +2,8 @@ import { HeedError } from "../errors";
 import { gatherRows } from "../graph/ops/elementwise";
 import { linear } from "../graph/ops/linear";
 import { argmax } from "../graph/ops/sampling";
-import { checkIds } from "../models/model";
+import type { Tensor } from "../graph/tensor";
+import { checkIds, type Compiled } from "../models/model";
 import { PADDING, type Transformer } from "../models/transformer";
 import { breathe } from "../train/evaluate";
 
@@ -64,14 +65,31 @@ export async function greedy(model: Transformer, sources: readonly (readonly num
 const pad = (rows: readonly (readonly number[])[], length: number): number[] =>
   rows.flatMap((ids) => [...ids, ...new Array<number>(length - ids.length).fill(PADDING)]);
 
-/** Runs the encoder once: the memory [B, S, C] that every step attends to. */
-function encode(model: Transformer, source: number[], lengths: number[], S: number): Float32Array {
-  const B = lengths.length;
-  const { program, tensors } = model.program(`encode ${B}x${S}`, (graph) => {
+/** The program that encodes B sources of S tokens. */
+export const encodeProgram = (model: Transformer, B: number, S: number): Compiled<{ source: Tensor; lengths: Tensor; memory: Tensor }> =>
+  model.program(`encode ${B}x${S}`, (graph) => {
     const source = graph.input([B, S], "i32");
     const lengths = graph.input([B], "i32");
     return { source, lengths, memory: graph.keep(model.encode(source, lengths)) };
   });
+
+/** The program that goes on with targets of T tokens: its `next` is the likeliest after the one at `index`. */
+export const decodeProgram = (
+  model: Transformer, B: number, S: number, T: number,
+): Compiled<{ target: Tensor; index: Tensor; memory: Tensor; lengths: Tensor; next: Tensor }> =>
+  model.program(`decode ${B}x${S}x${T}`, (graph) => {
+    const target = graph.input([B, T], "i32");
+    const index = graph.input([B], "i32");
+    const memory = graph.input([B, S, model.config.width]);
+    const lengths = graph.input([B], "i32");
+    const last = gatherRows(model.decode(target, memory, lengths), index);
+    const next = graph.within("output", () => argmax(linear(last, model.embedding.weight)));
+    return { target, index, memory, lengths, next: graph.keep(next) };
+  });
+
+/** Runs the encoder once: the memory [B, S, C] that every step attends to. */
+function encode(model: Transformer, source: number[], lengths: number[], S: number): Float32Array {
+  const { program, tensors } = encodeProgram(model, lengths.length, S);
   program.write(tensors.source, source);
   program.write(tensors.lengths, lengths);
   program.run();
@@ -83,14 +101,7 @@ function nextTokens(
   model: Transformer, targets: number[][], memory: Float32Array, lengths: number[], { S, T, step }: { S: number; T: number; step: number },
 ): number[] {
   const B = targets.length;
-  const { program, tensors } = model.program(`decode ${B}x${S}x${T}`, (graph) => {
-    const target = graph.input([B, T], "i32");
-    const index = graph.input([B], "i32");
-    const memory = graph.input([B, S, model.config.width]);
-    const lengths = graph.input([B], "i32");
-    const last = gatherRows(model.decode(target, memory, lengths), index);
-    return { target, index, memory, lengths, next: graph.keep(argmax(linear(last, model.embedding.weight))) };
-  });
+  const { program, tensors } = decodeProgram(model, B, S, T);
   program.write(tensors.target, pad(targets, T));
   program.write(tensors.index, new Array<number>(B).fill(step - 1));
   program.write(tensors.memory, memory);

@@ -69,6 +69,32 @@ export class Program {
   }
 
   /**
+   * Runs as `run` does, but calls the core for each instruction, to time it: the whole takes up to 0.1 µs an instruction longer.
+   * @param now  a clock
+   * @returns how long each instruction took, in the clock's unit
+   */
+  time(now: () => number): Float64Array {
+    this.link();
+    if (this.graph.inputs.size > 0) this.expectOwnArena("time");
+    const { runtime, instructions } = this.graph;
+    runtime.arenaOwner = this;
+    const words = runtime.memory.i32(this.code, this.words);
+    const times = new Float64Array(instructions.length);
+    let at = 0;
+    for (let i = 0; i < times.length; i++) {
+      const end = at + words[at + 1]!;
+      const next = words[end]!;
+      words[end] = Op.End;
+      const start = now();
+      runtime.run(this.code + 4 * at);
+      times[i] = now() - start;
+      words[end] = next;
+      at = end;
+    }
+    return times;
+  }
+
+  /**
    * Writes an input.
    * @throws RangeError when the number of values is not the tensor's, TypeError when it is no input
    */

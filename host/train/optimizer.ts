@@ -22,7 +22,7 @@ export class Optimizer {
   readonly moments: ReadonlyMap<string, number>;
   /** The training cells, and the moments behind them; 0 once disposed. */
   private block: number;
-  private readonly program: Program;
+  readonly program: Program;
 
   constructor(
     private readonly weights: Weights,
@@ -40,22 +40,24 @@ export class Optimizer {
     const cells = cellsOf(graph, this.cells);
     const gradient = graph.fixed(gradients, [bytes / 4]);
     const partials = graph.tensor([Math.ceil(gradient.size / Reduction.Chunk)], { dtype: "f64" });
-    graph.emit({ name: "squareSum", op: Op.SquareSum, outputs: [partials], inputs: [gradient], numbers: [gradient.size], flops: 2 * gradient.size });
-    graph.emit({ name: "clipGradient", op: Op.ClipGradient, outputs: [cells], inputs: [partials], numbers: [partials.size, f32(clip)] });
-    for (const { offset, length, decays } of groups) {
-      const at = (block: number): Tensor => graph.fixed(block + offset, [length]);
-      const outputs = [at(address), at(gradients), ...names.map((name) => at(this.moments.get(name)!))];
-      const decay = f32(decays ? (config.decay ?? 0) : 0);
-      if (config.kind === "adamw") {
-        const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = config;
-        const numbers = [length, f32(beta1), f32(beta2), f32(epsilon), decay];
-        graph.emit({ name: "adamwStep", op: Op.AdamW, outputs, inputs: [cells], numbers, flops: 12 * length, bytes: 7 * 4 * length });
-      } else {
-        const velocity = names.length ? [] : [null];
-        graph.emit({ name: "sgdStep", op: Op.Sgd, outputs: [...outputs, ...velocity], inputs: [cells], numbers: [length, f32(config.momentum ?? 0), decay], flops: 4 * length });
+    graph.within("optimizer", () => {
+      graph.emit({ name: "squareSum", op: Op.SquareSum, outputs: [partials], inputs: [gradient], numbers: [gradient.size], flops: 2 * gradient.size });
+      graph.emit({ name: "clipGradient", op: Op.ClipGradient, outputs: [cells], inputs: [partials], numbers: [partials.size, f32(clip)] });
+      for (const { offset, length, decays } of groups) {
+        const at = (block: number): Tensor => graph.fixed(block + offset, [length]);
+        const outputs = [at(address), at(gradients), ...names.map((name) => at(this.moments.get(name)!))];
+        const decay = f32(decays ? (config.decay ?? 0) : 0);
+        if (config.kind === "adamw") {
+          const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = config;
+          const numbers = [length, f32(beta1), f32(beta2), f32(epsilon), decay];
+          graph.emit({ name: "adamwStep", op: Op.AdamW, outputs, inputs: [cells], numbers, flops: 12 * length, bytes: 7 * 4 * length });
+        } else {
+          const velocity = names.length ? [] : [null];
+          graph.emit({ name: "sgdStep", op: Op.Sgd, outputs: [...outputs, ...velocity], inputs: [cells], numbers: [length, f32(config.momentum ?? 0), decay], flops: 4 * length });
+        }
       }
-    }
-    graph.emit({ name: "fill", op: Op.Fill, outputs: [gradient], inputs: [], numbers: [gradient.size, f32(0)] });
+      graph.emit({ name: "fill", op: Op.Fill, outputs: [gradient], inputs: [], numbers: [gradient.size, f32(0)] });
+    });
     this.program = compile(graph);
   }
 

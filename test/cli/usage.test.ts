@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { run } from "./command";
 
-const commands = ["train dates", "train translate", "train text", "translate", "generate", "eval", "inspect"];
+const commands = ["train dates", "train translate", "train text", "translate", "generate", "eval", "inspect", "profile"];
 
 describe("the command line", () => {
   it.each(commands)("heed %s --help shows options, defaults and an example, and exits with 0", async (command) => {

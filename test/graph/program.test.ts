@@ -117,6 +117,25 @@ describe("Program", () => {
     expect(() => b.program.run()).toThrow(`run: ${stale}`);
   });
 
+  it("times each instruction, with the results of a run, and can be run again", () => {
+    const graph = new Graph(runtime);
+    const x = graph.input([2]);
+    const y = graph.keep(scale(scale(scale(x, 2), 3), 5));
+    const program = compile(graph);
+    for (const values of [[1, 2], [3, 4]]) {
+      const clock = [0, 1, 3, 6, 10, 15].values();
+      program.write(x, values);
+      expect([...program.time(() => clock.next().value!)]).toEqual([1, 3, 5]);
+      expect([...program.read(y)]).toEqual(values.map((value) => 30 * value));
+      program.write(x, values);
+      program.run();
+      expect([...program.read(y)]).toEqual(values.map((value) => 30 * value));
+    }
+    const other = doubling(runtime, 2);
+    other.program.write(other.x, [1, 2]);
+    expect(() => program.time(() => 0)).toThrow("time: the arena holds another program's numbers by now");
+  });
+
   it("writes inputs and reads kept tensors only, in their sizes", () => {
     const graph = new Graph(runtime);
     const x = graph.input([2, 2]);

@@ -61,6 +61,6 @@ export function gatherRows(x: Tensor, index: Tensor): Tensor {
   expectDType("gatherRows", "an i32 index", index, "i32");
   if (x.needsGradient) throw new TypeError("gatherRows: it has no gradient, and x needs one");
   const out = graph.tensor([B, C]);
-  graph.emit({ name: "gatherRows", op: Op.GatherRows, outputs: [out], inputs: [x, index], numbers: [B, T, C] });
+  graph.emit({ name: "gatherRows", op: Op.GatherRows, outputs: [out], inputs: [x, index], numbers: [B, T, C], bytes: 4 * (B + 2 * B * C) });
   return out;
 }

@@ -1,0 +1,47 @@
+import type { ProfileLine } from "./profile";
+
+/** A complete event of the trace format: times in microseconds. */
+interface TraceEvent {
+  name: string;
+  cat: string;
+  ph: "X";
+  ts: number;
+  dur: number;
+  pid: number;
+  tid: number;
+  args: Record<string, unknown>;
+}
+
+/** One track: a program's name and its instructions. */
+export interface Track {
+  readonly name: string;
+  readonly lines: readonly ProfileLine[];
+}
+
+/**
+ * Profiles as a Chrome trace (chrome://tracing, ui.perfetto.dev): a track a program, its instructions one after another, each below
+ * the layers it belongs to. Format: "Trace Event Format", docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU.
+ */
+export function chromeTrace(tracks: readonly Track[]): { displayTimeUnit: string; traceEvents: object[] } {
+  const names = tracks.map(({ name }, i) => ({ name: "thread_name", ph: "M", pid: 1, tid: i + 1, args: { name } }));
+  return { displayTimeUnit: "ns", traceEvents: [...names, ...tracks.flatMap(({ lines }, i) => trackEvents(lines, i + 1))] };
+}
+
+function trackEvents(lines: readonly ProfileLine[], tid: number): TraceEvent[] {
+  const events: TraceEvent[] = [];
+  const open: TraceEvent[] = []; // the layers that the last instruction was in, the outermost first
+  let ts = 0;
+  for (const { name, layer, backward, ms, outputs, inputs, flops, bytes } of lines) {
+    const path = [...(backward ? ["backward"] : []), ...(layer.match(/[^.]+(\.\d+)?/g) ?? [])];
+    const isSame = path.findIndex((name, depth) => open[depth]?.name !== name);
+    open.length = isSame < 0 ? path.length : isSame;
+    const entered = path.slice(open.length).map((name): TraceEvent => ({ name, cat: "layer", ph: "X", ts, dur: 0, pid: 1, tid, args: {} }));
+    open.push(...entered);
+    events.push(...entered);
+    const dur = 1000 * ms;
+    events.push({ name, cat: "kernel", ph: "X", ts, dur, pid: 1, tid, args: { layer, backward, outputs, inputs, flops, bytes } });
+    ts += dur;
+    for (const event of open) event.dur = ts - event.ts;
+  }
+  return events;
+}
