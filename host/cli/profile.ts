@@ -1,15 +1,12 @@
 import { type Command, Option } from "commander";
 import { machineLimits } from "../core/limit";
-import { Runtime } from "../core/runtime";
 import { HeedError } from "../errors";
-import { openCheckpoint } from "../io/checkpoint";
-import { loadModel } from "../io/model";
 import { type Profile, profile } from "../profile/profile";
 import { byKernel, byLayer, type Summary, total } from "../profile/summary";
 import { chromeTrace } from "../profile/trace";
 import { type Context, report } from "./context";
 import { nodeFiles } from "./files";
-import type { ModelOptions } from "./load";
+import { load, type ModelOptions } from "./load";
 import { addCommonOptions, choice, notNegative, positiveInteger, requireOption } from "./options";
 import { chosenWorkloads, longest, WORKLOADS } from "./profile-programs";
 import { table } from "./table";
@@ -41,8 +38,8 @@ Programs: encode and decode (one step, over all of the target) for an encoder-de
 language model, and train for both: loss, gradients and update on a batch of made-up tokens. The checkpoint stays as it is.
 
 How to read it: a time is the median over many runs. Matrix products and attention are bound by arithmetic, in GFLOP/s; most else by the
-bytes that it reads and writes, in GB/s. "of limit" compares with a loop that only computes, or only reads memory, timed in turn; what
-finds its operands in a cache can be above 100 %. Of "backward" is the part of a layer's time that its gradients take.
+bytes that it reads and writes, in GB/s. "of limit" compares with a loop that only computes, in 128-bit vectors, or only reads memory,
+timed in turn; what finds its operands in a cache can be above 100 %. "backward" is the part of a layer's time that its gradients take.
 
 Examples:
   heed profile --model runs/dates
@@ -52,8 +49,8 @@ Examples:
 
 async function run(options: ProfileCommandOptions, context: Context): Promise<void> {
   const { model: folder, batch, seconds, trace } = options;
-  const runtime = await Runtime.create({ build: options.build });
-  const loaded = await loadModel(runtime, await openCheckpoint(nodeFiles, folder));
+  const loaded = await load(options, context.terminal);
+  const { build } = loaded.model.weights.runtime;
   const most = longest(loaded);
   const { length = Math.min(LENGTH, most) } = options;
   if (length > most) throw new HeedError("data", `--length ${length}: the model takes at most ${most} tokens`);
@@ -67,8 +64,8 @@ async function run(options: ProfileCommandOptions, context: Context): Promise<vo
     const tracks = profiles.map(({ name, profile: { lines } }) => ({ name, lines }));
     await nodeFiles.write(trace, new TextEncoder().encode(JSON.stringify(chromeTrace(tracks))));
   }
-  const head = `${folder}: a ${loaded.type}, ${batch} × ${length} tokens, one thread, build ${runtime.build}`;
-  const result = { model: folder, type: loaded.type, build: runtime.build, threads: 1, batch, length, programs: profiles.map(({ name, profile }) => toJSON(name, profile)) };
+  const head = `${folder}: a ${loaded.type}, ${batch} × ${length} tokens, one thread, build ${build}`;
+  const result = { model: folder, type: loaded.type, build, threads: 1, batch, length, programs: profiles.map(({ name, profile }) => toJSON(name, profile)) };
   await report(context, options, result, [head, ...profiles.map(({ name, profile }) => describe(name, profile))].join("\n\n"));
 }
 
