@@ -30,18 +30,18 @@ export function chromeTrace(tracks: readonly Track[]): { displayTimeUnit: string
 function trackEvents(lines: readonly ProfileLine[], tid: number): TraceEvent[] {
   const events: TraceEvent[] = [];
   const open: TraceEvent[] = []; // the layers that the last instruction was in, the outermost first
-  let ts = 0;
+  let start = 0; // in whole nanoseconds: a viewer that rounds must not find an instruction outside its layer
   for (const { name, layer, backward, ms, outputs, inputs, flops, bytes } of lines) {
     const path = [...(backward ? ["backward"] : []), ...(layer.match(/[^.]+(\.\d+)?/g) ?? [])];
     const isSame = path.findIndex((name, depth) => open[depth]?.name !== name);
     open.length = isSame < 0 ? path.length : isSame;
-    const entered = path.slice(open.length).map((name): TraceEvent => ({ name, cat: "layer", ph: "X", ts, dur: 0, pid: 1, tid, args: {} }));
+    const entered = path.slice(open.length).map((name): TraceEvent => ({ name, cat: "layer", ph: "X", ts: start / 1000, dur: 0, pid: 1, tid, args: {} }));
     open.push(...entered);
     events.push(...entered);
-    const dur = 1000 * ms;
-    events.push({ name, cat: "kernel", ph: "X", ts, dur, pid: 1, tid, args: { layer, backward, outputs, inputs, flops, bytes } });
-    ts += dur;
-    for (const event of open) event.dur = ts - event.ts;
+    const duration = Math.round(1e6 * ms);
+    events.push({ name, cat: "kernel", ph: "X", ts: start / 1000, dur: duration / 1000, pid: 1, tid, args: { layer, backward, outputs, inputs, flops, bytes } });
+    for (const event of open) event.dur = (start + duration) / 1000 - event.ts;
+    start += duration;
   }
   return events;
 }
