@@ -5,14 +5,17 @@ import { chmodSync, existsSync, readdirSync, rmSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 const force = process.argv.includes("--force");
-const targets = ["simd", "relaxed", "turbo", "debug"];
+const targets = ["simd", "relaxed", "turbo", "simd-threads", "relaxed-threads", "turbo-threads", "debug"];
 const limits = ["limit.simd", "limit.relaxed"];
 const wasm = [...targets.map((target) => `build/heed.${target}.wasm`), ...limits.map((target) => `build/${target}.wasm`)];
 const settings = ["package.json", "package-lock.json"];
 
 process.chdir(fileURLToPath(new URL(".", import.meta.url)));
 if (isStale(wasm, ["assembly", "asconfig.json", ...settings])) {
-  for (const target of targets) node("node_modules/assemblyscript/bin/asc.js", "assembly/index.ts", "--target", target);
+  for (const target of targets) {
+    const entries = target.endsWith("-threads") ? ["assembly/index.ts", "assembly/threads.ts"] : ["assembly/index.ts"];
+    node("node_modules/assemblyscript/bin/asc.js", ...entries, "--target", target);
+  }
   for (const target of limits) node("node_modules/assemblyscript/bin/asc.js", "assembly/limit.ts", "--target", target);
 }
 if (isStale(["dist/index.js", "dist/cli.js", "dist/index.d.ts"], ["host", "assembly/opcodes.ts", "rollup.config.js", "tsconfig.json", ...wasm, ...settings])) {

@@ -5,17 +5,17 @@ import dts from "rollup-plugin-dts";
 
 const { dependencies } = JSON.parse(readFileSync("package.json", "utf8"));
 const external = [/^node:/, ...Object.keys(dependencies)];
-const entries = { index: "host/index.ts", data: "host/data/index.ts", io: "host/io/index.ts", node: "host/node.ts" };
+const entries = { index: "host/index.ts", data: "host/data/index.ts", io: "host/io/index.ts", node: "host/node.ts", web: "host/web.ts" };
+const scripts = { cli: "host/cli/main.ts", "node-worker": "host/node-worker.ts", "web-worker": "host/web-worker.ts" };
+const builds = ["simd", "relaxed", "turbo"];
 
-/** Puts the core's builds beside the bundle, where the bundled `host/core/bundled.ts` and `host/node.ts` then look. */
+/** Puts the core's builds beside the bundle, and makes it look there for them and for the workers' scripts. */
 const core = {
   name: "core",
-  transform(code, id) {
-    const isFromHere = id.endsWith("/host/core/bundled.ts") || id.endsWith("/host/node.ts");
-    return isFromHere ? { code: code.replaceAll(/(\.\.\/)+build\//g, "./"), map: null } : null;
-  },
+  transform: (code) => ({ code: code.replaceAll(/new URL\("(\.\.\/)+(build|dist)\//g, 'new URL("./'), map: null }),
   generateBundle() {
-    for (const fileName of ["heed.simd.wasm", "heed.relaxed.wasm", "heed.turbo.wasm", "limit.simd.wasm", "limit.relaxed.wasm"]) {
+    for (const name of [...builds.flatMap((build) => [`heed.${build}`, `heed.${build}-threads`]), "limit.simd", "limit.relaxed"]) {
+      const fileName = `${name}.wasm`;
       this.emitFile({ type: "asset", fileName, source: readFileSync(`build/${fileName}`) });
     }
   },
@@ -29,7 +29,7 @@ const plainEnums = {
 
 export default [
   {
-    input: { ...entries, cli: "host/cli/main.ts" },
+    input: { ...entries, ...scripts },
     external,
     plugins: [core, resolve(), typescript({ noEmit: false, declaration: false, preserveConstEnums: true, include: ["host/**", "assembly/opcodes.ts"], noEmitOnError: false })],
     output: {

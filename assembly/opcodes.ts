@@ -5,7 +5,7 @@
  * A program is a list of instructions in linear memory, ended by `Op.End`. An instruction is a run of 32-bit words:
  *
  *     word 0   opcode
- *     word 1   number of words, these two included
+ *     word 1   number of words, these two included; its upper half says how threads share the instruction (see `Share`)
  *     word 2…  operands in the order of the kernel's parameters (see the kernel for their meaning):
  *              an address in bytes (0: absent), a count in elements (i32), a scalar (f32) or a flag (i32)
  *
@@ -74,6 +74,33 @@ export const enum Op {
   // kernels/initialize.ts
   RandomNormal, //            out rng · n · deviation stream
   RandomUniform, //           out rng · n · low high stream
+}
+
+/** The upper half of an instruction's word 1. All 0, each thread takes its slice and waits for the others before the next one. */
+export const enum Share {
+  /** How many threads take a slice, in seven bits; 0: all. */
+  Threads = 1 << 16,
+  /** The next instruction need not wait: it touches nothing that this one, and those before it that did not wait either, write. */
+  Free = 1 << 23,
+}
+
+/**
+ * Byte offsets in the cells by which threads meet, in the shared memory: i32 each, a cache line for each that is written often.
+ */
+export const enum Meet {
+  /** Programs started so far. Threads with nothing to do wait for it to change. */
+  Job = 0,
+  /** Address of the program of the last job. */
+  Program = 4,
+  /** Not 0: no program will ever run again, and threads leave. Whoever sets it adds to Job and Phase and wakes those who wait. */
+  Over = 8,
+  /** Threads that have reached the barrier. */
+  Arrived = 64,
+  /** Barriers passed so far. Threads that came too early wait for it to change. */
+  Phase = 128,
+  /** Threads that sleep, by either. */
+  Asleep = 192,
+  Bytes = 256,
 }
 
 /** Pointwise non-linearities: an op of their own, and the epilogue of a matmul. */

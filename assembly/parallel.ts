@@ -1,9 +1,10 @@
 /**
- * Slices: how an instruction's output is shared among threads.
+ * Slices: how an instruction's output is shared among threads. And the barrier, where they wait for each other.
  *
  * Every thread replays the same program. A kernel is told `thread` of `threads` and computes its own range of output elements;
  * each element is summed in one fixed order, so the bits do not depend on the number of threads.
  */
+import { Meet } from "./opcodes";
 
 /** f32 elements in a cache line: the grain of flat tensors and of columns. */
 export const LINE: i32 = 16;
@@ -21,4 +22,64 @@ export function sliceStart(n: i32, grain: i32, thread: i32, threads: i32): i32 {
 @inline
 export function sliceEnd(n: i32, grain: i32, thread: i32, threads: i32): i32 {
   return sliceStart(n, grain, thread + 1, threads);
+}
+
+/** Loads before a waiting thread goes to sleep, about 20 µs: several times what balanced slices differ by, and less than it takes to wake up. */
+const SPINS: i32 = 20000;
+
+/**
+ * Waits until the cell `name` is no longer `old`: spins a little, then sleeps.
+ * @param meet      address of the `Meet` cells
+ * @param maySleep  0 on a browser's main thread, which must not sleep, and goes on spinning
+ * @returns false when all is over: some thread has ended
+ */
+// @ts-ignore: decorator
+@inline
+function awaitChange(meet: usize, name: Meet, old: i32, maySleep: i32): bool {
+  let spins = SPINS;
+  while (atomic.load<i32>(meet + name) == old) {
+    if (--spins > 0) continue;
+    spins = SPINS;
+    if (atomic.load<i32>(meet, Meet.Over) != 0) return false;
+    if (!maySleep) continue;
+    atomic.add<i32>(meet, 1, Meet.Asleep);
+    atomic.wait<i32>(meet + name, old, -1); // returns at once if the cell has changed since
+    atomic.sub<i32>(meet, 1, Meet.Asleep);
+  }
+  return atomic.load<i32>(meet, Meet.Over) == 0;
+}
+
+/** Adds 1 to the cell `name`, and wakes those who sleep until it changes. */
+// @ts-ignore: decorator
+@inline
+function change(meet: usize, name: Meet): void {
+  atomic.add<i32>(meet + name, 1);
+  // Who is not counted yet has still to look at the cell.
+  if (atomic.load<i32>(meet, Meet.Asleep) != 0) atomic.notify(meet + name, -1);
+}
+
+/**
+ * Waits until all `threads` are here. What each has written before, all can read after.
+ * @returns false when one will never come
+ */
+export function barrier(meet: usize, threads: i32, maySleep: i32): bool {
+  if (threads == 1) return true;
+  const phase = atomic.load<i32>(meet, Meet.Phase);
+  if (atomic.add<i32>(meet, 1, Meet.Arrived) == threads - 1) {
+    atomic.store<i32>(meet, 0, Meet.Arrived);
+    change(meet, Meet.Phase);
+    return true;
+  }
+  return awaitChange(meet, Meet.Phase, phase, maySleep);
+}
+
+/** Starts the next job: the threads that `awaitJob` go on. */
+export function startJob(meet: usize, program: usize): void {
+  store<u32>(meet, <u32>program, Meet.Program);
+  change(meet, Meet.Job);
+}
+
+/** The program of the job after the first `done`, as soon as there is one; 0 when there will be none. */
+export function awaitJob(meet: usize, done: i32): usize {
+  return awaitChange(meet, Meet.Job, done, 1) ? <usize>load<u32>(meet, Meet.Program) : 0;
 }

@@ -46,12 +46,12 @@ export function run(at: usize, thread: i32, threads: i32): void {
     const op = load<u32>(at);
     if (op == Op.End) return;
     execute(op, at, thread, threads);
-    at += <usize>load<u32>(at, 4) << 2;
+    at += <usize>load<u16>(at, 4) << 2;
   }
 }
 
 // Calls the kernel of one instruction: one case an opcode, in the order of `Op`.
-function execute(op: u32, at: usize, thread: i32, threads: i32): void {
+export function execute(op: u32, at: usize, thread: i32, threads: i32): void {
   switch (op) {
     case Op.MatmulNN:
       matmulNN(

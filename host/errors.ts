@@ -9,10 +9,11 @@
  * | `checkpoint` | a checkpoint that does not fit the model or the run |
  * | `memory` | linear memory cannot grow to what a program needs |
  * | `runtime` | the engine lacks something, such as SIMD, threads or compiling from bytes |
+ * | `thread` | a thread of a runtime could not be started, or died |
  * | `numbers` | training left the finite numbers |
  * | `aborted` | the caller's signal stopped the work |
  */
-export type HeedErrorCode = "file" | "format" | "data" | "checkpoint" | "memory" | "runtime" | "numbers" | "aborted";
+export type HeedErrorCode = "file" | "format" | "data" | "checkpoint" | "memory" | "runtime" | "thread" | "numbers" | "aborted";
 
 /**
  * A failure that comes from outside the program: files, data, memory, runtimes.

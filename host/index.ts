@@ -1,6 +1,7 @@
 /** heed: Transformers that train and decode anywhere WebAssembly runs. */
-export { Runtime, hasRelaxedSimd, type Build, type CoreSource, type RuntimeOptions } from "./core/runtime";
+export { Runtime, hasRelaxedSimd, hasSharedMemory, type Build, type CoreSource, type RuntimeOptions } from "./core/runtime";
 export { type Limit, machineLimits } from "./core/limit";
+export type { Workers } from "./core/workers";
 export { HeedError, type HeedErrorCode } from "./errors";
 
 export { Graph, type GraphOptions } from "./graph/graph";

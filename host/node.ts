@@ -1,11 +1,12 @@
 /** heed/node: what the library needs of Node, Deno or Bun, and what only Node can do. */
 import { readFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
-import { Runtime, type RuntimeOptions } from "./core/runtime";
+import { nodeWorkers } from "./cli/workers";
+import { countThreads, Runtime, type RuntimeOptions } from "./core/runtime";
 import { trialTraining } from "./train/trial";
 
 export { nodeFiles } from "./cli/files";
-export { trialTraining };
+export { nodeWorkers, trialTraining };
 
 /** Something that was done otherwise than asked, and why. */
 export interface RuntimeWarning {
@@ -20,7 +21,7 @@ export interface NodeRuntimeOptions extends RuntimeOptions {
 }
 
 /**
- * `Runtime.create`, and besides it the build `turbo`: products of matrices in 256 bits instead of 128, about twice as fast, with the
+ * `Runtime.create` with threads, as many as there are cores (at most 8) if `threads` says nothing else. And besides it the build `turbo`: products of matrices in 256 bits instead of 128, about twice as fast, with the
  * bits of `relaxed`. Node 24 or later, on x64 with AVX2.
  *
  * It rests on V8's `--experimental-wasm-revectorize`, which is experimental: do not use it where the process also runs modules that
@@ -33,7 +34,8 @@ export interface NodeRuntimeOptions extends RuntimeOptions {
  * const runtime = await createRuntime({ build: "turbo", onWarning: ({ message }) => console.error(message) });
  * console.log(runtime.build); // "turbo", or "relaxed" after a warning
  */
-export async function createRuntime({ onWarning = emitWarning, ...options }: NodeRuntimeOptions = {}): Promise<Runtime> {
+export async function createRuntime({ onWarning = emitWarning, ...given }: NodeRuntimeOptions = {}): Promise<Runtime> {
+  const options = { workers: nodeWorkers, ...given };
   if (options.build !== "turbo") return Runtime.create(options);
   const runtime = await createTurbo(options);
   if (typeof runtime !== "string") return runtime;
@@ -45,7 +47,8 @@ export async function createRuntime({ onWarning = emitWarning, ...options }: Nod
 async function createTurbo(options: RuntimeOptions): Promise<Runtime | string> {
   if (!hasRevectorizer()) return `needs Node 24 or later on x64, and this is ${describeEngine()}`;
   try {
-    const core = compileTurbo(readFileSync(new URL("../build/heed.turbo.wasm", import.meta.url)));
+    const isThreaded = countThreads(options) > 1;
+    const core = compileTurbo(readFileSync(isThreaded ? new URL("../build/heed.turbo-threads.wasm", import.meta.url) : new URL("../build/heed.turbo.wasm", import.meta.url)));
     const results = await trialTraining(await Runtime.create({ build: "turbo", core }));
     const expected = await trialTraining(await Runtime.create({ build: "relaxed" }));
     if (!results.every((value, i) => Object.is(value, expected[i]))) return "computes wrongly on this machine";

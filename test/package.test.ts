@@ -52,7 +52,7 @@ describe("the packed tarball, installed into an empty folder", () => {
     const others = paths.filter((path) => !/^(dist|docs|examples)\//.test(path));
     const expected = ["CHANGELOG.md", "LICENSE", "README.md", "package.json"].filter((name) => existsSync(join(root, name)));
     expect(others.sort()).toEqual(expected);
-    expect(paths).toEqual(expect.arrayContaining(["dist/cli.js", "dist/index.js", "dist/index.d.ts", "dist/node.js", "dist/heed.simd.wasm", "dist/heed.relaxed.wasm", "dist/heed.turbo.wasm", "dist/limit.simd.wasm", "dist/limit.relaxed.wasm"]));
+    expect(paths).toEqual(expect.arrayContaining(["dist/cli.js", "dist/index.js", "dist/index.d.ts", "dist/node.js", "dist/heed.simd.wasm", "dist/heed.relaxed.wasm", "dist/heed.turbo.wasm", "dist/web.js", "dist/heed.simd-threads.wasm", "dist/heed.relaxed-threads.wasm", "dist/heed.turbo-threads.wasm", "dist/limit.simd.wasm", "dist/limit.relaxed.wasm"]));
   });
 
   it("computes in three lines, with the core it brings along", ({ skip }) => {
@@ -73,6 +73,17 @@ describe("the packed tarball, installed into an empty folder", () => {
     const { status, stdout, stderr } = node("--input-type=module", "--eval", script);
     expect(status, stderr).toBe(0);
     expect(stdout).toBe("{}\n");
+  });
+
+  it("computes on two threads in Node, and ends by itself", ({ skip }) => {
+    needInstall(skip);
+    const script = `import { Graph, Runtime, add, compile } from "heed"; import { nodeWorkers } from "heed/node";
+      const runtime = await Runtime.create({ threads: 2, workers: nodeWorkers });
+      const graph = new Graph(runtime), x = graph.input([3]), y = graph.keep(add(x, x)), program = compile(graph);
+      program.write(x, [1, 2, 3]); program.run(); console.log(runtime.threads, ...program.read(y));`;
+    const { status, stdout, stderr } = node("--input-type=module", "--eval", script);
+    expect(status, stderr).toBe(0);
+    expect(stdout).toBe("2 2 4 6\n");
   });
 
   it("brings the heed command, which knows the package's version", ({ skip }) => {

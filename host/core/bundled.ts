@@ -4,7 +4,10 @@ import type { Build } from "./runtime";
  * Where a build of the core stands beside this code: in `build/` of the source tree, beside the bundle once packaged
  * (rollup.config.js rewrites the paths). Each URL is spelt out, so that other bundlers see the file and take it along.
  */
-export function bundledUrl(build: Build): URL {
+export function bundledUrl(build: Build, isThreaded: boolean): URL {
+  if (isThreaded) {
+    return build === "relaxed" ? new URL("../../build/heed.relaxed-threads.wasm", import.meta.url) : new URL("../../build/heed.simd-threads.wasm", import.meta.url);
+  }
   return build === "relaxed" ? new URL("../../build/heed.relaxed.wasm", import.meta.url) : new URL("../../build/heed.simd.wasm", import.meta.url);
 }
 

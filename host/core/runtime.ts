@@ -1,7 +1,10 @@
 import { instantiate } from "@assemblyscript/loader";
+import { Meet } from "../../assembly/opcodes";
 import { HeedError } from "../errors";
 import { bundledUrl } from "./bundled";
 import { Memory } from "./memory";
+import { Team } from "./team";
+import type { Workers } from "./workers";
 
 /**
  * The core's builds: `relaxed` uses fused multiply-add where the engine has it, `simd` gives the same bits everywhere.
@@ -17,12 +20,26 @@ export interface RuntimeOptions {
   build?: Build | "auto";
   /** A core of your own choosing instead of the bundled file (edge workers import it as a module). */
   core?: CoreSource;
+  /**
+   * Threads that compute, this one included; `auto` (the default): as many as there are cores, at most 8.
+   * More than one need `workers` and shared memory; without either, `auto` is 1. The plain build gives the same bits for any number.
+   */
+  threads?: number | "auto";
+  /** What threads are made of: `nodeWorkers` of `heed/node`, or `webWorkers` of `heed/web`. */
+  workers?: Workers;
 }
+
+/** More threads than this are a mistake. */
+export const MAX_THREADS = 64;
+/** More threads than this are not started unasked: memory is shared by all, and they would wait for it. */
+const AUTO_THREADS = 8;
 
 interface CoreExports {
   memory: WebAssembly.Memory;
   run(at: number, thread: number, threads: number): void;
   heapBase(): number;
+  /** Builds for threads only. */
+  start?(at: number, meet: number, threads: number, maySleep: number): number;
   [name: string]: unknown;
 }
 
@@ -34,33 +51,45 @@ const RELAXED_PROBE = Uint8Array.of(
 /** Whether this engine has relaxed SIMD. */
 export const hasRelaxedSimd = (): boolean => WebAssembly.validate(RELAXED_PROBE);
 
+/** Whether threads can share memory here: a page must be cross-origin isolated. */
+export const hasSharedMemory = (): boolean =>
+  typeof SharedArrayBuffer === "function" && (globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated !== false;
+
 /**
  * An instance of the core with its linear memory: everything heed computes happens in one.
  *
  * @example
  * const runtime = await Runtime.create();
  * console.log(runtime.build); // "relaxed" in Node 22 and later, "simd" in Node 20
+ *
+ * @example
+ * import { nodeWorkers } from "heed/node";
+ * const runtime = await Runtime.create({ threads: 2, workers: nodeWorkers });
+ * await runtime.dispose(); // ends the other thread; the process would not wait for it
  */
 export class Runtime {
-  /** Threads that share a program. This build runs one; kernels are sliced for more. */
-  readonly threads = 1;
   readonly memory: Memory;
   /** The program whose numbers the arena holds: the last one to write an input or to run. */
   arenaOwner: object | undefined;
   private readonly arena = { address: 0, bytes: 0 };
+  private team: Team | undefined;
+  private disposed = false;
 
   private constructor(
     readonly build: Build,
+    /** Threads that share a program. */
+    readonly threads: number,
     private readonly core: CoreExports,
   ) {
     this.memory = new Memory(core.memory, core.heapBase());
   }
 
   /**
-   * Instantiates a core.
-   * @throws HeedError `runtime` when the engine lacks what the build needs, or the source is not heed's core.
+   * Instantiates a core, and starts its threads.
+   * @throws HeedError `runtime` when the engine lacks what the build or the threads need, or the source is not heed's core;
+   *   `thread` when a thread cannot be started
    */
-  static async create({ build = "auto", core }: RuntimeOptions = {}): Promise<Runtime> {
+  static async create({ build = "auto", core, threads = "auto", workers }: RuntimeOptions = {}): Promise<Runtime> {
     const chosen = build === "auto" ? (hasRelaxedSimd() ? "relaxed" : "simd") : build;
     if (!["simd", "relaxed", "turbo"].includes(chosen)) {
       throw new TypeError(`build: expected "auto", "simd", "relaxed" or "turbo", got ${JSON.stringify(build)}`);
@@ -69,22 +98,45 @@ export class Runtime {
     if (chosen === "relaxed" && !core && !hasRelaxedSimd()) {
       throw new HeedError("runtime", 'this engine has no relaxed SIMD; use the build "simd" (or "auto")');
     }
-    const source = await loadCore(core ?? bundledUrl(chosen));
+    const wanted = countThreads({ threads, workers });
+    const source = await loadCore(core ?? bundledUrl(chosen, wanted > 1));
+    let module: WebAssembly.Module;
     let exports: CoreExports;
     try {
-      exports = (await instantiate<CoreExports>(source)).exports as unknown as CoreExports;
+      module = source instanceof WebAssembly.Module ? source : await WebAssembly.compile(source);
+      const imports = WebAssembly.Module.imports(module).some(({ kind }) => kind === "memory") ? { env: { memory: sharedMemory() } } : {};
+      exports = (await instantiate<CoreExports>(module, imports)).exports as unknown as CoreExports;
     } catch (cause) {
       throw new HeedError("runtime", `the core could not be instantiated: ${(cause as Error).message}`, { cause });
     }
     if (typeof exports.run !== "function" || typeof exports.heapBase !== "function") {
       throw new HeedError("runtime", "this WebAssembly module is not heed's core: it exports no run and heapBase");
     }
-    return new Runtime(chosen, exports);
+    if (wanted > 1 && !exports.start && threads !== "auto") {
+      throw new HeedError("runtime", `threads: ${threads} need a core built for them, such as heed.simd-threads.wasm; this one has no shared memory`);
+    }
+    const runtime = new Runtime(chosen, exports.start ? wanted : 1, exports);
+    if (runtime.threads > 1) {
+      const meet = runtime.memory.allocate(Meet.Bytes, "the threads' cells");
+      runtime.team = await Team.start(workers!, { module, memory: exports.memory, meet, threads: wanted });
+    }
+    return runtime;
   }
 
-  /** Runs the program whose first instruction is at `address`. */
+  /**
+   * Runs the program whose first instruction is at `address`, on all threads; returns when it is done.
+   * @throws HeedError `thread` when a thread has died
+   */
   run(address: number): void {
-    this.core.run(address, 0, this.threads);
+    if (this.disposed) throw new TypeError("the runtime was disposed");
+    if (this.team) this.team.run(this.core.start!, address);
+    else this.core.run(address, 0, 1);
+  }
+
+  /** Ends the threads; resolves when they are gone. What memory holds can still be read. */
+  async dispose(): Promise<void> {
+    this.disposed = true;
+    await this.team?.dispose();
   }
 
   /**
@@ -101,6 +153,33 @@ export class Runtime {
       this.arena.bytes = bytes;
     }
     return this.arena.address;
+  }
+}
+
+/**
+ * How many threads a runtime with these options has.
+ * @throws as `Runtime.create`
+ */
+export function countThreads({ threads = "auto", workers }: RuntimeOptions): number {
+  if (threads === "auto") return workers && hasSharedMemory() ? Math.max(1, Math.min(workers.cores, AUTO_THREADS)) : 1;
+  if (!Number.isInteger(threads) || threads < 1 || threads > MAX_THREADS) {
+    throw new RangeError(`threads: expected "auto" or a whole number from 1 to ${MAX_THREADS}, got ${threads}`);
+  }
+  if (threads > 1 && !workers) throw new TypeError(`threads: ${threads} need workers: pass those of "heed/node" (nodeWorkers) or "heed/web" (webWorkers)`);
+  if (threads > 1 && !hasSharedMemory()) {
+    throw new HeedError("runtime", `threads: ${threads} need shared memory, which this runtime lacks (a page must be cross-origin isolated); use 1, or "auto"`);
+  }
+  return threads;
+}
+
+/** A memory that may grow to 4 GiB; where the engine cannot set aside so many addresses, to the half, and so on. */
+function sharedMemory(): WebAssembly.Memory {
+  for (let maximum = 65536; ; maximum /= 2) {
+    try {
+      return new WebAssembly.Memory({ initial: 1, maximum, shared: true });
+    } catch (error) {
+      if (maximum <= 4096) throw error;
+    }
   }
 }
 

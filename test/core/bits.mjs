@@ -1,8 +1,11 @@
 // Prints a hash of everything that two short trainings leave behind, on the plain build of dist/.
-// The same hash must come out of every engine: test/core/bits.test.ts compares it.
+// The same hash must come out of every engine and for any number of threads: test/core/bits.test.ts compares it.
+//   node bits.mjs [steps] [threads]
 import { createHash } from "node:crypto";
 import { GPT, Runtime, Trainer, Transformer, transformerPresets } from "../../dist/index.js";
+import { nodeWorkers } from "../../dist/node.js";
 
+const [steps = 20, threads = 1] = process.argv.slice(2).map(Number);
 const hash = createHash("sha256");
 
 /** Ids that follow from their place alone. */
@@ -12,10 +15,10 @@ const ids = (shape, seed) => {
 };
 
 async function train(model, batch) {
-  const runtime = await Runtime.create({ build: "simd" });
+  const runtime = await Runtime.create({ build: "simd", threads, workers: nodeWorkers });
   model.place(runtime, { seed: 7 });
   const trainer = new Trainer(model, { batch }, {
-    steps: 20, seed: 11, clip: 1, microBatches: 2, validation: () => [batch(1000, 0)], validateEvery: 10,
+    steps, seed: 11, clip: 1, microBatches: 2, validation: () => [batch(1000, 0)], validateEvery: 10,
     schedule: { kind: "cosine", peak: 1e-2, warmup: 4 }, optimizer: { kind: "adamw", decay: 0.1 },
   });
   for await (const event of trainer.run()) hash.update(JSON.stringify(event));

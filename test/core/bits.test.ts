@@ -8,13 +8,18 @@ import { otherNodes as others } from "./nodes";
 const HASH = "0f2f6309f57ae87fb7212eb3f002a3f27c4f6ad54e8361c843f84553fb9dce85";
 
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
-const train = (node: string): string => execFileSync(node, [path("bits.mjs")], { encoding: "utf8" }).trim();
+const train = (node: string, ...args: number[]): string => execFileSync(node, [path("bits.mjs"), ...args.map(String)], { encoding: "utf8" }).trim();
 
 describe("the plain build", () => {
   it("trains to the same bits on every run and every engine", () => {
     expect(existsSync(path("../../dist/index.js")), "dist/ is built by `npm test`, or by `npm run build`").toBe(true);
     expect(readdirSync(path("../../dist"))).toContain("heed.simd.wasm");
     expect([train(process.execPath), train(process.execPath)]).toEqual([HASH, HASH]);
+  });
+
+  it("trains to the same bits for 50 steps on one to four threads", () => {
+    const hashes = [1, 2, 3, 4].map((threads) => train(process.execPath, 50, threads));
+    expect(hashes).toEqual(new Array(4).fill(hashes[0]));
   });
 
   it.skipIf(others.length === 0)(`trains to the same bits on other versions of Node${others.length ? "" : " (skipped: none found; set HEED_NODES)"}`, () => {

@@ -1,0 +1,89 @@
+import { Meet } from "../../assembly/opcodes";
+
+/** What a platform gives a runtime to have threads with: `nodeWorkers` of `heed/node`, or `webWorkers` of `heed/web`. */
+export interface Workers {
+  /** How many threads the machine runs at once. */
+  readonly cores: number;
+  /** Starts a worker, which hands `task` to `runTask`. */
+  start(task: Task, events: WorkerEvents): StartedWorker;
+}
+
+export interface WorkerEvents {
+  /** The worker says that it is ready, or what went wrong. */
+  message(message: Message): void;
+  /** The worker has ended, for whatever reason. Called once. */
+  end(reason: string): void;
+}
+
+export interface StartedWorker {
+  /** Whether the process waits for the worker; at first it does. */
+  hold(held: boolean): void;
+}
+
+/** What the threads of a runtime have in common. */
+export interface Shared {
+  readonly module: WebAssembly.Module;
+  readonly memory: WebAssembly.Memory;
+  /** Address of the `Meet` cells. */
+  readonly meet: number;
+  /** The runtime's, the one that starts programs included. */
+  readonly threads: number;
+}
+
+/** What a worker is there for: to compute as thread 1, 2, …, or (0) to start those that do, and to watch over them. */
+export interface Task extends Shared {
+  readonly thread: number;
+}
+
+export type Message = "ready" | { readonly failed: string };
+
+/** Does a task in a worker. `start` starts further workers; `post` talks to whoever started this one. */
+export function runTask(task: Task, start: Workers["start"], post: (message: Message) => void): Promise<void> {
+  return task.thread === 0 ? watch(task, start, post) : Promise.resolve(compute(task, post));
+}
+
+function compute({ module, memory, meet, thread, threads }: Task, post: (message: Message) => void): void {
+  const { serve } = new WebAssembly.Instance(module, { env: { memory } }).exports as { serve(meet: number, thread: number, threads: number): void };
+  post("ready");
+  serve(meet, thread, threads);
+}
+
+/**
+ * Starts the threads that compute, and watches over them from a thread that computes nothing: one that does cannot hear that another
+ * has died, and would wait for it at the barrier for ever.
+ */
+function watch(shared: Shared, start: Workers["start"], post: (message: Message) => void): Promise<void> {
+  const { memory, meet, threads } = shared;
+  let [ready, left] = [0, threads - 1];
+  return new Promise((resolve) => {
+    for (let thread = 1; thread < threads; thread++) {
+      start({ ...shared, thread }, {
+        message() {
+          if (++ready === threads - 1) post("ready");
+        },
+        end(reason) {
+          if (!isOver(memory, meet)) {
+            callOff(memory, meet);
+            post({ failed: `thread ${thread} of ${threads} ended: ${reason}` });
+          }
+          if (--left === 0) resolve();
+        },
+      });
+    }
+  });
+}
+
+const cells = (memory: WebAssembly.Memory, meet: number): Int32Array => new Int32Array(memory.buffer, meet, Meet.Bytes / 4);
+
+/** Whether the threads have been told to leave. */
+export const isOver = (memory: WebAssembly.Memory, meet: number): boolean => Atomics.load(cells(memory, meet), Meet.Over / 4) !== 0;
+
+/** Makes every thread leave, those included that sleep or wait for one that has died. */
+export function callOff(memory: WebAssembly.Memory, meet: number): void {
+  const words = cells(memory, meet);
+  Atomics.store(words, Meet.Over / 4, 1);
+  for (const cell of [Meet.Job / 4, Meet.Phase / 4]) {
+    Atomics.add(words, cell, 1);
+    Atomics.notify(words, cell);
+  }
+}
