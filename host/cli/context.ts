@@ -1,3 +1,4 @@
+import type { Runtime } from "../core/runtime";
 import type { CommonOptions } from "./options";
 import { type Terminal, write } from "./terminal";
 import type { TrainingSummary } from "./training-run";
@@ -7,6 +8,8 @@ export interface Context {
   readonly terminal: Terminal;
   /** The process's exit code, unless an error sets another. */
   exitCode: number;
+  /** Those that the command has opened. */
+  readonly runtimes: Runtime[];
 }
 
 /** What a shell expects of a program that Ctrl-C ended: 128 + SIGINT. */

@@ -6,7 +6,7 @@ import { evaluate } from "../train/evaluate";
 import { type Context, report } from "./context";
 import { readInput, readLines } from "./input";
 import { load, loadGPT, loadTransformer, type ModelOptions } from "./load";
-import { addCommonOptions, requireOption } from "./options";
+import { addComputeOptions, requireOption } from "./options";
 import { openProgress } from "./progress";
 import { thousands } from "./terminal";
 import { measureExactMatch, unseenDates } from "./train-dates";
@@ -28,7 +28,7 @@ export function addEval(program: Command, context: Context): void {
     .option("--target <file>", "translating: their reference translations")
     .option("--data <file>", "language models: a text")
     .option("--held-out", "of --data, only the last 10 %, which training validates with");
-  addCommonOptions(command)
+  addComputeOptions(command)
     .description(
       "Measures a model: BLEU of greedy translations for --source and --target (sacreBLEU's, 13a, lower-cased), loss and " +
         "perplexity for --data, and for a model of dates, without any, how many of 1,000 unseen dates it gets right.",
@@ -54,7 +54,7 @@ async function evaluateTranslations(sourcePath: string, targetPath: string, opti
   if (source.lines.length !== target.lines.length) {
     throw new HeedError("data", `${source.name} has ${source.lines.length} lines, but ${target.name} has ${target.lines.length}; line by line they must translate each other`);
   }
-  const { model, tokenizer } = await loadTransformer(options, context.terminal);
+  const { model, tokenizer } = await loadTransformer(options, context);
   const started = performance.now();
   const progress = openProgress(context.terminal, "sentence", source.lines.length);
   const translations = await translateTexts(model, tokenizer, source.lines, {
@@ -63,14 +63,14 @@ async function evaluateTranslations(sourcePath: string, targetPath: string, opti
   const { score, precisions, brevityPenalty } = bleu(translations, target.lines, { lowercase: true });
   const result = {
     bleu: score, precisions, brevityPenalty, signature: "nrefs:1|case:lc|eff:no|tok:13a|smooth:exp",
-    sentences: translations.length, seconds: (performance.now() - started) / 1000,
+    sentences: translations.length, seconds: (performance.now() - started) / 1000, threads: model.weights.runtime.threads,
   };
   await report(context, options, result, `BLEU ${score.toFixed(2)} (13a, lower-cased, greedy) on ${thousands(translations.length)} sentences`);
 }
 
 async function evaluateText(path: string, options: EvalOptions, context: Context): Promise<void> {
   const text = decodeUtf8(await readInput(path), path);
-  const { model, tokenizer } = await loadGPT(options, context.terminal);
+  const { model, tokenizer } = await loadGPT(options, context);
   const all = encodeText(tokenizer, text, path);
   const ids = options.heldOut ? heldOut(all) : all;
   if (ids.length < 2) throw new HeedError("data", `${path}: ${ids.length} tokens are too few to predict one from another`);
@@ -80,7 +80,7 @@ async function evaluateText(path: string, options: EvalOptions, context: Context
 }
 
 async function evaluateDates(options: EvalOptions, context: Context): Promise<void> {
-  const loaded = await load(options, context.terminal);
+  const loaded = await load(options, context);
   if (loaded.config.task !== "dates" || loaded.type !== "transformer") {
     const wanted = loaded.type === "gpt" ? "--data" : "--source and --target";
     throw new HeedError("data", `eval: ${options.model} needs something to be measured with: give ${wanted}`);

@@ -4,7 +4,7 @@ import { generate } from "../decode/generate";
 import { HeedError } from "../errors";
 import { type Context, report } from "./context";
 import { loadGPT, type ModelOptions } from "./load";
-import { addCommonOptions, notNegative, requireOption, wholeNumber } from "./options";
+import { addComputeOptions, notNegative, requireOption, wholeNumber } from "./options";
 import { write } from "./terminal";
 
 interface GenerateCommandOptions extends ModelOptions {
@@ -24,7 +24,7 @@ export function addGenerate(program: Command, context: Context): void {
     .option("--temperature <t>", "0: always the likeliest token; higher: more variety", notNegative, 1)
     .option("--top-k <k>", "draw from the k likeliest tokens; 0: from all", wholeNumber, 0)
     .option("--seed <n>", "the same seed gives the same text", wholeNumber, 0);
-  addCommonOptions(command)
+  addComputeOptions(command)
     .description("Prints a prompt and how the model goes on, as it is generated.")
     .addHelpText("after", `
 Examples:
@@ -35,7 +35,7 @@ Examples:
 async function run(options: GenerateCommandOptions, context: Context): Promise<void> {
   const { prompt, max, temperature, topK, seed } = options;
   if (prompt === "") throw new HeedError("data", "the prompt is empty; give at least one character");
-  const { model, tokenizer } = await loadGPT(options, context.terminal);
+  const { model, tokenizer } = await loadGPT(options, context);
   const promptIds = encodePrompt(tokenizer, prompt);
   const { stdout } = context.terminal;
   const { eos } = tokenizer.specials;
@@ -53,7 +53,7 @@ async function run(options: GenerateCommandOptions, context: Context): Promise<v
   }
   await write(stdout, "\n");
   const seconds = (performance.now() - started) / 1000;
-  if (options.json) await report(context, options, { prompt, text, tokens: ids.length, seconds, tokensPerSecond: ids.length / seconds }, "");
+  if (options.json) await report(context, options, { prompt, text, tokens: ids.length, seconds, tokensPerSecond: ids.length / seconds, threads: model.weights.runtime.threads }, "");
 }
 
 function encodePrompt(tokenizer: Tokenizer, prompt: string): number[] {

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import type { Build } from "../core/runtime";
+import { type Build, MAX_THREADS } from "../core/runtime";
 import { nearest } from "../io/fields";
 import type { Task } from "../io/model";
 import { type Preset, presetsOf } from "./presets";
@@ -11,8 +11,13 @@ export interface CommonOptions {
   debug?: boolean;
 }
 
+/** What every command takes that computes with a model. */
+export interface ThreadsOptions extends CommonOptions {
+  threads?: number;
+}
+
 /** What every training takes. */
-export interface TrainOptions extends CommonOptions {
+export interface TrainOptions extends ThreadsOptions {
   out: string;
   preset: string;
   config?: string;
@@ -29,6 +34,11 @@ export function addCommonOptions(command: Command): Command {
     .option("--json", "print one JSON object as the last line on stdout")
     .addOption(new Option("--build <name>", "the core: relaxed is faster where the engine has it, simd gives the same bits everywhere, turbo (Node 24 or later, on x64) is twice as fast by an experimental flag of V8").choices(["auto", "simd", "relaxed", "turbo"]).default("auto"))
     .option("--debug", "show the stack of an error");
+}
+
+/** The options of `addCommonOptions`, and --threads. */
+export function addComputeOptions(command: Command): Command {
+  return addCommonOptions(command).option("--threads <n>", "threads that compute; the cores by default, at most 8", threadCount);
 }
 
 /** Like commander's `requiredOption`, but missed only after misspelt options have been found: `--modle` is what is wrong then. */
@@ -78,6 +88,10 @@ export function choice(kind: string, names: readonly string[]): (value: string) 
 
 export function positiveInteger(text: string): number {
   return number(text, "Expected a whole number of at least 1.", (value) => Number.isSafeInteger(value) && value >= 1);
+}
+
+function threadCount(text: string): number {
+  return number(text, `Expected a whole number from 1 to ${MAX_THREADS}.`, (value) => Number.isInteger(value) && value >= 1 && value <= MAX_THREADS);
 }
 
 export function wholeNumber(text: string): number {

@@ -49,7 +49,7 @@ Examples:
 
 async function run(options: ProfileCommandOptions, context: Context): Promise<void> {
   const { model: folder, batch, seconds, trace } = options;
-  const loaded = await load(options, context.terminal);
+  const loaded = await load({ ...options, threads: 1 }, context);
   const { build } = loaded.model.weights.runtime;
   const most = longest(loaded);
   const { length = Math.min(LENGTH, most) } = options;

@@ -21,7 +21,7 @@ const USAGE = 2;
  * await heed(["translate", "--model", "runs/dates", "3.3.19"]);
  */
 export async function heed(args: readonly string[], terminal: Terminal = processTerminal): Promise<number> {
-  const context: Context = { terminal, exitCode: 0 };
+  const context: Context = { terminal, exitCode: 0, runtimes: [] };
   try {
     await createProgram(context).parseAsync(args, { from: "user" });
     return context.exitCode;
@@ -32,6 +32,8 @@ export async function heed(args: readonly string[], terminal: Terminal = process
     terminal.stderr.write(`heed: ${describe(error)}\n`);
     if (args.includes("--debug")) terminal.stderr.write(`${stack(error)}\n`);
     return error instanceof CommanderError ? USAGE : 1;
+  } finally {
+    await Promise.all(context.runtimes.map((runtime) => runtime.dispose()));
   }
 }
 

@@ -6,7 +6,7 @@ import type { Pair } from "../data/parallel";
 import { SPECIALS, type Tokenizer } from "../data/tokenizer";
 import { Transformer, type TransformerConfig } from "../models/transformer";
 import { fingerprint } from "./input";
-import { addCommonOptions, addTrainOptions, type TrainOptions } from "./options";
+import { addComputeOptions, addTrainOptions, type TrainOptions } from "./options";
 import { finish, type Context } from "./context";
 import { openRuntime } from "./runtime";
 import { trainingSettings } from "./settings";
@@ -22,7 +22,7 @@ export const unseenDates = (seed: number): DatePair[] => dates({ seed, train: 0,
 
 export function addTrainDates(train: Command, context: Context): void {
   const command = train.command("dates").summary("learn to normalise dates, from pairs it makes itself: under a minute");
-  addTrainOptions(addCommonOptions(command), "dates")
+  addTrainOptions(addComputeOptions(command), "dates")
     .description(
       "Trains an encoder-decoder Transformer to write dates as ISO 8601 does: " +
         '"the third of March 2019", "3.3.19", "Sunday, March 3rd, 2019" → "2019-03-03". ' +
@@ -48,7 +48,7 @@ async function trainDates(options: TrainOptions, context: Context): Promise<void
   const validation = pairBatch(test.slice(TEST).map(encode), specials);
 
   const modelConfig = { ...modelSettings, vocabulary: tokenizer.size };
-  const model = new Transformer(modelConfig).place(await openRuntime(options, context.terminal), { seed });
+  const model = new Transformer(modelConfig).place(await openRuntime(options, context), { seed });
   const task: TrainingTask<Transformer> = {
     model, tokenizer, training,
     config: { type: "transformer", task: "dates", seed, model: modelConfig },

@@ -8,7 +8,7 @@ import { GPT, type GPTConfig } from "../models/gpt";
 import type { Batch } from "../models/model";
 import { type Context, finish } from "./context";
 import { fingerprint, readInput } from "./input";
-import { addCommonOptions, addTrainOptions, requireOption, type TrainOptions } from "./options";
+import { addComputeOptions, addTrainOptions, requireOption, type TrainOptions } from "./options";
 import { openRuntime } from "./runtime";
 import { trainingSettings } from "./settings";
 import { runTraining, type TrainingTask } from "./training-run";
@@ -25,7 +25,7 @@ const VALIDATION_BATCH = 32;
 export function addTrainText(train: Command, context: Context): void {
   const command = train.command("text").summary("learn to write like a text, character by character");
   requireOption(command, "--data <file>", "the text: UTF-8, plain or .gz; its first 90 % train, the rest validates");
-  addTrainOptions(addCommonOptions(command), "text")
+  addTrainOptions(addComputeOptions(command), "text")
     .description("Trains a GPT on a text, character by character, and keeps the weights that validated best.")
     .addHelpText("after", `
 Examples:
@@ -44,7 +44,7 @@ async function trainText(options: TextTrainOptions, context: Context): Promise<v
 
   const trainBatches = languageModelBatches(train, { batch: training.batch, block: modelSettings.block, seed });
   const modelConfig = { ...modelSettings, vocabulary: tokenizer.size };
-  const model = new GPT(modelConfig).place(await openRuntime(options, context.terminal), { seed });
+  const model = new GPT(modelConfig).place(await openRuntime(options, context), { seed });
   const task: TrainingTask<GPT> = {
     model, tokenizer, training,
     config: { type: "gpt", task: "text", seed, model: modelConfig },

@@ -7,7 +7,7 @@ import type { Tokenizer } from "../data/tokenizer";
 import { Transformer, type TransformerConfig } from "../models/transformer";
 import { type Context, finish } from "./context";
 import { fingerprint, readLines } from "./input";
-import { addCommonOptions, addTrainOptions, positiveInteger, requireOption, type TrainOptions } from "./options";
+import { addComputeOptions, addTrainOptions, positiveInteger, requireOption, type TrainOptions } from "./options";
 import { openProgress } from "./progress";
 import { openRuntime } from "./runtime";
 import { trainingSettings } from "./settings";
@@ -35,7 +35,7 @@ export function addTrainTranslate(train: Command, context: Context): void {
     .option("--vocabulary <n>", "most tokens of the byte-pair vocabulary that both languages share", positiveInteger)
     .option("--skip-long", "leave out pairs that are longer than the model takes")
     .option("--skip-empty", "leave out pairs with an empty side");
-  addTrainOptions(addCommonOptions(command), "translate")
+  addTrainOptions(addComputeOptions(command), "translate")
     .description(
       "Trains an encoder-decoder Transformer on a parallel corpus. It first learns a byte-pair vocabulary from the training " +
         "files, then trains until validation stops getting better, and keeps the weights that validated best.",
@@ -68,7 +68,7 @@ async function trainTranslate(options: TranslateTrainOptions, context: Context):
   const trainBatches = batchesByTokens(corpus.pairs, { tokensPerBatch: training.batch, specials, multiple: 4, seed });
   const validBatches = batchesByTokens(valid.pairs, { tokensPerBatch: training.batch, specials, multiple: 4, inOrder: true });
   const modelConfig = { ...modelSettings, vocabulary: tokenizer.size };
-  const model = new Transformer(modelConfig).place(await openRuntime(options, context.terminal), { seed });
+  const model = new Transformer(modelConfig).place(await openRuntime(options, context), { seed });
   const task: TrainingTask<Transformer> = {
     model, tokenizer, training,
     config: { type: "transformer", task: "translate", seed, model: modelConfig },

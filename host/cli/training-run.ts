@@ -45,6 +45,7 @@ export interface TrainingSummary {
   skippedSteps: number;
   parameters: number;
   build: string;
+  threads: number;
 }
 
 /** Seconds between two writes of the log. */
@@ -59,7 +60,7 @@ const HOPELESS = 100;
 export async function runTraining<M extends Model>(task: TrainingTask<M>, options: TrainOptions, terminal: Terminal): Promise<TrainingSummary> {
   const { model, config, tokenizer, training, fingerprints } = task;
   const { seed, out } = options;
-  const { build }: Runtime = model.weights.runtime;
+  const { build, threads }: Runtime = model.weights.runtime;
   const folder = new RunFolder(nodeFiles, out, { config, seed, build, training, data: fingerprints }, tokenizer);
   if (!options.resume && !options.overwrite) await folder.refuseToOverwrite();
 
@@ -75,6 +76,8 @@ export async function runTraining<M extends Model>(task: TrainingTask<M>, option
     await folder.save(trainer.snapshot(), session.record, { fresh: true }); // if the disk is full, better to know now
   }
 
+  const parameters = countParameters(model);
+  terminal.stderr.write(`${thousands(parameters)} parameters, build ${build}, ${threads === 1 ? "one thread" : `${threads} threads`}\n`);
   const release = terminal.onInterrupt(() => interrupt.abort());
   const progress = openProgress(terminal, "step", training.steps, trainer.state.step);
   try {
@@ -84,7 +87,7 @@ export async function runTraining<M extends Model>(task: TrainingTask<M>, option
     release();
     trainer.dispose();
   }
-  return { out, ...session.summary(), parameters: countParameters(model), build };
+  return { out, ...session.summary(), parameters, build, threads };
 }
 
 /** One sitting of a training: takes the trainer's events, keeps the record, writes log and checkpoints. */
@@ -173,7 +176,7 @@ class Session<M extends Model> {
     return seconds;
   }
 
-  summary(): Omit<TrainingSummary, "out" | "parameters" | "build"> {
+  summary(): Omit<TrainingSummary, "out" | "parameters" | "build" | "threads"> {
     const { record, ended } = this;
     const { step, bestLoss, bestStep, skipped } = this.trainer.state;
     return {

@@ -4,7 +4,7 @@ import type { Context } from "./context";
 import { report } from "./context";
 import { readLines } from "./input";
 import { loadTransformer, type ModelOptions } from "./load";
-import { addCommonOptions, requireOption } from "./options";
+import { addComputeOptions, requireOption } from "./options";
 import { type Terminal, write } from "./terminal";
 import { translateTexts } from "./translator";
 
@@ -19,7 +19,7 @@ export function addTranslate(program: Command, context: Context): void {
   const command = program.command("translate").summary("translate texts with a trained model").argument("[text...]", "what to translate; without it, the lines of stdin");
   requireOption(command, "-m, --model <folder>", "a checkpoint, as train wrote it");
   command.option("--file <file>", "translate the lines of a file, plain or .gz");
-  addCommonOptions(command)
+  addComputeOptions(command)
     .description("Translates each text, or each line of a file or of stdin, and prints one translation a line (greedy decoding).")
     .addHelpText("after", `
 Examples:
@@ -30,7 +30,7 @@ Examples:
 }
 
 async function translate(texts: string[], options: TranslateOptions, context: Context): Promise<void> {
-  const { model, tokenizer } = await loadTransformer(options, context.terminal);
+  const { model, tokenizer } = await loadTransformer(options, context);
   const { stdout } = context.terminal;
   const translations: string[] = [];
   let line = 0;

@@ -71,14 +71,16 @@ describe("heed train", () => {
 });
 
 describe("heed train --resume", () => {
-  it("after Ctrl-C goes on to the same bytes as a training that never stopped, log included", async () => {
-    await run(train("whole"));
-    const stopped = await run(train("stopped"), { interruptAt: "step 8:" });
+  it("after Ctrl-C goes on to the same bytes as a training that never stopped, log included, whatever the number of threads", async () => {
+    expect((await run(train("whole", "--threads", "1"))).json).toMatchObject({ threads: 1 });
+    const stopped = await run(train("stopped", "--threads", "2"), { interruptAt: "step 8:" });
+    expect(stopped.stderr).toMatch(/^[\d,]+ parameters, build \w+, 2 threads\n/);
     expect(stopped.code).toBe(130);
     expect(stopped.json).toMatchObject({ ended: "aborted" });
     expect(stopped.json.steps).toBeLessThan(24);
     expect(stopped.stderr).toContain("The same command with --resume goes on.");
-    const resumed = await run(train("stopped", "--resume"));
+    const resumed = await run(train("stopped", "--resume", "--threads", "3"));
+    expect(resumed.json).toMatchObject({ threads: 3 });
     expect(resumed.stderr).toContain(`going on after step ${stopped.json.steps}`);
     expect(resumed.json).toMatchObject({ steps: 24, ended: "steps" });
     expect(bytes("stopped")).toEqual(bytes("whole"));

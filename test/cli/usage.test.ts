@@ -32,6 +32,10 @@ describe("the command line", () => {
     [["train", "text", "--preset", "nanogpt"], "heed: option '--preset <name>' argument 'nanogpt' is invalid. Unknown preset; did you mean nanogpt-cpu?\n"],
     [["train", "dates", "--steps", "0"], "heed: option '--steps <n>' argument '0' is invalid. Expected a whole number of at least 1.\n"],
     [["train", "dates", "--build", "fast"], "heed: option '--build <name>' argument 'fast' is invalid. Allowed choices are auto, simd, relaxed, turbo.\n"],
+    [["train", "dates", "--threads", "0"], "heed: option '--threads <n>' argument '0' is invalid. Expected a whole number from 1 to 64.\n"],
+    [["translate", "--threads", "x"], "heed: option '--threads <n>' argument 'x' is invalid. Expected a whole number from 1 to 64.\n"],
+    [["generate", "--threads", "65"], "heed: option '--threads <n>' argument '65' is invalid. Expected a whole number from 1 to 64.\n"],
+    [["eval", "--threads", "1.5"], "heed: option '--threads <n>' argument '1.5' is invalid. Expected a whole number from 1 to 64.\n"],
     [["train", "text"], "heed: the option --data <file> is missing\n"],
     [["generate"], "heed: the option -m, --model <folder> is missing\n"],
   ])("heed %j exits with 2 and says what is meant in one line", async (args, message) => {
