@@ -2,7 +2,10 @@ import { defineConfig, globalIgnores } from "eslint/config";
 import tseslint from "typescript-eslint";
 
 const noNode = "Library code runs in browsers and workers too: take what you need through an interface, as host/io/files.ts does.";
-const nodeGlobals = { console: "readonly", process: "readonly", performance: "readonly", URL: "readonly", Buffer: "readonly", WebAssembly: "readonly", setTimeout: "readonly" };
+const nodeGlobals = {
+  AbortController: "readonly", Buffer: "readonly", URL: "readonly", WebAssembly: "readonly",
+  console: "readonly", performance: "readonly", process: "readonly", setTimeout: "readonly",
+};
 
 export default defineConfig(
   globalIgnores(["dist/", "build/", "runs/", "assembly/", "test/assembly/"]),

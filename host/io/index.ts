@@ -3,5 +3,5 @@ export { Checkpoint, openCheckpoint, recoverCheckpoint, saveCheckpoint } from ".
 export { checkTensors, type Shapes } from "./checktensors";
 export { type Dtype, type StoredTensor, toFloat32 } from "./dtype";
 export { type Files, MemoryFiles } from "./files";
-export { type CheckpointConfig, type LoadedModel, loadModel, parseConfig, readSnapshot, snapshotFiles, type Task } from "./model";
+export { type CheckpointConfig, type LoadedModel, loadModel, parseConfig, readSnapshot, saveModel, snapshotFiles, type Task } from "./model";
 export { readSafetensors, type Safetensors, writeSafetensors } from "./safetensors";

@@ -6,10 +6,11 @@ import { GPT, type GPTConfig } from "../models/gpt";
 import { Transformer, type TransformerConfig } from "../models/transformer";
 import type { WeightArray } from "../nn/weights";
 import type { Snapshot, TrainerState } from "../train/trainer";
-import type { Checkpoint } from "./checkpoint";
+import { type Checkpoint, saveCheckpoint } from "./checkpoint";
 import { checkTensors } from "./checktensors";
 import { type StoredTensor, toFloat32 } from "./dtype";
 import { checkFields, count, type Fields, flag, object, oneOf, optional, parseJsonText, share, whole } from "./fields";
+import type { Files } from "./files";
 import { readSafetensors, writeSafetensors } from "./safetensors";
 
 /** What a model was trained for. */
@@ -94,6 +95,26 @@ export async function loadModel(runtime: Runtime, checkpoint: Checkpoint): Promi
   loaded.model.place(runtime);
   loaded.model.weights.write(tensors);
   return { ...loaded, tokenizer, config };
+}
+
+/**
+ * Saves a model's current weights with its shape and its tokenizer, as `loadModel` reads them. Other files in the folder stay.
+ *
+ * @throws HeedError (`file`) saying whether the old set or the new one is what the folder holds
+ *
+ * @example
+ * const files = new MemoryFiles(); // or nodeFiles
+ * const model = new GPT({ vocabulary: tokenizer.size, block: 16, layers: 1, heads: 2, width: 8 }).place(runtime);
+ * await saveModel(files, "runs/mine", { model, tokenizer });
+ * (await loadModel(runtime, await openCheckpoint(files, "runs/mine"))).type; // "gpt"
+ */
+export async function saveModel(files: Files, folder: string, { model, tokenizer }: { model: GPT | Transformer; tokenizer: Tokenizer }): Promise<void> {
+  const config: CheckpointConfig = model instanceof GPT ? { type: "gpt", model: model.config } : { type: "transformer", model: model.config };
+  await saveCheckpoint(files, folder, {
+    "model.safetensors": toSafetensors(model.weights.read()),
+    "config.json": `${JSON.stringify(config, null, 2)}\n`,
+    "tokenizer.json": JSON.stringify(tokenizer.toJSON()),
+  });
 }
 
 /** A training's arrays as the checkpoint's files hold them. */

@@ -1,0 +1,24 @@
+import { execFileSync } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { temporaryFolder } from "./cli/command";
+
+const { path } = temporaryFolder();
+const folder = fileURLToPath(new URL("../examples", import.meta.url));
+
+/** For each example its arguments and what it prints. They use the package as its users do: by its name, from dist/. */
+const examples: Record<string, { args?: string[]; prints: RegExp }> = {
+  "checkpoint.mjs": { args: [path("hello")], prints: /^trained for 150 steps\n(hello, world; hello, w?)\n\1\n$/ },
+  "dates.mjs": { prints: /\n800 0\.\d+\n2019-03-03\n$/ },
+  "gpt.mjs": { args: [fileURLToPath(new URL("../LICENSE", import.meta.url)), "200"], prints: /^step 100: loss \d\.\d{3}\nstep 200: loss \d\.\d{3}\n[^]{101}\n$/u },
+  "progress.mjs": { args: ["40"], prints: /█{20} 40\/40 loss \d\.\d{3}\nvalidation after step 40: (\d\.\d{3}), the best so far\nall steps are done; the best loss was \1, after step 40\n$/ },
+};
+
+describe("examples/", () => {
+  it("has a test for each file", () => expect(readdirSync(folder).sort()).toEqual(Object.keys(examples)));
+
+  it.each(Object.entries(examples))("%s runs and prints what it should", (name, { args = [], prints }) => {
+    expect(execFileSync(process.execPath, [`${folder}/${name}`, ...args], { encoding: "utf8" })).toMatch(prints);
+  });
+});
