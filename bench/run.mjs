@@ -43,7 +43,7 @@ function run(suite) {
   const { only, clock } = options;
   const settings = { only, clock, seconds: Number(options.seconds), threads: Number(options.threads) };
   const relaxed = process.versions.node.startsWith("20.") && execPath === process.execPath ? ["--experimental-wasm-relaxed-simd"] : [];
-  const child = fork(new URL("suite.mjs", import.meta.url), [suite, JSON.stringify(settings)], { execPath, execArgv: ["--expose-gc", ...relaxed] });
+  const child = fork(new URL("suite.mjs", import.meta.url), [suite, JSON.stringify(settings)], { execPath, execArgv: ["--expose-gc", "--no-flush-bytecode", "--single-threaded-gc", ...relaxed] });
   child.on("message", (row) => {
     rows.push(row);
     console.log(line(row));
