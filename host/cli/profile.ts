@@ -32,7 +32,7 @@ export function addProfile(program: Command, context: Context): void {
     .option("--seconds <s>", "how long to measure each program", notNegative, 1)
     .option("--trace <file>", "write a Chrome trace, for ui.perfetto.dev or chrome://tracing");
   addCommonOptions(command)
-    .description("Times a model's programs, instruction by instruction, on one thread, beside what the machine can do at most.")
+    .description("Times a model's programs, instruction by instruction, beside what the machine can do at most.")
     .addHelpText("after", `
 Programs: encode and decode (one step, over all of the target) for an encoder-decoder, forward (of all tokens, to the next one) for a
 language model, and train for both: loss, gradients and update on a batch of made-up tokens. The checkpoint stays as it is.
@@ -50,7 +50,7 @@ Examples:
 async function run(options: ProfileCommandOptions, context: Context): Promise<void> {
   const { model: folder, batch, seconds, trace } = options;
   const loaded = await load({ ...options, threads: 1 }, context);
-  const { build } = loaded.model.weights.runtime;
+  const { build, threads } = loaded.model.weights.runtime;
   const most = longest(loaded);
   const { length = Math.min(LENGTH, most) } = options;
   if (length > most) throw new HeedError("data", `--length ${length}: the model takes at most ${most} tokens`);
@@ -58,14 +58,14 @@ async function run(options: ProfileCommandOptions, context: Context): Promise<vo
   const limits = await machineLimits();
   const profiles: { name: string; profile: Profile }[] = [];
   for (const [name, programs] of chosenWorkloads(loaded, { batch, length }, options.program)) {
-    profiles.push({ name, profile: await profile(programs, { now: () => performance.now(), limits, seconds }) });
+    profiles.push({ name, profile: await profile(programs, { now: () => performance.now(), limits, seconds, threads }) });
   }
   if (trace !== undefined) {
     const tracks = profiles.map(({ name, profile: { lines } }) => ({ name, lines }));
     await nodeFiles.write(trace, new TextEncoder().encode(JSON.stringify(chromeTrace(tracks))));
   }
-  const head = `${folder}: a ${loaded.type}, ${batch} × ${length} tokens, one thread, build ${build}`;
-  const result = { model: folder, type: loaded.type, build, threads: 1, batch, length, programs: profiles.map(({ name, profile }) => toJSON(name, profile)) };
+  const head = `${folder}: a ${loaded.type}, ${batch} × ${length} tokens, ${threads === 1 ? "one thread" : `${threads} threads`}, build ${build}`;
+  const result = { model: folder, type: loaded.type, build, threads, batch, length, programs: profiles.map(({ name, profile }) => toJSON(name, profile)) };
   await report(context, options, result, [head, ...profiles.map(({ name, profile }) => describe(name, profile))].join("\n\n"));
 }
 

@@ -95,7 +95,7 @@ export class CharacterTokenizer implements Tokenizer {
     const isCharacter = (token: string | undefined) => token !== undefined && [...token].length === 1;
     const special = added_tokens.length;
     const inOrder = added_tokens.every((token, id) => token.id === id && tokens[id] === token.content);
-    return inOrder && tokens.slice(special).every(isCharacter) ? new CharacterTokenizer(tokens, special) : undefined;
+    return inOrder && Array.from(tokens.slice(special)).every(isCharacter) ? new CharacterTokenizer(tokens, special) : undefined;
   }
 }
 

@@ -1,5 +1,6 @@
 import { Tokenizer as Implementation } from "@huggingface/tokenizers";
 import { HeedError } from "../errors";
+import { isObject } from "../io/fields";
 import { GPT2_SPLIT, toAlphabet } from "./bytelevel";
 import { CharacterTokenizer } from "./characters";
 import { checkIds, specialIds, type DecodeOptions, type SpecialIds, type Tokenizer, type TokenizerJSON } from "./tokenizer";
@@ -98,10 +99,36 @@ function withoutSpecials(json: TokenizerJSON): TokenizerJSON {
  */
 export function loadTokenizer(json: string | TokenizerJSON, name = "tokenizer.json"): Tokenizer {
   const parsed = typeof json === "string" ? parse(json, name) : json;
-  if (typeof parsed?.model?.vocab !== "object" || !Array.isArray(parsed.added_tokens)) {
+  if (!isObject(parsed?.model) || !Array.isArray(parsed.added_tokens) || !(isObject(parsed.model.vocab) || Array.isArray(parsed.model.vocab))) {
     throw new HeedError("format", `${name}: not a Hugging Face tokenizer.json: "model.vocab" or "added_tokens" is missing`);
   }
-  return CharacterTokenizer.fromJSON(parsed) ?? new HuggingFaceTokenizer(parsed);
+  checkTokens(parsed, name);
+  try {
+    return CharacterTokenizer.fromJSON(parsed) ?? new HuggingFaceTokenizer(parsed);
+  } catch (cause) {
+    if (!(cause instanceof HeedError)) throw cause;
+    throw new HeedError(cause.code, cause.message.replace(/^tokenizer\.json/, name), { cause });
+  }
+}
+
+/** More tokens than this are a broken file: the largest vocabularies have a million. */
+const MOST_TOKENS = 2 ** 24;
+
+/** @throws HeedError "format" for a token whose id is none, two of one id, and an added token that is none */
+function checkTokens({ model: { vocab }, added_tokens }: TokenizerJSON, name: string): void {
+  const taken = new Map<number, string>();
+  const check = (token: string, id: unknown): void => {
+    const where = `${name}: the token ${JSON.stringify(token)}`;
+    if (!Number.isInteger(id) || (id as number) < 0 || (id as number) >= MOST_TOKENS) throw new HeedError("format", `${where}: expected an id in [0, ${MOST_TOKENS}), got ${JSON.stringify(id)}`);
+    const other = taken.get(id as number) ?? token;
+    if (other !== token) throw new HeedError("format", `${where} has the id ${id as number} of ${JSON.stringify(other)}`);
+    taken.set(id as number, token);
+  };
+  if (!Array.isArray(vocab)) for (const [token, id] of Object.entries(vocab as object)) check(token, id);
+  for (const token of added_tokens as unknown[]) {
+    if (!isObject(token) || typeof token.content !== "string") throw new HeedError("format", `${name}: added_tokens: expected tokens with an id and a content, got ${JSON.stringify(token)}`);
+    if (!Array.isArray(vocab)) check(token.content, token.id);
+  }
 }
 
 function parse(text: string, name: string): TokenizerJSON {

@@ -38,6 +38,7 @@ export async function* generate(model: GPT, prompts: readonly (readonly number[]
   const { maxTokens, temperature = 1, topK = 0, seed = 0, end, signal } = options;
   if (!Number.isInteger(maxTokens) || maxTokens < 0) throw new RangeError(`generate: maxTokens must be a whole number, got ${maxTokens}`);
   if (!(temperature >= 0 && temperature < Infinity)) throw new RangeError(`generate: temperature must be 0 or more, got ${temperature}`);
+  if (!Number.isSafeInteger(seed)) throw new RangeError(`generate: seed must be an integer, got ${seed}`);
   if (!Number.isInteger(topK) || topK < 0) throw new RangeError(`generate: topK must be a whole number, got ${topK}`);
   prompts.forEach((prompt, row) => {
     if (prompt.length === 0) throw new RangeError(`generate: prompt ${row} is empty; give at least one token`);

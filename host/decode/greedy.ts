@@ -35,6 +35,7 @@ export async function greedy(model: Transformer, sources: readonly (readonly num
   const maxTokens = Math.min(options.maxTokens ?? maxLength, maxLength);
   if (!Number.isInteger(maxTokens) || maxTokens < 0) throw new RangeError(`greedy: maxTokens must be a whole number, got ${options.maxTokens}`);
   checkIds("greedy: start", [start], vocabulary);
+  checkIds("greedy: end", [end], vocabulary);
   sources.forEach((source, row) => {
     if (source.length < 1 || source.length > maxLength) {
       throw new RangeError(`greedy: source ${row} has ${source.length} tokens; the model takes 1 to ${maxLength}`);

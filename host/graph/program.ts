@@ -48,6 +48,7 @@ export class Program {
   private readonly words: number;
   private code = 0;
   private linkedTo = -1;
+  private disposed = false;
 
   constructor(
     private readonly graph: Graph,
@@ -120,8 +121,12 @@ export class Program {
     return view.slice();
   }
 
-  /** Sets the seed and the share of the random stream that the next run draws. */
+  /**
+   * Sets the seed and the share of the random stream that the next run draws.
+   * @throws RangeError for a seed that is no integer of at most 2⁵³ − 1 either way
+   */
   seed(seed: number, step: number, microBatch = 0): void {
+    if (!Number.isSafeInteger(seed)) throw new RangeError(`seed: must be an integer of at most 2^53 − 1, got ${seed}`);
     const cell = this.graph.randomCell;
     if (!cell) return;
     const view = this.view(cell);
@@ -132,11 +137,11 @@ export class Program {
     this.graph.runtime.arenaOwner = this;
   }
 
-  /** Releases the instruction list. */
+  /** Releases the instruction list; the program cannot be used afterwards. */
   dispose(): void {
     if (this.code) this.graph.runtime.memory.free(this.code);
     this.code = 0;
-    this.linkedTo = -1;
+    this.disposed = true;
   }
 
   /** Every instruction with its shapes, FLOPs and bytes, and the peak memory. */
@@ -179,6 +184,7 @@ export class Program {
 
   /** Writes the instructions with the addresses that hold while the arena stays where it is. */
   private link(): void {
+    if (this.disposed) throw new TypeError("the program was disposed, or the model that it belongs to");
     const { runtime, instructions } = this.graph;
     const arena = runtime.reserveArena(this.plan.bytes);
     if (arena === this.linkedTo && this.code) return;

@@ -14,6 +14,8 @@ export type Fields<T> = { readonly [Name in keyof Required<T>]: Field };
 const isNumber = (value: unknown): value is number => typeof value === "number" && Number.isFinite(value);
 
 export const count: Field = { expected: "an integer of at least 1", accepts: (value) => Number.isSafeInteger(value) && (value as number) >= 1 };
+/** Of layers: more are a broken file, which should not be built first. */
+export const depth: Field = { expected: "an integer from 1 to 1000", accepts: (value) => count.accepts(value) && (value as number) <= 1000 };
 export const whole: Field = { expected: "an integer of at least 0", accepts: (value) => Number.isSafeInteger(value) && (value as number) >= 0 };
 export const positive: Field = { expected: "a number above 0", accepts: (value) => isNumber(value) && value > 0 };
 export const notNegative: Field = { expected: "a number of at least 0", accepts: (value) => isNumber(value) && value >= 0 };

@@ -9,7 +9,7 @@ import type { Snapshot, TrainerState } from "../train/trainer";
 import { type Checkpoint, saveCheckpoint } from "./checkpoint";
 import { checkTensors } from "./checktensors";
 import { type StoredTensor, toFloat32 } from "./dtype";
-import { checkFields, count, type Fields, flag, object, oneOf, optional, parseJsonText, share, whole } from "./fields";
+import { checkFields, count, depth, type Fields, flag, object, oneOf, optional, parseJsonText, share, whole } from "./fields";
 import type { Files } from "./files";
 import { readSafetensors, writeSafetensors } from "./safetensors";
 
@@ -32,8 +32,8 @@ export type LoadedModel = { readonly tokenizer: Tokenizer; readonly config: Chec
 export const transformerFields: Fields<TransformerConfig> = {
   vocabulary: count,
   maxLength: count,
-  encoderLayers: count,
-  decoderLayers: count,
+  encoderLayers: depth,
+  decoderLayers: depth,
   heads: count,
   width: count,
   hidden: count,
@@ -47,7 +47,7 @@ export const transformerFields: Fields<TransformerConfig> = {
 export const gptFields: Fields<GPTConfig> = {
   vocabulary: count,
   block: count,
-  layers: count,
+  layers: depth,
   heads: count,
   width: count,
   hidden: optional(count),

@@ -5,7 +5,7 @@ import { formatShape, normal, type Tensor } from "../graph/tensor";
 import { EncoderLayer } from "../nn/blocks";
 import { Embedding, LearnedPositions } from "../nn/embedding";
 import { LayerNorm } from "../nn/layernorm";
-import { type Batch, checkIds, Model } from "./model";
+import { type Batch, checkIds, checkSizes, Model } from "./model";
 
 export interface GPTConfig {
   /** Number of token ids. */
@@ -49,6 +49,7 @@ export class GPT extends Model {
   constructor(readonly config: GPTConfig) {
     super();
     const { vocabulary, block, layers, heads, width, hidden = 4 * width, dropout = 0, bias = false } = config;
+    checkSizes("GPT", { vocabulary, block, layers, heads, width, hidden });
     this.embedding = new Embedding(vocabulary, width, { initializer: normal(0.02) });
     this.positions = new LearnedPositions(block, width);
     this.layers = Array.from(

@@ -81,6 +81,13 @@ export abstract class Model extends Layer {
   }
 }
 
+/** @throws RangeError naming the first of a model's sizes that is no integer of at least 1 */
+export function checkSizes(model: string, sizes: Readonly<Record<string, number>>): void {
+  for (const [name, size] of Object.entries(sizes)) {
+    if (!Number.isSafeInteger(size) || size < 1) throw new RangeError(`${model}: ${name} must be an integer of at least 1, got ${size}`);
+  }
+}
+
 /** @throws RangeError naming the first id that is not a whole number in [0, vocabulary) */
 export function checkIds(name: string, ids: ArrayLike<number>, vocabulary: number, ignored?: number): void {
   for (let i = 0; i < ids.length; i++) {

@@ -4,7 +4,7 @@ import { formatShape, type Tensor } from "../graph/tensor";
 import { type BlockConfig, Decoder, Encoder } from "../nn/blocks";
 import { Embedding } from "../nn/embedding";
 import { SinusoidalPositions } from "../nn/positions";
-import { type Batch, checkIds, Model } from "./model";
+import { type Batch, checkIds, checkSizes, Model } from "./model";
 
 export interface TransformerConfig {
   /** Number of token ids, shared by source and target. */
@@ -61,7 +61,9 @@ export class Transformer extends Model {
 
   constructor(readonly config: TransformerConfig) {
     super();
-    const { vocabulary, width, encoderLayers, decoderLayers, norm = "post" } = config;
+    const { vocabulary, maxLength, width, hidden, heads, encoderLayers, decoderLayers, norm = "post" } = config;
+    checkSizes("Transformer", { vocabulary, maxLength, encoderLayers, decoderLayers, heads, width, hidden });
+    if (norm !== "pre" && norm !== "post") throw new TypeError(`Transformer: norm: expected "pre" or "post", got ${JSON.stringify(norm)}`);
     const block: BlockConfig = { ...config, norm };
     this.embedding = new Embedding(vocabulary, width, { scale: Math.sqrt(width) });
     this.encoder = new Encoder(encoderLayers, block);

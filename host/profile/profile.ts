@@ -28,6 +28,8 @@ export interface ProfileOptions {
   limits: { flops: Limit; bytes: Limit };
   /** How long to measure; as long again goes before, until the engine has optimized the core. 1 by default. */
   seconds?: number;
+  /** Of the programs' runtime: the limits are those of one, times as many. */
+  threads?: number;
 }
 
 const FEWEST_RUNS = 5;
@@ -42,7 +44,7 @@ const FEWEST_RUNS = 5;
  * const { lines } = await profile([{ program: compile(graph) }], { now: () => performance.now(), limits: await machineLimits(), seconds: 0.1 });
  * console.log(lines[0].name, lines[0].ms);
  */
-export async function profile(programs: readonly Timed[], { now, limits, seconds = 1 }: ProfileOptions): Promise<Profile> {
+export async function profile(programs: readonly Timed[], { now, limits, seconds = 1, threads = 1 }: ProfileOptions): Promise<Profile> {
   const lines = programs.flatMap(({ program }) => program.describe().instructions);
   const samples = lines.map((): number[] => []);
   const rates = { flops: [] as number[], bytes: [] as number[] };
@@ -79,7 +81,7 @@ export async function profile(programs: readonly Timed[], { now, limits, seconds
   return {
     lines: lines.map((line, i) => ({ ...line, ms: median(samples[i]!) })),
     runs: rates.flops.length,
-    limits: { flops: median(rates.flops), bytes: median(rates.bytes) },
+    limits: { flops: threads * median(rates.flops), bytes: threads * median(rates.bytes) },
   };
 }
 

@@ -13,6 +13,21 @@ export type OptimizerConfig =
 /** Adam with the constants of Vaswani 2017, section 5.3. */
 export const vaswaniAdam: OptimizerConfig = { kind: "adamw", beta1: 0.9, beta2: 0.98, epsilon: 1e-9, decay: 0 };
 
+/** @throws TypeError for another kind, RangeError for a number that would make weights NaN (as the core sees it, in f32) */
+function checkConfig(config: OptimizerConfig): void {
+  if (config.kind !== "adamw" && config.kind !== "sgd") throw new TypeError(`optimizer: expected the kind adamw or sgd, got ${JSON.stringify((config as OptimizerConfig).kind)}`);
+  const isShare = (value: number): boolean => value >= 0 && Math.fround(value) < 1;
+  const limits = {
+    beta1: ["in [0, 1)", isShare], beta2: ["in [0, 1)", isShare], momentum: ["in [0, 1)", isShare],
+    epsilon: ["above 0", (value: number) => Math.fround(value) > 0 && value < Infinity],
+    decay: ["of at least 0", (value: number) => value >= 0 && value < Infinity],
+  } as const;
+  for (const [name, [expected, accepts]] of Object.entries(limits)) {
+    const value = (config as Record<string, unknown>)[name];
+    if (value !== undefined && !accepts(value as number)) throw new RangeError(`optimizer: ${name}: expected a number ${expected}, got ${value as number}`);
+  }
+}
+
 /**
  * The update program: the gradient's norm, its clipping, the update, and gradients back to 0.
  * A gradient or a loss that is not finite leaves weights and moments as they are.
@@ -29,7 +44,7 @@ export class Optimizer {
     config: OptimizerConfig,
     clip: number,
   ) {
-    if (config.kind !== "adamw" && config.kind !== "sgd") throw new TypeError(`optimizer: expected the kind adamw or sgd, got ${JSON.stringify((config as OptimizerConfig).kind)}`);
+    checkConfig(config);
     const { runtime, groups, bytes, address } = weights;
     const gradients = weights.gradientBlock();
     const names = config.kind === "adamw" ? ["m", "v"] : (config.momentum ?? 0) > 0 ? ["velocity"] : [];

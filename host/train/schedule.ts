@@ -31,7 +31,7 @@ export function learningRate(schedule: Schedule, step: number, steps: number): n
   if (schedule.kind === "constant") return peak;
   const { final = 0 } = schedule;
   const progress = steps > warmup ? Math.min(1, (step - warmup) / (steps - warmup)) : 1;
-  const share = schedule.kind === "linear" ? 1 - progress : 0.5 * (1 + cosine(progress * Math.PI));
+  const share = schedule.kind === "linear" ? 1 - progress : Math.max(0, 0.5 * (1 + cosine(progress * Math.PI))); // cos π is 1e-16 below −1
   return final + (peak - final) * share;
 }
 

@@ -59,6 +59,9 @@ export interface Snapshot {
   training: Map<string, WeightArray>;
 }
 
+/** JSON, but with NaN and Infinity by their names. */
+const formatNumbers = (value: object): string => JSON.stringify(value, (_, field: unknown) => (typeof field === "number" && !Number.isFinite(field) ? String(field) : field));
+
 /** What an i32 holds. */
 const MAX_STEPS = 2 ** 31 - 1;
 
@@ -80,12 +83,17 @@ export class Trainer {
     private readonly data: TrainingData,
     private readonly options: TrainerOptions,
   ) {
-    const { steps, microBatches = 1, validateEvery = 1, patience = 1, clip = 0 } = options;
+    const { steps, microBatches = 1, validateEvery = 1, patience = 1, clip = 0, seed = 0 } = options;
     for (const [name, value] of Object.entries({ steps, microBatches, validateEvery, patience })) {
       if (!Number.isInteger(value) || value < 1) throw new RangeError(`Trainer: ${name} must be a positive integer, got ${value}`);
     }
     if (steps > MAX_STEPS) throw new RangeError(`Trainer: at most ${MAX_STEPS} steps fit a program's cells, got ${steps}`);
-    if (!(learningRate(options.schedule, 1, steps) >= 0)) throw new RangeError(`Trainer: the schedule gives no learning rate: ${JSON.stringify(options.schedule)}`);
+    const { kind: _, ...numbers } = options.schedule;
+    const rates = [learningRate(options.schedule, 1, steps), learningRate(options.schedule, steps, steps)];
+    if (![...rates, ...Object.values<number | undefined>(numbers)].every((value = 0) => value >= 0 && value < Infinity)) {
+      throw new RangeError(`Trainer: the schedule gives no learning rate: ${formatNumbers(options.schedule)}`);
+    }
+    if (!Number.isSafeInteger(seed)) throw new RangeError(`Trainer: seed must be an integer, got ${seed}`);
     if (!(clip >= 0)) throw new RangeError(`Trainer: clip must not be negative, got ${clip}`);
     this.optimizer = new Optimizer(model.weights, options.optimizer, clip);
   }

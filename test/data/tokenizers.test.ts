@@ -5,6 +5,7 @@ import { BYTE_ALPHABET, toAlphabet } from "../../host/data/bytelevel";
 import { CharacterTokenizer } from "../../host/data/characters";
 import { type HuggingFaceTokenizer, loadTokenizer } from "../../host/data/huggingface";
 import { SPECIALS, type TokenizerJSON } from "../../host/data/tokenizer";
+import { HeedError } from "../../host/errors";
 
 const read = (name: string) => readFileSync(new URL(`../vectors/tokenizers/${name}`, import.meta.url), "utf8");
 /** What Hugging Face's library (Rust) makes of the same texts; see generate.py beside. */
@@ -121,6 +122,29 @@ describe("loadTokenizer", () => {
     expect(tokenizer.encode("<eos>")).not.toContain(2);
     expect(tokenizer.decode([1, ...tokenizer.encode("low"), 2])).toBe("low");
     expect(tokenizer.decode([2], { specials: true })).toBe("<eos>");
+  });
+
+  it.each<[object, string]>([
+    [{ model: { vocab: null } }, 'not a Hugging Face tokenizer.json: "model.vocab" or "added_tokens" is missing'],
+    [{ model: { vocab: { a: -1 } } }, 'the token "a": expected an id in [0, 16777216), got -1'],
+    [{ model: { vocab: { a: 4e9 } } }, 'the token "a": expected an id in [0, 16777216), got 4000000000'],
+    [{ model: { vocab: { a: "0" } } }, 'the token "a": expected an id in [0, 16777216), got "0"'],
+    [{ model: { vocab: { a: 0, b: 0 } } }, 'the token "b" has the id 0 of "a"'],
+    [{ added_tokens: [null] }, "added_tokens: expected tokens with an id and a content, got null"],
+    [{ added_tokens: [{ id: 0 }] }, 'added_tokens: expected tokens with an id and a content, got {"id":0}'],
+    [{ added_tokens: [{ id: 1, content: "<cls>" }] }, 'the token "<cls>" has the id 1 of "<bos>"'],
+    [{ normalizer: { type: "Magic" } }, "Unknown Normalizer type: Magic"],
+  ])("refuses a file with %j, naming it", (flaw, message) => {
+    const json = JSON.parse(read("characters.json")) as Record<string, unknown> & { model: object };
+    const { model, ...rest } = flaw as { model?: object };
+    const broken = JSON.stringify({ ...json, ...rest, model: { ...json.model, ...model } });
+    expect(() => loadTokenizer(broken, "x.json")).toThrow(new HeedError("format", `x.json: ${message}`));
+  });
+
+  it("leaves no hole in a character tokenizer's ids unseen", () => {
+    const json = CharacterTokenizer.of(["ab"]).toJSON();
+    const sparse = { ...json, model: { ...json.model, vocab: { a: 0, b: 5 } } };
+    expect(loadTokenizer(sparse)).not.toBeInstanceOf(CharacterTokenizer);
   });
 
   it("says what is wrong with a file or an id", () => {

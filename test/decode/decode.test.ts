@@ -64,6 +64,7 @@ describe("greedy", () => {
     [[], {}, "greedy: source 0 has 0 tokens; the model takes 1 to 16"],
     [new Array<number>(17).fill(3), {}, "greedy: source 0 has 17 tokens; the model takes 1 to 16"],
     [[3], { start: 10 }, "greedy: start: token ids must lie in [0, 10), got 10 at position 0"],
+    [[3], { end: 10 }, "greedy: end: token ids must lie in [0, 10), got 10 at position 0"],
     [[3], { maxTokens: NaN }, "greedy: maxTokens must be a whole number, got NaN"],
     [[3], { maxTokens: -1 }, "greedy: maxTokens must be a whole number, got -1"],
   ])("refuses %j with %j", async (source, options, message) => {
@@ -125,6 +126,11 @@ describe("generate", () => {
     }
   });
 
+  it("takes a k beyond 32 bits for all of the vocabulary", async () => {
+    const all = await collect([[5]], { maxTokens: 20, temperature: 5 });
+    expect(await collect([[5]], { maxTokens: 20, temperature: 5, topK: 2 ** 32 + 1 })).toEqual(all);
+  });
+
   it("draws from the top k only", async () => {
     for (const [topK, seed] of [[1, 1], [3, 2], [3, 3]] as const) {
       const ids = [5];
@@ -174,6 +180,7 @@ describe("generate", () => {
     [[1], { temperature: NaN }, "generate: temperature must be 0 or more, got NaN"],
     [[1], { temperature: -1 }, "generate: temperature must be 0 or more, got -1"],
     [[1], { topK: 1.5 }, "generate: topK must be a whole number, got 1.5"],
+    [[1], { seed: NaN }, "generate: seed must be an integer, got NaN"],
   ])("refuses %j with %j", async (prompt, options, message) => {
     await expect(collect([prompt], { maxTokens: 1, ...options })).rejects.toThrow(message);
   });

@@ -162,6 +162,9 @@ describe("Program", () => {
     program.dispose();
     program.dispose();
     expect(runtime.memory.used).toBe(before);
+    const gone = "the program was disposed, or the model that it belongs to";
+    for (const use of [() => program.run(), () => program.time(() => 0), () => program.write(x, [1, 2, 3])]) expect(use).toThrow(gone);
+    expect(runtime.memory.used).toBe(before);
   });
 });
 
@@ -202,6 +205,10 @@ describe("dropout in a graph", () => {
     const draws = [run(1, 0), run(1, 1), run(1, 0, 1), run(2, 0), run(1 + 2 ** 32, 0)].map(({ out }) => out.join());
     expect(new Set(draws).size).toBe(draws.length);
     expect(run(1, 0).out.join()).toBe(draws[0]);
+  });
+
+  it("refuses seeds that are no integers", () => {
+    for (const bad of [NaN, 1.5, 2 ** 53, Infinity]) expect(() => run(bad, 0)).toThrow(`seed: must be an integer of at most 2^53 − 1, got ${bad}`);
   });
 
   it("does nothing outside training, and refuses probabilities that are none", () => {

@@ -131,9 +131,21 @@ describe("a trainer", () => {
     [{ patience: NaN }, "Trainer: patience must be a positive integer, got NaN"],
     [{ validateEvery: 1.5 }, "Trainer: validateEvery must be a positive integer, got 1.5"],
     [{ steps: 2 ** 31 }, "Trainer: at most 2147483647 steps fit a program's cells, got 2147483648"],
-    [{ schedule: { kind: "constant", peak: NaN } }, 'Trainer: the schedule gives no learning rate: {"kind":"constant","peak":null}'],
+    [{ schedule: { kind: "constant", peak: NaN } }, 'Trainer: the schedule gives no learning rate: {"kind":"constant","peak":"NaN"}'],
+    [{ schedule: { kind: "constant", peak: Infinity } }, 'Trainer: the schedule gives no learning rate: {"kind":"constant","peak":"Infinity"}'],
+    [{ schedule: { kind: "cosine", peak: 1, final: NaN } }, 'Trainer: the schedule gives no learning rate: {"kind":"cosine","peak":1,"final":"NaN"}'],
+    [{ schedule: { kind: "constant", peak: 1, warmup: -5 } }, 'Trainer: the schedule gives no learning rate: {"kind":"constant","peak":1,"warmup":-5}'],
+    [{ schedule: { kind: "noam", width: 0, warmup: 10 } }, 'Trainer: the schedule gives no learning rate: {"kind":"noam","width":0,"warmup":10}'],
     [{ schedule: { kind: "step", peak: 1 } as unknown as TrainerOptions["schedule"] }, 'learningRate: expected a schedule of kind constant, linear, cosine or noam, got "step"'],
     [{ optimizer: { kind: "adam" } as unknown as TrainerOptions["optimizer"] }, 'optimizer: expected the kind adamw or sgd, got "adam"'],
+    [{ optimizer: { kind: "adamw", beta1: 1 } }, "optimizer: beta1: expected a number in [0, 1), got 1"],
+    [{ optimizer: { kind: "adamw", beta2: 1 - 1e-9 } }, "optimizer: beta2: expected a number in [0, 1), got 0.999999999"],
+    [{ optimizer: { kind: "adamw", beta1: NaN } }, "optimizer: beta1: expected a number in [0, 1), got NaN"],
+    [{ optimizer: { kind: "adamw", epsilon: 0 } }, "optimizer: epsilon: expected a number above 0, got 0"],
+    [{ optimizer: { kind: "adamw", epsilon: 1e-50 } }, "optimizer: epsilon: expected a number above 0, got 1e-50"],
+    [{ optimizer: { kind: "adamw", decay: -1 } }, "optimizer: decay: expected a number of at least 0, got -1"],
+    [{ optimizer: { kind: "sgd", momentum: NaN } }, "optimizer: momentum: expected a number in [0, 1), got NaN"],
+    [{ seed: 1.5 }, "Trainer: seed must be an integer, got 1.5"],
   ])("refuses %j", async (bad, message) => {
     const model = await place();
     expect(() => new Trainer(model, data, { ...options, ...bad })).toThrow(message);

@@ -19,6 +19,13 @@ describe("learningRate", () => {
     }
   });
 
+  it("ends half a cosine at its final value, never below", () => {
+    for (const steps of [1, 7, 1000]) {
+      expect(learningRate({ kind: "cosine", peak: 1 }, steps, steps)).toBe(0);
+      expect(learningRate({ kind: "cosine", peak: 1, final: 0.25 }, steps, steps)).toBe(0.25);
+    }
+  });
+
   it("is Vaswani's formula", () => {
     for (const step of [1, 100, 4000, 4001, 100_000]) {
       const expected = 512 ** -0.5 * Math.min(step ** -0.5, step * 4000 ** -1.5);

@@ -145,6 +145,15 @@ describe("models", () => {
     expect(() => model.place(runtime)).toThrow(/the model's weights need \d+\.\d GiB; WebAssembly's 32-bit memory ends at 4\.00 GiB/);
   });
 
+  it.each<[object, string]>([
+    [{ encoderLayers: 0 }, "Transformer: encoderLayers must be an integer of at least 1, got 0"],
+    [{ decoderLayers: 1.5 }, "Transformer: decoderLayers must be an integer of at least 1, got 1.5"],
+    [{ vocabulary: undefined }, "Transformer: vocabulary must be an integer of at least 1, got undefined"],
+    [{ norm: "none" }, 'Transformer: norm: expected "pre" or "post", got "none"'],
+  ])("refuse %j", (bad, message) => {
+    expect(() => new Transformer({ ...transformerPresets.tiny, vocabulary: 11, ...bad })).toThrow(message);
+  });
+
   it("refuse a width that the heads do not divide", () => {
     expect(() => new Transformer({ ...transformerPresets.tiny, heads: 5, vocabulary: 11 })).toThrow(
       "attention: the width must be divisible by the number of heads, got width=64 heads=5",

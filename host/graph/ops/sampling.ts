@@ -36,6 +36,6 @@ export function sample(logits: Tensor, settings: Tensor): Tensor {
 export function samplingSettings(temperature: number, topK: number): Int32Array {
   const words = new Int32Array(Sampling.Bytes / 4);
   new Float32Array(words.buffer)[Sampling.Temperature / 4] = temperature;
-  words[Sampling.TopK / 4] = topK;
+  words[Sampling.TopK / 4] = Math.min(topK, 2 ** 31 - 1);
   return words;
 }
