@@ -90,7 +90,7 @@ export function positiveInteger(text: string): number {
   return number(text, "Expected a whole number of at least 1.", (value) => Number.isSafeInteger(value) && value >= 1);
 }
 
-function threadCount(text: string): number {
+export function threadCount(text: string): number {
   return number(text, `Expected a whole number from 1 to ${MAX_THREADS}.`, (value) => Number.isInteger(value) && value >= 1 && value <= MAX_THREADS);
 }
 

@@ -7,7 +7,7 @@ import { chromeTrace } from "../profile/trace";
 import { type Context, report } from "./context";
 import { nodeFiles } from "./files";
 import { load, type ModelOptions } from "./load";
-import { addCommonOptions, choice, notNegative, positiveInteger, requireOption } from "./options";
+import { addCommonOptions, choice, notNegative, positiveInteger, requireOption, threadCount } from "./options";
 import { chosenWorkloads, longest, WORKLOADS } from "./profile-programs";
 import { table } from "./table";
 
@@ -30,6 +30,7 @@ export function addProfile(program: Command, context: Context): void {
     .option("--batch <n>", "sequences at once", positiveInteger, 8)
     .option("--length <n>", `tokens of a sequence (default: ${LENGTH}, or the most that the model takes)`, positiveInteger)
     .option("--seconds <s>", "how long to measure each program", notNegative, 1)
+    .option("--threads <n>", "threads that compute; each instruction alone wakes and awaits them, which costs it some microseconds", threadCount, 1)
     .option("--trace <file>", "write a Chrome trace, for ui.perfetto.dev or chrome://tracing");
   addCommonOptions(command)
     .description("Times a model's programs, instruction by instruction, beside what the machine can do at most.")
@@ -49,7 +50,7 @@ Examples:
 
 async function run(options: ProfileCommandOptions, context: Context): Promise<void> {
   const { model: folder, batch, seconds, trace } = options;
-  const loaded = await load({ ...options, threads: 1 }, context);
+  const loaded = await load(options, context);
   const { build, threads } = loaded.model.weights.runtime;
   const most = longest(loaded);
   const { length = Math.min(LENGTH, most) } = options;

@@ -69,6 +69,12 @@ describe("heed profile", () => {
     expect(events.find(({ name }) => name === "attentionBackward")).toMatchObject({ args: { layer: "layers.0.attention", backward: true } });
   });
 
+  it("--threads divides the work, and multiplies the limits", async () => {
+    const { json, stdout } = await profile(book, "--program", "forward", "--threads", "2", "--json");
+    expect(json).toMatchObject({ threads: 2, programs: [{ name: "forward" }] });
+    expect(stdout.split("\n")).toHaveLength(2);
+  });
+
   it("leaves the checkpoint as it is", async () => {
     const before = readFileSync(`${book}/model.safetensors`);
     await profile(book, "--program", "train");
