@@ -21,6 +21,22 @@ export class Slice {
 /** An address operand: a tensor, a part of one, or nothing. */
 export type Address = Tensor | Slice | null;
 
+export const tensorOf = (address: Address): Tensor | undefined => (address instanceof Slice ? address.tensor : (address ?? undefined));
+
+export const storageOf = (address: Address): Storage | undefined => tensorOf(address)?.storage;
+
+/** Bytes of operands, each tensor counted once, working memory not at all. */
+export function bytesOf(operands: readonly Address[]): number {
+  const storages = new Map<Storage, number>();
+  for (const address of operands) {
+    const tensor = tensorOf(address);
+    if (!tensor || tensor.storage.isScratch) continue;
+    const size = address instanceof Slice ? address.size : tensor.size;
+    storages.set(tensor.storage, Math.max(size * bytesPer(tensor.dtype), storages.get(tensor.storage) ?? 0));
+  }
+  return [...storages.values()].reduce((sum, bytes) => sum + bytes, 0);
+}
+
 /** One line of a program, its operands still symbols. */
 export interface Instruction {
   readonly op: Op;
@@ -79,6 +95,8 @@ export class Graph {
   private readonly gradients = new Map<Tensor, Tensor>();
   /** For gradients' storage: tensors whose own backward still has to read it. */
   private readonly readers = new Map<Storage, Set<Tensor>>();
+  /** By bytes for each thread. */
+  private readonly scratches = new Map<number, Tensor>();
   private streams = 0;
   private compiled = false;
   private differentiated = false;
@@ -113,10 +131,15 @@ export class Graph {
     return new Tensor(this, shape, dtype, { bytes: sizeOf(shape) * bytesPer(dtype), address }, false);
   }
 
-  /** Working memory of one instruction, `bytes` for each thread. */
+  /** Working memory of an instruction, `bytes` for each thread. All that need as much have the same: none need wait for another's to be free. */
   scratch(bytes: number): Tensor {
-    const elements = Math.ceil((bytes * this.runtime.threads) / 4);
-    return new Tensor(this, [elements], "f32", { bytes: elements * 4, isScratch: true }, false);
+    let tensor = this.scratches.get(bytes);
+    if (!tensor) {
+      const elements = Math.ceil((bytes * this.runtime.threads) / 4);
+      tensor = new Tensor(this, [elements], "f32", { bytes: elements * 4, isScratch: true }, false);
+      this.scratches.set(bytes, tensor);
+    }
+    return tensor;
   }
 
   /** A parameter's symbol in this graph; a tensor stands for itself. */

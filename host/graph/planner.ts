@@ -1,5 +1,5 @@
 import { align } from "../core/memory";
-import { Slice, type Address, type Graph } from "./graph";
+import { type Graph, storageOf } from "./graph";
 import type { Storage } from "./tensor";
 
 /** When a piece of the arena holds something that is still needed: instruction indices, both ends included. */
@@ -15,8 +15,6 @@ export interface Plan {
   /** Size of the arena in bytes: the peak memory of the program's intermediates. */
   readonly bytes: number;
 }
-
-const storageOf = (address: Address): Storage | undefined => (address instanceof Slice ? address.tensor : address)?.storage;
 
 /** The lifetime of everything the graph keeps in the arena. */
 export function lifetimes(graph: Graph): Lifetime[] {

@@ -1,8 +1,9 @@
 import { Op, Rng } from "../../assembly/opcodes";
 import { formatBytes } from "../core/memory";
-import { type Graph, type Instruction, Scalar, Slice, type Address } from "./graph";
+import { type Address, bytesOf, type Graph, type Instruction, Scalar, Slice, tensorOf } from "./graph";
 import { lifetimes, plan, type Plan } from "./planner";
-import { bytesPer, formatShape, type Storage, type Tensor } from "./tensor";
+import { share, shareBits, type Sharing } from "./sharing";
+import { bytesPer, formatShape, type Tensor } from "./tensor";
 
 /** One instruction as `describe` tells it. */
 export interface InstructionInfo {
@@ -34,9 +35,11 @@ export type Values = ArrayLike<number>;
  * Plans memory and turns a graph into a program.
  * @throws HeedError `memory` when the arena does not fit
  */
-export function compile(graph: Graph, options: { reuse?: boolean } = {}): Program {
+export function compile(graph: Graph, options: { reuse?: boolean; grain?: number } = {}): Program {
   graph.seal();
-  return new Program(graph, plan(lifetimes(graph), options));
+  const placed = plan(lifetimes(graph), options);
+  const { threads } = graph.runtime;
+  return new Program(graph, placed, threads > 1 ? share(graph, placed, threads, options.grain) : undefined);
 }
 
 /**
@@ -53,6 +56,7 @@ export class Program {
   constructor(
     private readonly graph: Graph,
     private readonly plan: Plan,
+    private readonly sharing?: readonly Sharing[],
   ) {
     this.words = 1 + graph.instructions.reduce((words, instruction) => words + 2 + operands(instruction).length, 0);
     graph.runtime.reserveArena(plan.bytes);
@@ -83,7 +87,7 @@ export class Program {
     const times = new Float64Array(instructions.length);
     let at = 0;
     for (let i = 0; i < times.length; i++) {
-      const end = at + words[at + 1]!;
+      const end = at + (words[at + 1]! & 0xffff);
       const next = words[end]!;
       words[end] = Op.End;
       const start = now();
@@ -193,34 +197,20 @@ export class Program {
     const ints = runtime.memory.i32(this.code, this.words);
     const floats = runtime.memory.f32(this.code, this.words);
     let at = 0;
-    for (const instruction of instructions) {
+    instructions.forEach((instruction, i) => {
       const list = operands(instruction);
       ints[at++] = instruction.op;
-      ints[at++] = 2 + list.length;
+      ints[at++] = 2 + list.length + (this.sharing ? shareBits(this.sharing[i]!) : 0);
       for (const operand of list) {
         if (operand instanceof Scalar) floats[at++] = operand.value;
         else ints[at++] = typeof operand === "number" ? operand : this.addressOf(operand);
       }
-    }
+    });
     ints[at] = Op.End;
   }
 }
 
 const operands = ({ outputs, inputs, numbers }: Instruction): (Address | number | Scalar)[] => [...outputs, ...inputs, ...numbers];
-
-const tensorOf = (address: Address): Tensor | undefined => (address instanceof Slice ? address.tensor : (address ?? undefined));
-
-/** Bytes of operands, each tensor counted once, working memory not at all. */
-function bytesOf(operands: readonly Address[]): number {
-  const storages = new Map<Storage, number>();
-  for (const address of operands) {
-    const tensor = tensorOf(address);
-    if (!tensor || tensor.storage.isScratch) continue;
-    const size = address instanceof Slice ? address.size : tensor.size;
-    storages.set(tensor.storage, Math.max(size * bytesPer(tensor.dtype), storages.get(tensor.storage) ?? 0));
-  }
-  return [...storages.values()].reduce((sum, bytes) => sum + bytes, 0);
-}
 
 const formatOperand = (address: Address): string => {
   if (address === null) return "–";

@@ -100,7 +100,7 @@ describe("Runtime.create", () => {
   });
 });
 
-/** Workers whose computing threads are terminated so many ms after they were started. */
+/** Workers whose computing threads are terminated so many ms after they were ready. */
 const dying = (after: number): Workers => ({
   ...nodeWorkers,
   start: (task, events) => listen(new Worker(new URL("dying-worker.mjs", import.meta.url), { workerData: { ...task, after } }), events),

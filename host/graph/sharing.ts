@@ -1,0 +1,82 @@
+import { Share } from "../../assembly/opcodes";
+import { bytesOf, type Graph, type Instruction, storageOf } from "./graph";
+import type { Plan } from "./planner";
+import type { Storage } from "./tensor";
+
+/** Work that repays another thread, in ns: less is done before the other's cache has what it needs. */
+export const GRAIN = 2000;
+/** What one thread does in a ns, about: enough to tell small from large. */
+const FLOPS = 40;
+const BYTES = 16;
+
+/** How threads share an instruction. */
+export interface Sharing {
+  /** Threads that take a slice. */
+  readonly takers: number;
+  /** Whether the next instruction may start before all of them are done. */
+  isFree: boolean;
+}
+
+/**
+ * Decides for each instruction how many threads take part, and where they must wait for each other: before an instruction that
+ * touches what another has written, or writes what another reads, since they last waited. Memory counts, not tensors, since the plan lets tensors follow
+ * one another in one place. What a single thread does one after another is in order without waiting.
+ * @param grain  ns; 0: all threads take part in everything (a test's switch)
+ */
+export function share(graph: Graph, plan: Plan, threads: number, grain = GRAIN): Sharing[] {
+  const shared: Sharing[] = [];
+  let pending: Access[] = [];
+  for (const instruction of graph.instructions) {
+    const takers = Math.min(threads, Math.max(1, Math.floor(timeOf(instruction) / grain)));
+    const access = accessOf(instruction, plan, takers);
+    const mustWait = pending.some((earlier) => conflict(earlier, access));
+    if (mustWait) {
+      shared.at(-1)!.isFree = false;
+      pending = [];
+    }
+    pending.push(access);
+    shared.push({ takers, isFree: true }); // the last one too: at a program's end all wait
+  }
+  return shared;
+}
+
+/** As the upper half of an instruction's word 1. */
+export const shareBits = ({ takers, isFree }: Sharing): number => takers * Share.Threads + (isFree ? Share.Free : 0);
+
+const timeOf = ({ flops, outputs, inputs }: Instruction): number => Math.max(flops / FLOPS, bytesOf([...outputs, ...inputs]) / BYTES);
+
+/** A piece of memory; of working memory, each thread has a part of its own. */
+interface Range {
+  readonly storage: Storage;
+  readonly start: number;
+  readonly end: number;
+}
+
+interface Access {
+  readonly takers: number;
+  readonly reads: Range[];
+  readonly writes: Range[];
+}
+
+/** The arena's offsets lie apart from all addresses. */
+const ARENA = 2 ** 40;
+
+function accessOf({ outputs, inputs }: Instruction, { offsets }: Plan, takers: number): Access {
+  const ranges = (addresses: Instruction["inputs"]): Range[] =>
+    addresses.flatMap((address) => {
+      const storage = storageOf(address);
+      if (!storage) return [];
+      const start = storage.address ?? ARENA + offsets.get(storage)!;
+      return { storage, start, end: start + storage.bytes };
+    });
+  const read = ranges(inputs);
+  return { takers, reads: read.filter(({ storage }) => !storage.isScratch), writes: [...ranges(outputs), ...read.filter(({ storage }) => storage.isScratch)] };
+}
+
+function conflict(a: Access, b: Access): boolean {
+  if (a.takers === 1 && b.takers === 1) return false; // thread 0 does both
+  return overlap(a.writes, b.writes) || overlap(a.writes, b.reads) || overlap(a.reads, b.writes);
+}
+
+const overlap = (some: readonly Range[], others: readonly Range[]): boolean =>
+  some.some((a) => others.some((b) => a.start < b.end && b.start < a.end && !(a.storage === b.storage && a.storage.isScratch)));
