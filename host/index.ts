@@ -15,7 +15,7 @@ export { add, gatherRows, scale, transpose } from "./graph/ops/elementwise";
 export { addPositions, embedding } from "./graph/ops/embedding";
 export { layerNorm } from "./graph/ops/layernorm";
 export { linear, matmul } from "./graph/ops/linear";
-export { argmax, sample } from "./graph/ops/sampling";
+export { argmax, sample, samplingSettings } from "./graph/ops/sampling";
 export { softmax } from "./graph/ops/softmax";
 
 export { Layer } from "./nn/layer";

@@ -15,14 +15,16 @@ export interface RuntimeWarning {
   readonly message: string;
 }
 
+/** The options of `Runtime.create`, and who is told of warnings. */
 export interface NodeRuntimeOptions extends RuntimeOptions {
   /** Called with a warning; without it the process emits it (`process.on("warning", …)`), and Node prints it to stderr. */
   onWarning?: (warning: RuntimeWarning) => void;
 }
 
 /**
- * `Runtime.create` with threads, as many as there are cores (at most 8) if `threads` says nothing else. And besides it the build `turbo`: products of matrices in 256 bits instead of 128, about twice as fast, with the
- * bits of `relaxed`. Node 24 or later, on x64 with AVX2.
+ * `Runtime.create` with threads, as many as there are cores (at most 8) if `threads` says nothing else. And besides it the build
+ * `turbo`: products of matrices in 256 bits instead of 128, about twice as fast, with the bits of `relaxed`. Node 24 or later, on x64
+ * with AVX2.
  *
  * It rests on V8's `--experimental-wasm-revectorize`, which is experimental: do not use it where the process also runs modules that
  * you do not trust. The flag is on only while heed's own module is compiled, at once and by the optimizing compiler (some 80 ms).
@@ -58,13 +60,23 @@ async function createTurbo(options: RuntimeOptions): Promise<Runtime | string> {
   }
 }
 
-/** Whether this is Node (not Deno or Bun, which pose as it) with a V8 that can make 256-bit operations of 128-bit ones. */
+/**
+ * Whether this is Node (not Deno or Bun, which pose as it) with a V8 that can make 256-bit operations of 128-bit ones.
+ *
+ * @example
+ * if (!hasRevectorizer()) console.log("no turbo here");
+ */
 export function hasRevectorizer(): boolean {
   const isNode = process.release.name === "node" && !("Bun" in globalThis) && !("Deno" in globalThis);
   return isNode && process.arch === "x64" && Number.parseInt(process.versions.node) >= 24;
 }
 
-/** Compiles heed's turbo module, with the flag on for no longer than that takes. */
+/**
+ * Compiles heed's turbo module, with the flag on for no longer than that takes.
+ *
+ * @example
+ * if (hasRevectorizer()) compileTurbo(await nodeFiles.read("heed.turbo.wasm"));
+ */
 export function compileTurbo(bytes: BufferSource): WebAssembly.Module {
   // All of it now: what is left for later, or for the baseline compiler to begin with, would be compiled when the flag is off.
   const flags = ["experimental-wasm-revectorize", "no-liftoff", "no-wasm-lazy-compilation"];

@@ -3,7 +3,12 @@ import { dirname } from "node:path";
 import { HeedError } from "../errors";
 import type { Files } from "../io/files";
 
-/** The file system of Node, Deno and Bun. Every change is synced to the disk before its promise resolves. */
+/**
+ * The file system of Node, Deno and Bun. Every change is synced to the disk before its promise resolves.
+ *
+ * @example
+ * await nodeFiles.exists("no such file"); // false
+ */
 export const nodeFiles: Files = {
   exists: (path) => attempt(`look for ${path}`, () => orIfMissing(access(path).then(() => true), false)),
 

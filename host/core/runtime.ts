@@ -15,6 +15,7 @@ export type Build = "simd" | "relaxed" | "turbo";
 /** Where a core may come from: its bytes, a compiled module, or a URL to fetch. */
 export type CoreSource = BufferSource | WebAssembly.Module | URL | string;
 
+/** Which core, and how many threads. */
 export interface RuntimeOptions {
   /** Which bundled build; `auto` (the default) takes `relaxed` where the engine validates it. */
   build?: Build | "auto";

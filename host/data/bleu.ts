@@ -5,11 +5,13 @@ const SPACE = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205
 
 const TRAILING_SPACE = new RegExp(SPACE.source + "$", "u");
 
+/** How words are compared. */
 export interface BleuOptions {
   /** Compare lower-cased text. Default: false. */
   lowercase?: boolean;
 }
 
+/** A BLEU score and what it is made of. */
 export interface BleuScore {
   /** BLEU in [0, 100]. */
   score: number;

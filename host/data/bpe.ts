@@ -3,6 +3,7 @@ import { HuggingFaceTokenizer } from "./huggingface";
 import { Pairs } from "./pairs";
 import { SPECIALS } from "./tokenizer";
 
+/** What to train, and how far. */
 export interface TrainBPEOptions {
   /** The most tokens the vocabulary may have: special tokens, 256 bytes, then merges. */
   vocabularySize: number;

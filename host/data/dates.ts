@@ -19,6 +19,7 @@ export interface CalendarDate {
   weekday: number;
 }
 
+/** How many dates, and which. */
 export interface DatesOptions {
   /** Default: 0. */
   seed?: number;
@@ -114,7 +115,7 @@ export function isoDate({ year, month, day }: CalendarDate): string {
  *
  * @example
  * const { train, test } = dates({ seed: 1, train: 20_000 });
- * test.length; // 1000, each like { text: "3 Mar '19", iso: "2019-03-03" }
+ * test.length; // 1000: each is like { text: "3 Mar '19", iso: "2019-03-03" }
  */
 export function dates({ seed = 0, train, test = 1000 }: DatesOptions): { train: DatePair[]; test: DatePair[] } {
   const days = END_DAY - FIRST_DAY;

@@ -8,6 +8,7 @@ import { checkIds, specialIds, type DecodeOptions, type SpecialIds, type Tokeniz
 /** How many words' ids are kept. Natural text has some 10⁴ frequent ones; beyond, the cache starts anew. */
 const CACHED_WORDS = 100_000;
 
+/** How a text is read. */
 export interface EncodeOptions {
   /** Read special tokens in the text as such, and add those that the file's template wants (`[CLS] … [SEP]`). Default: false. */
   specials?: boolean;
@@ -16,6 +17,10 @@ export interface EncodeOptions {
 /**
  * Whatever a tokenizer.json describes (BPE, WordPiece, Unigram), by `@huggingface/tokenizers`.
  * For byte-level BPE each distinct word is encoded once and remembered: 58,000 sentences take 0.3 s instead of 4.5 s.
+ *
+ * @example
+ * const { size } = trainBPE(["low lower lowest"], { vocabularySize: 262 }); // a HuggingFaceTokenizer
+ * size; // 262
  */
 export class HuggingFaceTokenizer implements Tokenizer {
   readonly size: number;

@@ -1,6 +1,7 @@
 import { checkPositive, filled, type Batch } from "./batch";
 import { Random, Stream } from "./random";
 
+/** The shape of training batches. */
 export interface LanguageModelOptions {
   /** Rows a batch, B. */
   batch: number;
@@ -41,6 +42,7 @@ export function languageModelBatches(tokens: Int32Array, { batch, block, seed = 
   };
 }
 
+/** The shape of evaluation batches. */
 export interface EvaluationOptions {
   /** Rows a batch, B. */
   batch: number;

@@ -28,6 +28,9 @@ export function parseLines(bytes: Uint8Array, name: string): Lines {
 /**
  * A UTF-8 file as one text, without a byte order mark; line ends stay as they are.
  * @throws HeedError "format" if it is not UTF-8, with the line and byte where that shows
+ *
+ * @example
+ * decodeUtf8(Uint8Array.of(0x68, 0x69), "note.txt"); // "hi"
  */
 export function decodeUtf8(bytes: Uint8Array, name: string): string {
   try {

@@ -15,6 +15,7 @@ export interface Skipped {
   reason: "long" | "empty";
 }
 
+/** Tokenizers, the longest side, and what to do with lines that do not fit. */
 export interface ParallelOptions {
   sourceTokenizer: Tokenizer;
   targetTokenizer: Tokenizer;

@@ -10,6 +10,7 @@ export interface SpecialIds {
   readonly unk?: number;
 }
 
+/** How ids are written. */
 export interface DecodeOptions {
   /** Keep special tokens, such as `<eos>`, in the text. Default: false. */
   specials?: boolean;

@@ -2,6 +2,7 @@ import { checkPositive, filled, type Batch } from "./batch";
 import type { Pair } from "./parallel";
 import { shuffle, Stream } from "./random";
 
+/** The size of batches, and how they are filled up. */
 export interface TokenBatchOptions {
   /** A batch's rows times its longer side is at most this. */
   tokensPerBatch: number;
@@ -30,6 +31,11 @@ interface Plan {
  * exactly ⌊tokensPerBatch / L⌋ rows, so there is one shape a bucket; what does not fill a batch moves up to the next bucket. Only
  * the longest bucket's last batch has rows left, which are of source length 1 and have no target that counts.
  * The batches then go in random order. All follows from (seed, epoch), so training can resume anywhere.
+ *
+ * @example
+ * const pairs = [{ source: [5, 6], target: [7] }, { source: [8], target: [9, 10, 11] }];
+ * const batches = new TokenBatches(pairs, { tokensPerBatch: 16, specials: { pad: 0, bos: 1, eos: 2 } });
+ * batches.shapes; // [[2, 8]]
  */
 export class TokenBatches {
   /** The batches of every epoch. */

@@ -8,6 +8,7 @@ import type { Tensor } from "../graph/tensor";
 import { checkIds, type Compiled } from "../models/model";
 import { breathe } from "../train/evaluate";
 
+/** How much to generate, and how to choose tokens. */
 export interface GenerateOptions {
   /** Tokens to generate. */
   maxTokens: number;

@@ -7,6 +7,7 @@ import { checkIds, type Compiled } from "../models/model";
 import { PADDING, type Transformer } from "../models/transformer";
 import { breathe } from "../train/evaluate";
 
+/** Where translations start and end. */
 export interface GreedyOptions {
   /** The id that starts a target, and the one that ends it. */
   start: number;

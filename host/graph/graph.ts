@@ -63,6 +63,7 @@ interface Recording {
   readonly layer: string;
 }
 
+/** What a graph is recorded for. */
 export interface GraphOptions {
   /** Record dropout, and what the backward pass needs. */
   training?: boolean;

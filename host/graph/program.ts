@@ -19,6 +19,7 @@ export interface InstructionInfo {
   readonly backward: boolean;
 }
 
+/** What `Program.describe` tells. */
 export interface ProgramInfo {
   readonly instructions: InstructionInfo[];
   readonly flops: number;
@@ -34,6 +35,14 @@ export type Values = ArrayLike<number>;
 /**
  * Plans memory and turns a graph into a program.
  * @throws HeedError `memory` when the arena does not fit
+ *
+ * @example
+ * const x = graph.input([2]);
+ * const y = graph.keep(scale(x, 3));
+ * const program = compile(graph);
+ * program.write(x, [1, 2]);
+ * program.run();
+ * program.read(y); // Float32Array [3, 6]
  */
 export function compile(graph: Graph, options: { reuse?: boolean; grain?: number } = {}): Program {
   graph.seal();
@@ -46,6 +55,16 @@ export function compile(graph: Graph, options: { reuse?: boolean; grain?: number
  * A compiled graph: a list of instructions in linear memory, run by a single call into the core.
  *
  * Programs of one runtime share the arena: inputs are written right before `run`, and results read right after it.
+ *
+ * @example
+ * const x = graph.input([2]);
+ * const y = graph.keep(scale(x, 3));
+ * const program = compile(graph);
+ * program.write(x, [1, 2]);
+ * program.run();
+ * program.read(y); // Float32Array [3, 6]
+ * program.describe().instructions[0].name; // "scale"
+ * program.dispose();
  */
 export class Program {
   private readonly words: number;

@@ -18,6 +18,10 @@ export interface Storage {
 /**
  * A symbol for an array: what layers pass to each other while they record a program.
  * It holds no numbers; those are written and read through the compiled `Program`.
+ *
+ * @example
+ * const x = graph.input([2, 10, 64]);
+ * [x.size, x.rows, x.columns]; // [1280, 20, 64]
  */
 export class Tensor {
   constructor(
@@ -60,13 +64,18 @@ export type Initializer =
   /** U(−bound, bound) */
   | { readonly kind: "uniform"; readonly bound: number };
 
+/** Every element starts as `value`. */
 export const constant = (value: number): Initializer => ({ kind: "constant", value });
+/** N(0, deviation²) */
 export const normal = (deviation: number): Initializer => ({ kind: "normal", deviation });
 /** Glorot & Bengio 2010: U(−√(6/(in+out)), √(6/(in+out))). */
 export const xavierUniform = (inputs: number, outputs: number): Initializer => ({ kind: "uniform", bound: Math.sqrt(6 / (inputs + outputs)) });
 
 /**
  * A trainable array. Layers create it; `Weights` gives it its place in a runtime's memory.
+ *
+ * @example
+ * new Parameter([256, 64], xavierUniform(64, 256)).size; // 16384
  */
 export class Parameter {
   /** Bytes; 0 until the model is placed. */

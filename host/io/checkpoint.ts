@@ -23,7 +23,14 @@ interface Journal {
   remove: string[];
 }
 
-/** A folder as it was when it was opened: the newest set of files that was saved whole. */
+/**
+ * A folder as it was when it was opened: the newest set of files that was saved whole.
+ *
+ * @example
+ * const checkpoint = await openCheckpoint(files, "runs/dates");
+ * checkpoint.has("model.safetensors"); // true
+ * JSON.parse(await checkpoint.readText("config.json")).type; // "transformer"
+ */
 export class Checkpoint {
   constructor(
     private readonly files: Files,
@@ -60,6 +67,10 @@ export class Checkpoint {
  * Opens the newest whole set of files in a folder. Writes nothing.
  *
  * @throws HeedError: `file` when there is none, `checkpoint` when the journal is not ours.
+ *
+ * @example
+ * const { names } = await openCheckpoint(files, "runs/dates");
+ * names; // ["config.json", "model.safetensors", "tokenizer.json"]
  */
 export async function openCheckpoint(files: Files, folder: string): Promise<Checkpoint> {
   const journal = await readJournal(files, folder);
@@ -110,7 +121,12 @@ export async function saveCheckpoint(
   }
 }
 
-/** Finishes a save that was cut short after its commit, or removes what one left that was cut short before it. */
+/**
+ * Finishes a save that was cut short after its commit, or removes what one left that was cut short before it.
+ *
+ * @example
+ * await recoverCheckpoint(files, "runs/dates"); // changes nothing where no save was cut short
+ */
 export async function recoverCheckpoint(files: Files, folder: string): Promise<void> {
   const journal = await readJournal(files, folder);
   if (journal === null) return removeStrays(files, folder);

@@ -7,6 +7,11 @@ export type Shapes = ReadonlyMap<string, readonly number[]>;
  * Checks that a file holds the tensors that a model has, no more and no less, each of its shape.
  *
  * @throws HeedError (`checkpoint`) listing every missing, unexpected and misshapen tensor at once.
+ *
+ * @example
+ * const { tensors } = readSafetensors(await files.read("runs/dates/model.safetensors"));
+ * const shapes = new Map([...tensors].map(([name, { shape }]) => [name, shape]));
+ * checkTensors(shapes, shapes);
  */
 export function checkTensors(expected: Shapes, found: Shapes): void {
   const flaws: string[] = [];

@@ -20,6 +20,7 @@ export interface DtypeArrays {
   U64: BigUint64Array;
 }
 
+/** The dtypes of safetensors. */
 export type Dtype = keyof DtypeArrays;
 
 /** The array type of each dtype, in increasing alignment: the order that the reference implementation writes by. */
@@ -61,6 +62,9 @@ export type StoredTensor = { [D in Dtype]: StoredTensorOf<D> }[Dtype];
  * An F32 tensor's own array is returned, not a copy.
  *
  * @throws TypeError when the dtype is none of F64, F32, F16, BF16.
+ *
+ * @example
+ * toFloat32({ dtype: "BF16", shape: [2], data: Uint16Array.of(0x3f80, 0xc000) }); // Float32Array [1, -2]
  */
 export function toFloat32(tensor: StoredTensor): Float32Array {
   switch (tensor.dtype) {

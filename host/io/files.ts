@@ -24,7 +24,14 @@ export interface Files {
   makeDirectory(path: string): Promise<void>;
 }
 
-/** Files that live in memory, for pages and tests. A folder exists by the files in it. */
+/**
+ * Files that live in memory, for pages and tests. A folder exists by the files in it.
+ *
+ * @example
+ * const files = new MemoryFiles();
+ * await files.write("runs/note.txt", new TextEncoder().encode("hello"));
+ * await files.list("runs"); // ["note.txt"]
+ */
 export class MemoryFiles implements Files {
   private readonly contents = new Map<string, Uint8Array>();
 

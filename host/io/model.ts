@@ -62,7 +62,12 @@ const configFields: Fields<CheckpointConfig> = {
   model: object,
 };
 
-/** @throws HeedError (`format`) saying which field of the text is wrong, and what was expected */
+/**
+ * @throws HeedError (`format`) saying which field of the text is wrong, and what was expected
+ *
+ * @example
+ * parseConfig(await files.read("runs/dates/config.json").then((bytes) => new TextDecoder().decode(bytes))).type; // "transformer"
+ */
 export function parseConfig(text: string, name = "config.json"): CheckpointConfig {
   const config = parseJsonText(text, name) as CheckpointConfig;
   checkFields(name, config, configFields);
@@ -117,7 +122,13 @@ export async function saveModel(files: Files, folder: string, { model, tokenizer
   });
 }
 
-/** A training's arrays as the checkpoint's files hold them. */
+/**
+ * A training's arrays as the checkpoint's files hold them.
+ *
+ * @example
+ * const trainer = new Trainer(model, data, { steps: 1, schedule: { kind: "constant", peak: 1e-3 }, optimizer: { kind: "sgd" } });
+ * Object.keys(snapshotFiles(trainer.snapshot())); // ["model.safetensors", "optimizer.safetensors"]
+ */
 export function snapshotFiles({ best, training }: Snapshot): Record<"model.safetensors" | "optimizer.safetensors", Uint8Array> {
   return { "model.safetensors": toSafetensors(best), "optimizer.safetensors": toSafetensors(training) };
 }
@@ -127,6 +138,12 @@ export function snapshotFiles({ best, training }: Snapshot): Record<"model.safet
  *
  * @param like  a snapshot of the model that is to go on: its names and shapes are what the files must have
  * @throws HeedError (`checkpoint`) listing every tensor that does not fit
+ *
+ * @example
+ * const trainer = new Trainer(model, data, { steps: 2, schedule: { kind: "constant", peak: 1e-3 }, optimizer: { kind: "sgd" } });
+ * await saveCheckpoint(files, "runs/half", snapshotFiles(trainer.snapshot()));
+ * const checkpoint = await openCheckpoint(files, "runs/half");
+ * trainer.restore(await readSnapshot(checkpoint, trainer.state, trainer.snapshot()));
  */
 export async function readSnapshot(checkpoint: Checkpoint, state: TrainerState, like: Snapshot): Promise<Snapshot> {
   const read = async (name: string, expected: ReadonlyMap<string, WeightArray>): Promise<Map<string, WeightArray>> => {

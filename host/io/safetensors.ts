@@ -30,6 +30,11 @@ interface Entry {
  *
  * @param bytes the whole file; the tensors are views into it where it is aligned, else copies.
  * @throws HeedError (`format`) saying where, what was expected and what came.
+ *
+ * @example
+ * const bytes = writeSafetensors(new Map([["bias", { dtype: "F32", shape: [2], data: Float32Array.of(1, 2) }]]));
+ * const { tensors } = readSafetensors(bytes);
+ * tensors.get("bias").data; // Float32Array [1, 2]
  */
 export function readSafetensors(bytes: Uint8Array): Safetensors {
   const headerEnd = LENGTH_BYTES + readHeaderLength(bytes);
@@ -130,6 +135,10 @@ function view(bytes: Uint8Array, dataStart: number, { dtype, shape, begin, end }
  * tensors stand by descending alignment of their dtype, then by name, as the reference implementation writes them.
  *
  * @throws TypeError, RangeError when a tensor's data does not fit its dtype and shape, or a name is not allowed.
+ *
+ * @example
+ * const tensors = new Map([["bias", { dtype: "F32", shape: [2], data: Float32Array.of(1, 2) }]]);
+ * writeSafetensors(tensors, new Map([["format", "pt"]])).length; // 104
  */
 export function writeSafetensors(tensors: ReadonlyMap<string, StoredTensor>, metadata: ReadonlyMap<string, string> = new Map()): Uint8Array {
   const sorted = [...tensors].sort(

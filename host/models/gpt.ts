@@ -7,6 +7,7 @@ import { Embedding, LearnedPositions } from "../nn/embedding";
 import { LayerNorm } from "../nn/layernorm";
 import { type Batch, checkIds, checkSizes, Model } from "./model";
 
+/** The shape of a GPT. */
 export interface GPTConfig {
   /** Number of token ids. */
   vocabulary: number;

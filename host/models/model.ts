@@ -16,7 +16,14 @@ export interface Compiled<T> {
   readonly tensors: T;
 }
 
-/** What every model is: layers, weights in a runtime's memory, and programs compiled per shape. */
+/**
+ * What every model is: layers, weights in a runtime's memory, and programs compiled per shape.
+ *
+ * @example
+ * const model = new GPT({ vocabulary: 65, block: 32, layers: 1, heads: 2, width: 16 }).place(runtime, { seed: 1 });
+ * [...model.weights.read().keys()].slice(0, 2); // ["embedding.weight", "positions.weight"]
+ * model.dispose();
+ */
 export abstract class Model extends Layer {
   #weights: Weights | undefined;
   #cells = 0;

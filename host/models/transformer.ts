@@ -6,6 +6,7 @@ import { Embedding } from "../nn/embedding";
 import { SinusoidalPositions } from "../nn/positions";
 import { type Batch, checkIds, checkSizes, Model } from "./model";
 
+/** The shape of a Transformer. */
 export interface TransformerConfig {
   /** Number of token ids, shared by source and target. */
   vocabulary: number;

@@ -3,6 +3,7 @@ import { type Initializer, type Tensor, xavierUniform } from "../graph/tensor";
 import { Layer } from "./layer";
 import { Linear } from "./linear";
 
+/** The shape of an attention layer, and how it starts. */
 export interface AttentionConfig {
   width: number;
   heads: number;
@@ -31,6 +32,9 @@ export function checkHeads(width: number, heads: number): void {
 /**
  * Multi-head attention of a sequence to itself: Concat(head_1 … head_h)·W^O (Vaswani 2017, section 3.2.2).
  * Shapes: x [B, T, C] → [B, T, C]. The three input projections are one matrix [3C, C]: queries, keys, values.
+ *
+ * @example
+ * [...new SelfAttention({ width: 64, heads: 4 }).parameters().keys()]; // ["queryKeyValue.weight", "output.weight"]
  */
 export class SelfAttention extends Layer {
   readonly queryKeyValue: Linear;
@@ -52,6 +56,9 @@ export class SelfAttention extends Layer {
 /**
  * Multi-head attention from the decoder to the encoder's output (Vaswani 2017, section 3.2.3).
  * Shapes: x [B, Tq, C], memory [B, Tk, C] → [B, Tq, C].
+ *
+ * @example
+ * [...new CrossAttention({ width: 64, heads: 4 }).parameters().keys()]; // ["query.weight", "keyValue.weight", "output.weight"]
  */
 export class CrossAttention extends Layer {
   readonly query: Linear;

@@ -6,6 +6,7 @@ import { FeedForward } from "./feedforward";
 import { Layer } from "./layer";
 import { LayerNorm } from "./layernorm";
 
+/** The shape of an encoder or decoder layer, and how it starts. */
 export interface BlockConfig {
   width: number;
   heads: number;
@@ -42,7 +43,13 @@ const attentionConfig = (config: BlockConfig): ConstructorParameters<typeof Self
 
 const feedForwardConfig = (config: BlockConfig): ConstructorParameters<typeof FeedForward>[0] => ({ ...config, dropout: config.hiddenDropout ?? 0 });
 
-/** Self-attention and a feed-forward layer, each with a residual (Vaswani 2017, section 3.1). x [B, T, C] → [B, T, C]. */
+/**
+ * Self-attention and a feed-forward layer, each with a residual (Vaswani 2017, section 3.1). x [B, T, C] → [B, T, C].
+ *
+ * @example
+ * const layer = new EncoderLayer({ width: 64, heads: 4, hidden: 256, norm: "pre" });
+ * [...layer.parameters().keys()].slice(0, 3); // ["norm1.weight", "norm1.bias", "attention.queryKeyValue.weight"]
+ */
 export class EncoderLayer extends Layer {
   readonly norm1: LayerNorm;
   readonly attention: SelfAttention;
@@ -63,7 +70,13 @@ export class EncoderLayer extends Layer {
   }
 }
 
-/** Causal self-attention, attention to the encoder's output, and a feed-forward layer (Vaswani 2017, section 3.1). */
+/**
+ * Causal self-attention, attention to the encoder's output, and a feed-forward layer (Vaswani 2017, section 3.1).
+ *
+ * @example
+ * const layer = new DecoderLayer({ width: 64, heads: 4, hidden: 256, norm: "post" });
+ * layer.crossAttention.query.weight.shape; // [64, 64]
+ */
 export class DecoderLayer extends Layer {
   readonly norm1: LayerNorm;
   readonly selfAttention: SelfAttention;
@@ -108,6 +121,12 @@ abstract class Stack<L extends Layer> extends Layer {
 
 const repeat = <L>(count: number, make: () => L): L[] => Array.from({ length: count }, make);
 
+/**
+ * A stack of encoder layers. x [B, T, C] → [B, T, C].
+ *
+ * @example
+ * new Encoder(6, { width: 64, heads: 4, hidden: 256, norm: "pre" }).layers.length; // 6
+ */
 export class Encoder extends Stack<EncoderLayer> {
   constructor(depth: number, config: BlockConfig) {
     super(repeat(depth, () => new EncoderLayer(config)), config);
@@ -118,6 +137,12 @@ export class Encoder extends Stack<EncoderLayer> {
   }
 }
 
+/**
+ * A stack of decoder layers. x [B, T, C], memory [B, S, C], lengths i32 [B] → [B, T, C].
+ *
+ * @example
+ * new Decoder(6, { width: 64, heads: 4, hidden: 256, norm: "post" }).layers.length; // 6
+ */
 export class Decoder extends Stack<DecoderLayer> {
   constructor(depth: number, config: BlockConfig) {
     super(repeat(depth, () => new DecoderLayer(config)), config);

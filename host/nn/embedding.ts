@@ -2,6 +2,7 @@ import { addPositions, embedding } from "../graph/ops/embedding";
 import { type Initializer, normal, Parameter, type Tensor } from "../graph/tensor";
 import { Layer } from "./layer";
 
+/** How an `Embedding` starts, and its scale. */
 export interface EmbeddingOptions {
   /** What vectors are multiplied by: √d_model in Vaswani 2017, section 3.4; 1 in GPT. */
   scale?: number;
@@ -11,6 +12,9 @@ export interface EmbeddingOptions {
 /**
  * A vector for each token: ids [...] → scale · weight[ids], [..., width].
  * Shapes: weight [vocabulary, width]. Starts from N(0, 1/width), so that scaled vectors have unit variance.
+ *
+ * @example
+ * new Embedding(65, 64, { scale: 8 }).weight.shape; // [65, 64]
  */
 export class Embedding extends Layer {
   readonly weight: Parameter;
@@ -27,7 +31,12 @@ export class Embedding extends Layer {
   }
 }
 
-/** A trained vector for each position, added to x [B, T, width]. Shapes: weight [length, width]. */
+/**
+ * A trained vector for each position, added to x [B, T, width]. Shapes: weight [length, width].
+ *
+ * @example
+ * new LearnedPositions(1024, 64).weight.shape; // [1024, 64]
+ */
 export class LearnedPositions extends Layer {
   readonly weight: Parameter;
 

@@ -4,6 +4,7 @@ import type { Initializer, Tensor } from "../graph/tensor";
 import { Layer } from "./layer";
 import { Linear } from "./linear";
 
+/** The shape of a feed-forward layer, and how it starts. */
 export interface FeedForwardConfig {
   width: number;
   hidden: number;
@@ -18,6 +19,9 @@ export interface FeedForwardConfig {
 /**
  * Two linear maps with a non-linearity between: FFN(x) = max(0, x·W1 + b1)·W2 + b2 (Vaswani 2017, section 3.3).
  * Shapes: x [..., width] → [..., hidden] → [..., width].
+ *
+ * @example
+ * new FeedForward({ width: 64, hidden: 256 }).down.weight.shape; // [64, 256]
  */
 export class FeedForward extends Layer {
   readonly up: Linear;

@@ -3,6 +3,15 @@ import { Parameter, type Tensor } from "../graph/tensor";
 /**
  * A part of a model: parameters and smaller layers as plain fields, and a `forward` that records ops.
  * A parameter's name is the path of fields that leads to it: `encoder.layers.0.attention.output.weight`.
+ *
+ * @example
+ * class Twice extends Layer {
+ *   inner = new Linear(64, 64);
+ *   forward(x) {
+ *     return this.inner.forward(this.inner.forward(x));
+ *   }
+ * }
+ * [...new Twice().parameters().keys()]; // ["inner.weight", "inner.bias"]
  */
 export abstract class Layer {
   #path = "";

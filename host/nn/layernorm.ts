@@ -5,6 +5,9 @@ import { Layer } from "./layer";
 /**
  * Layer normalisation over the last axis: (x − mean)/√(variance + ε)·weight + bias (Ba et al. 2016, arXiv:1607.06450).
  * Shapes: weight [width], bias [width]. Starts from 1 and 0.
+ *
+ * @example
+ * [...new LayerNorm(64).parameters().keys()]; // ["weight", "bias"]
  */
 export class LayerNorm extends Layer {
   readonly weight: Parameter;

@@ -3,6 +3,7 @@ import { Activation } from "../graph/ops/activation";
 import { constant, type Initializer, Parameter, type Tensor, xavierUniform } from "../graph/tensor";
 import { Layer } from "./layer";
 
+/** How a `Linear` starts. */
 export interface LinearOptions {
   bias?: boolean;
   initializer?: Initializer;
@@ -12,6 +13,9 @@ export interface LinearOptions {
  * A linear map with an optional bias: y = x·Wᵀ + b.
  * Shapes: weight [outputs, inputs], bias [outputs]; x [..., inputs] → [..., outputs].
  * Starts from Glorot's uniform distribution, the bias from 0.
+ *
+ * @example
+ * new Linear(64, 256).weight.shape; // [256, 64]
  */
 export class Linear extends Layer {
   readonly weight: Parameter;

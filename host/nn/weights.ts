@@ -24,6 +24,12 @@ export interface WeightGroup {
 /**
  * A model's parameters in one block of linear memory, each on a cache line of its own, those that decay first.
  * Gradients and an optimizer's moments take blocks of the same layout, so an update is two or three instructions.
+ *
+ * @example
+ * const layer = new Linear(64, 256);
+ * const weights = new Weights(runtime, layer.parameters());
+ * weights.initialize(1);
+ * weights.read().get("weight").data.length; // 16384
  */
 export class Weights {
   readonly address: number;

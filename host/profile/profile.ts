@@ -8,11 +8,13 @@ export interface Timed {
   readonly prepare?: () => void;
 }
 
+/** One instruction with its time. */
 export interface ProfileLine extends InstructionInfo {
   /** Median over the runs, in milliseconds. */
   readonly ms: number;
 }
 
+/** What `profile` measures. */
 export interface Profile {
   /** Every instruction, in the order in which they run. */
   readonly lines: readonly ProfileLine[];
@@ -21,6 +23,7 @@ export interface Profile {
   readonly limits: { readonly flops: number; readonly bytes: number };
 }
 
+/** By what to measure, and how long. */
 export interface ProfileOptions {
   /** A clock, in milliseconds: `() => performance.now()`. */
   now: () => number;

@@ -21,6 +21,9 @@ export interface Track {
 /**
  * Profiles as a Chrome trace (chrome://tracing, ui.perfetto.dev): a track a program, its instructions one after another, each below
  * the layers it belongs to. Format: "Trace Event Format", docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU.
+ *
+ * @example
+ * JSON.stringify(chromeTrace([{ name: "encode", lines: [] }])); // what the viewer opens
  */
 export function chromeTrace(tracks: readonly Track[]): { displayTimeUnit: string; traceEvents: object[] } {
   const names = tracks.map(({ name }, i) => ({ name: "thread_name", ph: "M", pid: 1, tid: i + 1, args: { name } }));

@@ -6,6 +6,7 @@ import { formatShape, sizeOf, type Tensor } from "../graph/tensor";
 import type { Batch, Compiled, Model } from "../models/model";
 import { cellsOf } from "./optimizer";
 
+/** What `evaluate` measures. */
 export interface Evaluation {
   /** Mean loss of a token, in nats. */
   loss: number;

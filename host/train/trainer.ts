@@ -9,6 +9,7 @@ export interface TrainingData {
   batch(step: number, microBatch: number): Batch;
 }
 
+/** How a training goes. */
 export interface TrainerOptions {
   /** Updates in all. */
   steps: number;
@@ -30,6 +31,7 @@ export interface TrainerOptions {
   signal?: AbortSignal;
 }
 
+/** What `Trainer.run` tells of: draw a progress bar from it, or write a log. Losses are means, in nats a token. */
 export type TrainingEvent =
   /** One update; `loss` is the mean over its tokens. A step that is not `applied` met a loss or gradient that was not finite. */
   | { type: "step"; step: number; loss: number; tokens: number; learningRate: number; gradientNorm: number; applied: boolean }

@@ -18,6 +18,10 @@ const batch = (rows: number, columns: number, seed: number) => ({ tokens: ids(ro
  * Its shapes end in the middle of tiles, vectors and attention's blocks, and its 280 tokens exceed a block of a product's sum;
  * the validation's few rows take the kernels of decoding.
  * @returns its losses and all weights and moments
+ *
+ * @example
+ * const results = await trialTraining(runtime);
+ * results.every(Number.isFinite); // true
  */
 export async function trialTraining(runtime: Runtime): Promise<number[]> {
   const model = new GPT(config).place(runtime, { seed: 1 });

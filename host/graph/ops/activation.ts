@@ -5,7 +5,12 @@ export { Activation };
 
 const NAMES = ["none", "relu", "gelu", "geluTanh", "silu"] as const;
 
-/** out = activation(x), element by element. */
+/**
+ * out = activation(x), element by element.
+ *
+ * @example
+ * activate(graph.input([2, 3]), Activation.Silu).shape; // [2, 3]
+ */
 export function activate(x: Tensor, activation: Activation): Tensor {
   const graph = x.graph;
   const n = x.size;

@@ -3,6 +3,7 @@ import { f32, type Graph, Slice } from "../graph";
 import { formatShape, type Tensor } from "../tensor";
 import { expectDType, expectProbability, needsGradient } from "./shared";
 
+/** What `selfAttention` and `crossAttention` take besides tensors. */
 export interface AttentionOptions {
   heads: number;
   /** Query i sees keys up to i + (Tk − Tq): queries are aligned to the end of the keys. */
@@ -24,6 +25,10 @@ interface Operands {
  * softmax(Q·Kᵀ/√D)·V of every head (Vaswani 2017, section 3.2), of one sequence with itself.
  * @param qkv  f32 [B, T, 3C]: queries, keys and values side by side, heads within each
  * @returns f32 [B, T, C], heads side by side
+ *
+ * @example
+ * const qkv = graph.input([2, 10, 3 * 64]); //               two sequences of ten tokens, width 64
+ * selfAttention(qkv, { heads: 4, causal: true }).shape; // [2, 10, 64]
  */
 export function selfAttention(qkv: Tensor, options: AttentionOptions): Tensor {
   if (qkv.shape.length !== 3 || qkv.columns % 3 !== 0) throw new RangeError(`selfAttention: expected [B,T,3C], got ${formatShape(qkv.shape)}`);
@@ -36,6 +41,10 @@ export function selfAttention(qkv: Tensor, options: AttentionOptions): Tensor {
  * @param q   f32 [B, Tq, C]
  * @param kv  f32 [B, Tk, 2C]: keys and values side by side
  * @returns f32 [B, Tq, C]
+ *
+ * @example
+ * const lengths = graph.input([2], "i32"); //                valid keys of each sequence
+ * crossAttention(graph.input([2, 5, 64]), graph.input([2, 10, 2 * 64]), { heads: 4, lengths }).shape; // [2, 5, 64]
  */
 export function crossAttention(q: Tensor, kv: Tensor, options: AttentionOptions): Tensor {
   const C = kv.columns / 2;

@@ -4,6 +4,7 @@ import { formatShape, type Parameter, type Tensor } from "../tensor";
 import { emitMatmul } from "./linear";
 import { expectDType, expectProbability, needsGradient } from "./shared";
 
+/** How targets count in `crossEntropy`. */
 export interface CrossEntropyOptions {
   /** ε of label smoothing: q = (1 − ε)·onehot + ε/V (Szegedy et al. 2016; Vaswani 2017, section 5.4). */
   smoothing?: number;
@@ -33,6 +34,17 @@ export interface Loss {
  * @param x        f32 [..., C]
  * @param weight   f32 [V, C]
  * @param targets  i32 [...], each in [0, V) or `ignored`
+ * @throws RangeError when the shapes do not fit, or smoothing is not in [0, 1)
+ *
+ * @example
+ * class Bigrams extends Model {
+ *   table = new Embedding(65, 65);
+ *   output = new Linear(65, 65);
+ *   loss({ tokens, targets }) {
+ *     return crossEntropy(this.table.forward(tokens), this.output.weight, targets, { smoothing: 0.1 });
+ *   }
+ *   check() {}
+ * }
  */
 export function crossEntropy(x: Tensor, weight: Tensor | Parameter, targets: Tensor, { smoothing = 0, ignored = -1 }: CrossEntropyOptions = {}): Loss {
   const w = x.graph.use(weight);

@@ -8,6 +8,9 @@ import { expectProbability, expectShape, needsGradient } from "./shared";
  * Dropout (Srivastava et al. 2014): elements become 0 with probability `p`, the others x/(1 − p). Only while training.
  * The mask comes from Philox and is drawn again in backward, not stored.
  * @param residual  added to the result, in the same pass
+ *
+ * @example
+ * dropout(graph.input([2, 3]), 0.1).shape; // [2, 3]
  */
 export function dropout(x: Tensor, p: number, residual?: Tensor): Tensor {
   const graph = x.graph;

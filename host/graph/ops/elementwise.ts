@@ -3,7 +3,13 @@ import { f32 } from "../graph";
 import { formatShape, type Tensor } from "../tensor";
 import { expectDType, expectShape, needsGradient } from "./shared";
 
-/** a + b, of one shape. */
+/**
+ * a + b, of one shape.
+ * @throws RangeError when the shapes differ
+ *
+ * @example
+ * add(graph.input([2, 3]), graph.input([2, 3])).shape; // [2, 3]
+ */
 export function add(a: Tensor, b: Tensor): Tensor {
   const graph = a.graph;
   expectShape("add", "b", b, a.shape);
@@ -16,7 +22,12 @@ export function add(a: Tensor, b: Tensor): Tensor {
   return out;
 }
 
-/** factor · x */
+/**
+ * factor · x
+ *
+ * @example
+ * scale(graph.input([2, 3]), 0.5).shape; // [2, 3]
+ */
 export function scale(x: Tensor, factor: number): Tensor {
   const graph = x.graph;
   const times = (y: Tensor, of: Tensor): Tensor => {
@@ -32,6 +43,9 @@ export function scale(x: Tensor, factor: number): Tensor {
  * The transpose of a matrix.
  * @param x  f32 [R, C]
  * @returns f32 [C, R]
+ *
+ * @example
+ * transpose(graph.input([2, 3])).shape; // [3, 2]
  */
 export function transpose(x: Tensor): Tensor {
   const graph = x.graph;
@@ -52,6 +66,9 @@ export function transpose(x: Tensor): Tensor {
  * @param x      f32 [B, T, C]
  * @param index  i32 [B], each in [0, T)
  * @returns f32 [B, C]
+ *
+ * @example
+ * gatherRows(graph.input([2, 10, 64]), graph.input([2], "i32")).shape; // [2, 64]
  */
 export function gatherRows(x: Tensor, index: Tensor): Tensor {
   const graph = x.graph;

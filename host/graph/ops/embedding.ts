@@ -9,6 +9,9 @@ import { expectDType } from "./shared";
  * @param weight  f32 [V, C]
  * @param scale   √d_model in Vaswani 2017, section 3.4
  * @returns f32 [..., C]
+ *
+ * @example
+ * embedding(graph.input([2, 10], "i32"), graph.input([65, 64])).shape; // [2, 10, 64]
  */
 export function embedding(ids: Tensor, weight: Tensor | Parameter, scale = 1): Tensor {
   const graph = ids.graph;
@@ -31,6 +34,9 @@ export function embedding(ids: Tensor, weight: Tensor | Parameter, scale = 1): T
  * @param x      f32 [B, T, C]
  * @param table  f32 [at least T, C]
  * @throws RangeError when the table is shorter than the sequence
+ *
+ * @example
+ * addPositions(graph.input([2, 10, 64]), graph.input([32, 64])).shape; // [2, 10, 64]
  */
 export function addPositions(x: Tensor, table: Tensor | Parameter): Tensor {
   const graph = x.graph;

@@ -8,6 +8,9 @@ import { expectShape, needsGradient } from "./shared";
  * @param x       f32 [..., C]
  * @param weight  f32 [C]
  * @param bias    f32 [C], or none
+ *
+ * @example
+ * layerNorm(graph.input([2, 10, 64]), graph.input([64]), graph.input([64])).shape; // [2, 10, 64]
  */
 export function layerNorm(x: Tensor, weight: Tensor | Parameter, bias: Tensor | Parameter | null = null, epsilon = 1e-5): Tensor {
   const graph = x.graph;

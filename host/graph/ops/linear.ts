@@ -45,6 +45,9 @@ export function emitMatmul(graph: Graph, product: Product): void {
  * @param bias    f32 [out]
  * @returns f32 [..., out]
  * @throws RangeError when the inner dimensions differ
+ *
+ * @example
+ * linear(graph.input([2, 10, 64]), graph.input([256, 64]), null, Activation.Relu).shape; // [2, 10, 256]
  */
 export function linear(x: Tensor, weight: Tensor | Parameter, bias?: Tensor | Parameter | null, activation = Activation.None): Tensor {
   const graph = x.graph;
@@ -91,6 +94,9 @@ export function linear(x: Tensor, weight: Tensor | Parameter, bias?: Tensor | Pa
  * @param b  f32 [..., K, N], with the same leading axes
  * @returns f32 [..., M, N]
  * @throws RangeError when the shapes do not fit
+ *
+ * @example
+ * matmul(graph.input([4, 2, 3]), graph.input([4, 3, 5])).shape; // [4, 2, 5]
  */
 export function matmul(a: Tensor, b: Tensor): Tensor {
   const graph = a.graph;

@@ -5,6 +5,9 @@ import { formatShape, type Tensor } from "../tensor";
  * The id of the largest logit of each row, the lowest id on ties; −1 for a row with NaN.
  * @param logits  f32 [R, V]
  * @returns i32 [R]
+ *
+ * @example
+ * argmax(graph.input([2, 65])).shape; // [2]
  */
 export function argmax(logits: Tensor): Tensor {
   const graph = logits.graph;
@@ -18,6 +21,15 @@ export function argmax(logits: Tensor): Tensor {
  * @param logits    f32 [R, V]
  * @param settings  a `samplingSettings` tensor, written before each run
  * @returns i32 [R]
+ *
+ * @example
+ * const settings = graph.input([4], "i32");
+ * const next = graph.keep(sample(graph.input([2, 65]), settings));
+ * const program = compile(graph);
+ * program.write(settings, samplingSettings(0.8, 40));
+ * program.seed(1, 0); // seed, step
+ * program.run();
+ * program.read(next).length; // 2
  */
 export function sample(logits: Tensor, settings: Tensor): Tensor {
   const graph = logits.graph;
@@ -32,7 +44,12 @@ export function sample(logits: Tensor, settings: Tensor): Tensor {
   return out;
 }
 
-/** Temperature (f32) and top-k (i32) as the words that the core reads. */
+/**
+ * Temperature (f32) and top-k (i32) as the words that the core reads.
+ *
+ * @example
+ * samplingSettings(1, 40)[1]; // 40
+ */
 export function samplingSettings(temperature: number, topK: number): Int32Array {
   const words = new Int32Array(Sampling.Bytes / 4);
   new Float32Array(words.buffer)[Sampling.Temperature / 4] = temperature;

@@ -1,7 +1,12 @@
 import { Op } from "../../../assembly/opcodes";
 import type { Tensor } from "../tensor";
 
-/** Softmax over the last axis; a row of only −Infinity yields zeros. */
+/**
+ * out[..., c] = exp(x[..., c] − max) / Σ_c exp(x[..., c] − max), over the last axis; a row of only −Infinity yields zeros.
+ *
+ * @example
+ * softmax(graph.input([2, 3])).shape; // [2, 3]
+ */
 export function softmax(x: Tensor): Tensor {
   const graph = x.graph;
   const dims = [x.rows, x.columns];

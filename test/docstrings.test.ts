@@ -1,0 +1,127 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import * as heed from "../host/index";
+import * as data from "../host/data/index";
+import * as io from "../host/io/index";
+import * as node from "../host/node";
+import { createRuntime } from "./graph/runtime";
+
+const host = fileURLToPath(new URL("../host/", import.meta.url));
+const read = (file: string): string => readFileSync(host + file, "utf8");
+
+interface Documented {
+  file: string;
+  /** `function`, `class`, `const`, `type`, … */
+  kind: string;
+  name: string;
+  example: string;
+}
+
+/** Every export that has a docstring, with its `@example`; of the command line's files only those that heed/node shows. */
+const documented = readdirSync(host, { recursive: true, encoding: "utf8" })
+  .filter((file) => file.endsWith(".ts") && (!file.startsWith("cli") || /files|workers/.test(file)))
+  .flatMap((file) =>
+    Array.from(read(file).matchAll(/\/\*\*((?:(?!\*\/)[^])*)\*\/\nexport (?:declare |abstract |async )*(\w+)\*? (\w+)/g), ([, text, kind, name]): Documented => {
+      const [, example = ""] = /@example\n([^]*)$/.exec(text!.replace(/^ ?\* ?/gm, "")) ?? [];
+      return { file, kind: kind!, name: name!, example: example.trim() };
+    }),
+  );
+/** The examples one by one; what they import is in scope anyway. */
+const examples = documented.flatMap(({ file, name, example }) =>
+  example.split("@example").map((code) => ({ file, name, code: code.replace(/^import .*\n/gm, "").trim() })).filter(({ code }) => code !== ""),
+);
+const byName = new Map(documented.map((entry) => [entry.name, entry]));
+
+/** What each page of the API exports, types included. The const enum Activation is explained in assembly/opcodes.ts. */
+const pages = { heed: "index.ts", "heed/data": "data/index.ts", "heed/io": "io/index.ts", "heed/node": "node.ts", "heed/web": "web.ts" };
+const exportsOf = (file: string): string[] =>
+  Array.from(read(file).matchAll(/^export (?:\{([^}]*)\}|(?:async )?(?:function|class|const|interface|type) (\w+))/gm), ([, names, name]) => (names ?? name!).split(","))
+    .flat()
+    .map((name) => name.trim().replace(/^type /, ""))
+    .filter((name) => name !== "Activation");
+
+/** What examples take for granted: a graph to record ops in; small models; a folder with a checkpoint; a few texts. */
+async function given(file: string): Promise<Record<string, unknown>> {
+  const runtime = await createRuntime();
+  const tokenizer = data.CharacterTokenizer.of(["the third of March 2019 ROMEO: 3.3.19"], { specials: data.SPECIALS });
+  const specials = { pad: 0, bos: 1, eos: 2 };
+  const pair = { source: tokenizer.encode("3.3.19"), target: tokenizer.encode("2019") };
+  const small = { vocabulary: tokenizer.size, heads: 2, width: 8, hidden: 8 };
+  const transformer = new heed.Transformer({ ...small, maxLength: 32, encoderLayers: 1, decoderLayers: 1 }).place(runtime);
+  const gpt = new heed.GPT({ ...small, block: 16, layers: 1 }).place(runtime);
+  const files = new heed.MemoryFiles();
+  await io.saveModel(files, "runs/dates", { model: transformer, tokenizer });
+  await files.write("heed.turbo.wasm", readFileSync(`${host}../build/heed.turbo.wasm`));
+  return {
+    runtime, tokenizer, files, nodeFiles: file === "cli/files.ts" ? node.nodeFiles : files,
+    graph: new heed.Graph(runtime),
+    model: file === "decode/generate.ts" ? gpt : transformer,
+    data: { batch: () => data.pairBatch([pair], specials) },
+    batches: [data.pairBatch([pair], specials)],
+    tensors: new Map([["bias", { dtype: "F32", shape: [1], data: Float32Array.of(1) }]]),
+    encoderJSON: JSON.stringify({ l: 0, o: 1, lo: 2, "<|endoftext|>": 3 }), vocabBPE: "#version: 0.2\nl o\n",
+    console: { log: () => {}, error: () => {} }, process: { stdout: { write: () => true } },
+  };
+}
+
+const AsyncFunction = (async () => {}).constructor as new (...args: string[]) => (...values: unknown[]) => Promise<void>;
+const LITERAL = /^(?:(?:\w+Array )?[[{"'\d-]|true\b|false\b|undefined\b)/;
+
+/** The value that a comment promises, as an expression: the longest beginning of it that is one. Undefined if it only explains. */
+function promised(comment: string): string | undefined {
+  if (!LITERAL.test(comment)) return undefined;
+  const literal = comment.replace(/^\w+Array (?=\[)/, "").replaceAll(/\b0x/g, "0x");
+  for (let end = literal.length; end > 0; end--) {
+    const text = literal.slice(0, end);
+    if (end < literal.length && !/^\s*[:;(]/.test(literal.slice(end))) continue;
+    try {
+      new Function(`return (${text}\n)`)();
+      return text;
+    } catch {
+      // not yet an expression: shorter
+    }
+  }
+  return undefined;
+}
+
+/** Compares to the digits that the comment gives. */
+function check(actual: unknown, expected: unknown, comment: string): void {
+  if (typeof expected === "number" && !Number.isInteger(expected)) return expect(actual, comment).toBeCloseTo(expected, String(expected).split(".")[1]?.length ?? 6);
+  expect(ArrayBuffer.isView(actual) ? Array.from(actual as Float32Array) : actual, comment).toEqual(expected);
+}
+
+/** `x.size; // 6` and `console.log(x.size); // 6` become checks. */
+const instrument = (code: string): string =>
+  code
+    .split("\n")
+    .map((line) => {
+      const [, expression, comment] = /^(?!const |let |for |import )(.+); *\/\/ *(.+)$/.exec(line) ?? [];
+      const value = comment && promised(comment);
+      if (!value) return line;
+      return `check(await (${/^console\.log\((.*)\)$/.exec(expression!)?.[1] ?? expression}), (${value}), ${JSON.stringify(line)});`;
+    })
+    .join("\n");
+
+describe("docstrings", () => {
+  it.each(Object.entries(pages))("of %s: every export has one", (_, file) => {
+    expect(exportsOf(file).length).toBeGreaterThan(0);
+    expect(exportsOf(file).filter((name) => !byName.has(name))).toEqual([]);
+  });
+
+  it.each(Object.entries(pages))("of %s: every function and class has an example", (_, file) => {
+    const callable = exportsOf(file).map((name) => byName.get(name)!).filter(({ kind }) => kind === "function" || kind === "class");
+    expect(callable.filter(({ example }) => example === "").map(({ name }) => name)).toEqual([]);
+  });
+
+  it("say in more than half of the examples what comes out, which is checked", () => {
+    expect(examples.filter(({ code }) => instrument(code).includes("check(await")).length).toBeGreaterThan(examples.length / 2);
+  });
+
+  it.each(examples)("$file: the example of $name runs, and gives what it says", async ({ file, code }) => {
+    const module = (await import(/* @vite-ignore */ `../host/${file}`)) as object;
+    const scope = { ...heed, ...data, ...io, ...node, ...module, ...(await given(file)), check };
+    const run = new AsyncFunction(...Object.keys(scope), `{ ${instrument(code)}\n}`);
+    await run(...Object.values(scope));
+  });
+});
