@@ -9,8 +9,8 @@
  */
 import { element } from "./element";
 import { tile2x16 } from "./tile2x16";
-import { tile6x8 } from "./tile6x8";
-import { tile6x16 } from "./tile6x16";
+import { tile4x8, tile6x8 } from "./tile6x8";
+import { tile4x16, tile6x16 } from "./tile6x16";
 
 /** Whether this is the turbo build, for an engine that makes one 256-bit operation of two neighbours: asconfig.json defines it. */
 const TURBO: bool = isDefined(HEED_TURBO);
@@ -35,9 +35,18 @@ export const EDGE_BYTES: i32 = 384;
 export function tile(
   c: usize, ldc: i32, start: usize, ldStart: i32, a: usize, aRow: i32, aStep: i32, b: usize, K: i32, rows: i32,
 ): void {
-  if (TURBO) tile6x16(c, ldc, start, ldStart, a, aRow, aStep, b, K, rows);
-  else if (ASC_FEATURE_RELAXED_SIMD) tile6x8(c, ldc, start, ldStart, a, aRow, aStep, b, K, rows);
-  else tile2x16(c, ldc, start, ldStart, a, aRow, aStep, b, K, rows);
+  if (!ASC_FEATURE_RELAXED_SIMD) tile2x16(c, ldc, start, ldStart, a, aRow, aStep, b, K, rows);
+  else if (TURBO && rows > 4) tile6x16(c, ldc, start, ldStart, a, aRow, aStep, b, K, rows);
+  else if (TURBO) tile4x16(c, ldc, start, ldStart, a, aRow, aStep, b, K, rows);
+  else if (rows > 4) tile6x8(c, ldc, start, ldStart, a, aRow, aStep, b, K, rows);
+  else tile4x8(c, ldc, start, ldStart, a, aRow, aStep, b, K, rows);
+}
+
+/** How many of the rows that are left the next tile takes: of eight twice four, not six and two. */
+// @ts-ignore: decorator
+@inline
+export function tileRows(left: i32): i32 {
+  return MR == 6 && (left == 7 || left == 8) ? 4 : min(MR, left);
 }
 
 /**
@@ -54,8 +63,8 @@ export function multiplyPanels(
   for (let j = 0; j < N; j += NR) {
     const panel = element(panels, j * K);
     const columns = N - j;
-    for (let i = 0; i < M; i += MR) {
-      const rows = min(MR, M - i);
+    for (let i = 0, rows = 0; i < M; i += rows) {
+      rows = tileRows(M - i);
       const cTile = element(c, i * ldc + j);
       const startTile = start ? element(start, i * ldStart + j) : 0;
       const aTile = element(a, i * aRow);

@@ -16,9 +16,13 @@ const kernels = {
   ],
   relaxed: [
     { name: "tile6x8", product: FUSED, products: 12, splats: 6 },
+    { name: "tile4x8", product: FUSED, products: 8, splats: 4 },
     { name: "dots2x4 and dots1x8", product: FUSED, products: 8, splats: 0 },
   ],
-  turbo: [{ name: "tile6x16", product: FUSED_WIDE, products: 12, splats: 6 }],
+  turbo: [
+    { name: "tile6x16", product: FUSED_WIDE, products: 12, splats: 6 },
+    { name: "tile4x16", product: FUSED_WIDE, products: 8, splats: 4 },
+  ],
 };
 type Build = keyof typeof kernels;
 
