@@ -167,12 +167,12 @@ export const enum Reduction {
 
 /** Scratch of a matmul, in bytes for each thread: a block of packed B, one of A, and a tile's edge. */
 export const enum MatmulScratch {
-  /** f32 [256, 384], in panels. */
+  /** f32 [128, 768], in panels. */
   Panels = 0,
-  /** f32 [144, 272]: a block of A, transposed for TN. */
+  /** f32 [144, 144]: a block of A, transposed for TN. */
   Rows = 393216,
-  Edge = 549888,
-  Bytes = 550272,
+  Edge = 476160,
+  Bytes = 476544,
 }
 
 /**

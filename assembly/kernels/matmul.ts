@@ -25,10 +25,10 @@ import { packColumns, packRows, transposeRows } from "./pack";
 import { MR, NR, multiplyPanels } from "./tile";
 
 // Blocks: KC rows of a panel of B stay in L1, [KC, NC] of B and [MC, KC] of A in L2. MatmulScratch holds them.
-const KC: i32 = 256;
+const KC: i32 = 128;
 const MC: i32 = 144;
-const NC: i32 = 384;
-/** Length of a row of A's block where it is transposed: 17 cache lines, so that a column does not fall into a few sets of the cache. */
+const NC: i32 = 768;
+/** Length of a row of A's block where it is transposed: 9 cache lines, so that a column does not fall into a few sets of the cache. */
 const ROW: i32 = KC + 16;
 /** Fewer rows than this are multiplied without packing B. */
 const MIN_ROWS: i32 = 12;
