@@ -2,6 +2,7 @@
  * How everything here is timed: contestants are checked against each other, then run in turns, and medians are compared.
  *
  * A contestant is `{ name, run, result }`: `run()` does the work once (it may return a promise), `result()` gives its numbers.
+ * heed's have a `build` and a number of `threads` too; all others are peers.
  */
 import { cpus } from "node:os";
 import { compileLimits } from "./limit.mjs";
@@ -45,7 +46,7 @@ export class Harness {
   /**
    * Times a case, and emits a row for each of heed's builds.
    * @param {string} title  op and shape
-   * @param {object[]} contestants  heed's are named after their build, "simd" and "relaxed"; all others are peers
+   * @param {object[]} contestants
    * @param {object} measure
    * @param {string} measure.unit  "GFLOP/s", "GB/s", "Gelement/s", or "ms"
    * @param {number} [measure.amount]  flops, bytes or elements of one run
@@ -57,17 +58,19 @@ export class Harness {
     const bound = limit && (this.limits ??= await compileLimits())[limit];
     const times = await this.time(bound ? [...contestants, bound] : contestants);
     const toValue = (ms) => (unit === "ms" ? ms : amount / ms / 1e6);
-    const limitMs = bound && ((times.get("limit").median / bound.amount) * amount) / this.threads;
-    const peers = contestants.filter(({ name }) => !isHeed(name)).map(({ name }) => [name, round(toValue(times.get(name).median))]);
-    for (const { name } of contestants.filter(({ name }) => isHeed(name))) {
-      const { median, spread } = times.get(name);
-      this.emit(title, name, toValue(median), unit, { spread: round(spread), limit: bound ? round(toValue(limitMs)) : null, peers: Object.fromEntries(peers) });
+    const valueOf = ({ name }) => round(toValue(times.get(name).median));
+    const peers = Object.fromEntries(contestants.filter(({ build }) => !build).map((peer) => [peer.name, valueOf(peer)]));
+    for (const heed of contestants.filter(({ build, threads }) => build && threads === this.threads)) {
+      const { name, build, threads } = heed;
+      const alone = threads > 1 ? valueOf(contestants.find((other) => other.build === build && other.threads === 1)) : null;
+      const limitMs = bound && ((times.get("limit").median / bound.amount) * amount) / threads;
+      this.emit({ case: title, build, value: valueOf(heed), unit, limit: bound ? round(toValue(limitMs)) : null, peers, alone, spread: round(times.get(name).spread) });
     }
   }
 
-  emit(title, build, value, unit, { spread = 0, limit = null, peers = {} } = {}) {
-    const { threads, clock } = this.settings;
-    this.emitRow({ suite: this.suite, case: title, build, threads, value: round(value), unit, limit, spread, peers, clock, machine, date });
+  /** A row, with what is the same for all rows of a run. */
+  emit(row) {
+    this.emitRow({ suite: this.suite, threads: this.threads, limit: null, spread: 0, ...row, clock: this.settings.clock, machine, date });
   }
 
   /** Milliseconds of one run of each contestant: the median of turns taken one after another, and their spread. */
@@ -133,7 +136,6 @@ export function random(length, seed = 1) {
   return Float32Array.from({ length }, () => ((state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 31 - 1));
 }
 
-export const isHeed = (name) => name === "simd" || name === "relaxed";
 export const round = (value) => Number(value.toPrecision(4));
 
 const date = new Date().toISOString().slice(0, 10);

@@ -1,7 +1,7 @@
 /** heed's kernels, one instruction at a time: what the suites drive below the level of graphs. */
 import { readFileSync } from "node:fs";
 import ts from "typescript";
-import { Runtime } from "../dist/index.js";
+import { createRuntime } from "../dist/node.js";
 
 // The instruction set is const enums, which vanish when compiled; here they are wanted as objects.
 const opcodes = ts.transpileModule(readFileSync(new URL("../assembly/opcodes.ts", import.meta.url), "utf8"), {
@@ -9,23 +9,36 @@ const opcodes = ts.transpileModule(readFileSync(new URL("../assembly/opcodes.ts"
 });
 export const { Op, Activation, MatmulScratch, AttentionScratch } = await import(`data:text/javascript,${encodeURIComponent(opcodes.outputText)}`);
 
-export const builds = ["simd", "relaxed"];
-
 /** The bits of an f32 operand. */
 export const f32 = (value) => new Uint32Array(Float32Array.of(value).buffer)[0];
+
+/**
+ * What heed runs on: each build on one thread and, if `threads` is more, on so many too. Suites that multiply matrices want `turbo`,
+ * which the others are not written for.
+ * @returns {Promise<{ name: string, build: string, threads: number, runtime: object }[]>} the beginnings of contestants
+ */
+export async function heeds(threads, { turbo = false } = {}) {
+  const found = [];
+  for (const count of threads > 1 ? [1, threads] : [1]) {
+    for (const build of ["simd", "relaxed", ...(turbo ? ["turbo"] : [])]) {
+      const runtime = await createRuntime({ build, threads: count, onWarning: ({ message }) => console.log(`  (no turbo: ${message})`) });
+      if (runtime.build === build) found.push({ name: count > 1 ? `${build}, ${count} threads` : build, build, threads: count, runtime });
+    }
+  }
+  return found;
+}
 
 /** A runtime, and the memory of one case in it. */
 export class Kernels {
   blocks = [];
 
-  constructor(build, runtime) {
-    this.build = build;
-    this.runtime = runtime;
+  constructor(heed) {
+    this.heed = heed;
+    this.runtime = heed.runtime;
   }
 
-  /** One for each of heed's builds. */
-  static all(threads) {
-    return Promise.all(builds.map(async (build) => new Kernels(build, await Runtime.create({ build, threads }))));
+  static async all(threads, options) {
+    return (await heeds(threads, options)).map((heed) => new Kernels(heed));
   }
 
   /** The address of `bytes` bytes of zeros. */
@@ -51,7 +64,7 @@ export class Kernels {
     const words = [...instructions.flatMap(([op, ...operands]) => [op, operands.length + 2, ...operands]), Op.End];
     const program = this.reserve(4 * words.length);
     this.runtime.memory.i32(program, words.length).set(words);
-    return { name: this.build, run: () => this.runtime.run(program), result: () => this.read(out, length) };
+    return { ...this.heed, run: () => this.runtime.run(program), result: () => this.read(out, length) };
   }
 
   /** Forgets the case. */

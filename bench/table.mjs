@@ -9,9 +9,10 @@ const format = (value) => (value >= 100 ? value.toFixed(0) : value.toPrecision(3
 /** One row as text. */
 export function line(row) {
   const limit = row.limit ? `limit ${format(row.limit).padStart(5)} (${shareOfLimit(row)})` : "";
+  const alone = row.alone ? `one thread ${format(row.alone)} (${timesFaster(row, row.alone).toFixed(2)} ×)  ` : "";
   const peers = Object.entries(row.peers).map(([name, value]) => `${name.replace("onnxruntime", "ort")} ${format(value)} (${timesFaster(row, value).toFixed(2)} ×)`);
   const cells = [row.case.padEnd(46), row.build.padEnd(7), `${format(row.value).padStart(7)} ${row.unit.padEnd(10)}`, `±${percent(row.spread / 2)}`.padEnd(6), limit.padEnd(20)];
-  return `${cells.join("  ")}  ${peers.join(", ")}`.trimEnd();
+  return `${cells.join("  ")}  ${alone}${peers.join(", ")}`.trimEnd();
 }
 
 /** Markdown tables, one a suite: a line a case, with heed's builds beside each other and the peers after them. */

@@ -6,12 +6,13 @@ import { random } from "../harness.mjs";
 import { Kernels, MatmulScratch, Op } from "../kernels.mjs";
 import { model, node } from "../peers/onnx.mjs";
 import { jaxContestant, loadPeers, tfjsContestant } from "../peers/load.mjs";
+import { transposed } from "../peers/models.mjs";
 
 const layouts = ["NT", "NN", "TN"];
 const shapes = [...[64, 128, 256, 512, 1024].map((n) => [n, n, n]), [128, 512, 2048], [768, 384, 128]]; // M N K
 
 export default async function matmul(harness) {
-  const kernels = await Kernels.all(harness.threads);
+  const kernels = await Kernels.all(harness.threads, { turbo: true });
   const peers = await loadPeers(harness);
   for (const layout of layouts) for (const shape of shapes) await square(layout, ...shape);
   await vector();
@@ -73,8 +74,4 @@ async function theirs({ ortWeb, ortNode, tfjs: tf, jax }, layout, M, N, { a, b }
     contestants.push(jaxContestant(jax, (x, y) => jax.numpy.einsum(layout === "TN" ? "km,kn->mn" : "mk,kn->mn", x, y), inputs));
   }
   return contestants;
-}
-
-function transposed({ shape: [R, C], data }) {
-  return { shape: [C, R], data: Float32Array.from(data, (_, i) => data[(i % R) * C + Math.floor(i / R)]) };
 }

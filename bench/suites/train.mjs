@@ -1,7 +1,7 @@
 /** One step of training, as a user's loop pays for it: batch, forward, backward, clipping, AdamW, and the loss back. */
-import { compile, GPT, gptPresets, Graph, Runtime, Trainer, Transformer, transformerPresets } from "../../dist/index.js";
+import { compile, GPT, gptPresets, Graph, Trainer, Transformer, transformerPresets } from "../../dist/index.js";
 import { random } from "../harness.mjs";
-import { builds } from "../kernels.mjs";
+import { heeds } from "../kernels.mjs";
 import { jaxTrainer } from "../peers/jax.mjs";
 import { loadPeers } from "../peers/load.mjs";
 import { gpt, peerWeights, transformer } from "../peers/models.mjs";
@@ -12,7 +12,7 @@ const adamw = { rate: 1e-3, beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.1, 
 const COMPARED = 4;
 
 export default async function train(harness) {
-  const runtimes = await Promise.all(builds.map((build) => Runtime.create({ build, threads: harness.threads })));
+  const runtimes = await heeds(harness.threads, { turbo: true });
   const { tfjs, jax } = await loadPeers(harness, ["tfjs", "jax"]);
   await step("nanogpt-cpu: 12x64 tokens", nanogpt());
   await step("Transformer, small: 41x24 tokens", translation());
@@ -22,17 +22,17 @@ export default async function train(harness) {
     const contestants = [];
     let weights;
     let flops;
-    for (const runtime of runtimes) {
-      const model = create().place(runtime, { seed: 1 });
+    for (const heed of runtimes) {
+      const model = create().place(heed.runtime, { seed: 1 });
       weights ??= model.weights.read();
-      contestants.push(contestant(runtime.build, () => heedTrainer(model, weights, batchAt)));
+      contestants.push(contestant(heed, () => heedTrainer(model, weights, batchAt)));
       contestants.at(-1).release = () => model.dispose();
       flops ??= flopsOf(model, batchAt(0));
     }
     const theirs = [["jax-js", jax, jaxTrainer], ["tfjs-wasm", tfjs, tfjsTrainer], ["tfjs-wasm tuned", tfjs, tunedTfjsTrainer]].filter(([, library]) => library);
     for (const [name, library, trainer] of theirs) {
       const model = (ops, p, batch) => peer(ops, p, batch, config);
-      contestants.push(contestant(name, () => trainer(library, model, peerWeights(weights), peerBatch, adamw)));
+      contestants.push(contestant({ name }, () => trainer(library, model, peerWeights(weights), peerBatch, adamw)));
     }
     await harness.compare(title, contestants, { unit: "ms", amount: flops, limit: "flops" });
     for (const { release } of contestants) release();
@@ -40,10 +40,10 @@ export default async function train(harness) {
 }
 
 /** Trains on and on; for its result, from the start. */
-function contestant(name, start) {
+function contestant(who, start) {
   let trainer = start();
   return {
-    name,
+    ...who,
     run: () => trainer.step(),
     async result() {
       trainer.dispose();
