@@ -32,6 +32,32 @@ export async function readInput(path: string): Promise<Uint8Array> {
 /** The lines of a UTF-8 file, plain or gzip. */
 export const readLines = async (path: string): Promise<Lines> => parseLines(await readInput(path), path);
 
+/**
+ * The lines of a stream as they come, told apart as those of a file.
+ * @throws HeedError (`format`) for a line that is not UTF-8
+ */
+export async function* streamLines(stream: AsyncIterable<Uint8Array | string>, name: string): AsyncGenerator<string> {
+  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+  let count = 0;
+  const decode = (bytes: Uint8Array): string => {
+    count++;
+    try {
+      return decoder.decode(bytes).replace(count === 1 ? /^\uFEFF|\r$/g : /\r$/, "");
+    } catch (cause) {
+      throw new HeedError("format", `${name}, line ${count}: not UTF-8`, { cause });
+    }
+  };
+  let rest = Buffer.alloc(0);
+  for await (const chunk of stream) {
+    rest = Buffer.concat([rest, Buffer.from(chunk)]);
+    for (let end = rest.indexOf("\n"); end >= 0; end = rest.indexOf("\n")) {
+      yield decode(rest.subarray(0, end));
+      rest = rest.subarray(end + 1);
+    }
+  }
+  if (rest.length > 0) yield decode(rest);
+}
+
 /** A JSON file. */
 export async function readJson(path: string): Promise<unknown> {
   return parseJsonText(new TextDecoder().decode(await readInput(path)), path);

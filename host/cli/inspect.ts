@@ -3,13 +3,13 @@ import type { Command } from "commander";
 import { formatBytes } from "../core/memory";
 import { HeedError } from "../errors";
 import { openCheckpoint } from "../io/checkpoint";
-import { parseJsonText } from "../io/fields";
 import { parseConfig } from "../io/model";
 import { readSafetensors } from "../io/safetensors";
 import { type Context, report } from "./context";
 import { nodeFiles } from "./files";
 import { readInput } from "./input";
 import { addCommonOptions, type CommonOptions } from "./options";
+import { readTrainerFile } from "./run-folder";
 import { table } from "./table";
 import { thousands } from "./terminal";
 
@@ -63,15 +63,13 @@ async function inspectCheckpoint(folder: string, options: CommonOptions, context
   const config = parseConfig(await checkpoint.readText("config.json"), `${folder}/config.json`);
   const { tensors } = readTensors(`${folder}/model.safetensors`, await checkpoint.read("model.safetensors"));
   const parameters = [...tensors.values()].reduce((sum, { data }) => sum + data.length, 0);
-  const trainer = checkpoint.has("trainer.json")
-    ? (parseJsonText(await checkpoint.readText("trainer.json"), `${folder}/trainer.json`) as { state?: object; training?: { steps?: number }; build?: string; seed?: number })
-    : {};
-  const state = trainer.state as { step?: number; bestStep?: number; bestLoss?: number | null; skipped?: number } | undefined;
-  const result = { folder, ...config, parameters, training: state && { ...state, of: trainer.training?.steps, seed: trainer.seed, build: trainer.build }, files: checkpoint.names };
+  const trainer = checkpoint.has("trainer.json") ? await readTrainerFile(checkpoint) : undefined;
+  const training = trainer && { ...trainer.state, of: trainer.training.steps, seed: trainer.seed, build: trainer.build };
+  const result = { folder, ...config, parameters, training, files: checkpoint.names };
   const lines = [
     `${folder}: a ${config.type} of ${thousands(parameters)} parameters${config.task ? `, trained for ${config.task}` : ""}`,
     table(Object.entries(config.model).map(([name, value]) => [name, String(value)])),
-    ...(state ? [`after step ${state.step} of ${trainer.training?.steps}; best validation loss ${state.bestLoss?.toFixed(4) ?? "–"} after step ${state.bestStep} (seed ${trainer.seed}, build ${trainer.build})`] : []),
+    ...(training ? [`after step ${training.step} of ${training.of}; best validation loss ${training.bestLoss?.toFixed(4) ?? "–"} after step ${training.bestStep} (seed ${training.seed}, build ${training.build})`] : []),
     `files: ${checkpoint.names.join(", ")}`,
   ];
   await report(context, options, result, lines.join("\n"));

@@ -120,7 +120,8 @@ export class RunFolder {
   }
 }
 
-async function readTrainerFile(checkpoint: Checkpoint): Promise<TrainerFile> {
+/** @throws HeedError (`format`) saying which field is wrong, and what was expected */
+export async function readTrainerFile(checkpoint: Checkpoint): Promise<TrainerFile> {
   const name = `${checkpoint.folder}/trainer.json`;
   const file = parseJsonText(await checkpoint.readText("trainer.json"), name) as TrainerFile;
   checkFields(name, file, fileFields);

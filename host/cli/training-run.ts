@@ -5,6 +5,7 @@ import type { CheckpointConfig } from "../io/model";
 import type { Batch, Model } from "../models/model";
 import { Trainer, type TrainingData, type TrainingEvent } from "../train/trainer";
 import { nodeFiles } from "./files";
+import { lockFolder } from "./lock";
 import type { TrainOptions } from "./options";
 import type { TrainingSettings } from "./presets";
 import { openProgress, type Progress } from "./progress";
@@ -60,10 +61,21 @@ const HOPELESS = 100;
 export async function runTraining<M extends Model>(task: TrainingTask<M>, options: TrainOptions, terminal: Terminal): Promise<TrainingSummary> {
   const { model, config, tokenizer, training, fingerprints } = task;
   const { seed, out } = options;
-  const { build, threads }: Runtime = model.weights.runtime;
+  const { build }: Runtime = model.weights.runtime;
   const folder = new RunFolder(nodeFiles, out, { config, seed, build, training, data: fingerprints }, tokenizer);
   if (!options.resume && !options.overwrite) await folder.refuseToOverwrite();
+  const unlock = await lockFolder(out);
+  try {
+    return await train(task, folder, options, terminal);
+  } finally {
+    await unlock();
+  }
+}
 
+async function train<M extends Model>(task: TrainingTask<M>, folder: RunFolder, options: TrainOptions, terminal: Terminal): Promise<TrainingSummary> {
+  const { model, training } = task;
+  const { seed, out } = options;
+  const { build, threads }: Runtime = model.weights.runtime;
   const interrupt = new AbortController();
   const trainer = new Trainer(model, task.data, {
     ...training, seed, patience: training.patience || undefined, validation: task.validation, signal: interrupt.signal,

@@ -1,8 +1,7 @@
-import { createInterface } from "node:readline";
 import type { Command } from "commander";
 import type { Context } from "./context";
 import { report } from "./context";
-import { readLines } from "./input";
+import { readLines, streamLines } from "./input";
 import { loadTransformer, type ModelOptions } from "./load";
 import { addComputeOptions, requireOption } from "./options";
 import { type Terminal, write } from "./terminal";
@@ -54,7 +53,7 @@ async function* inputs(texts: string[], { file }: TranslateOptions, { stdin }: T
   }
   const size = stdin.isTTY ? 1 : CHUNK;
   let lines: string[] = [];
-  for await (const line of createInterface({ input: stdin, crlfDelay: Infinity })) {
+  for await (const line of streamLines(stdin, "stdin")) {
     lines.push(line);
     if (lines.length < size) continue;
     yield { name: "stdin, line", lines };

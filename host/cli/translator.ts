@@ -26,7 +26,7 @@ const mostTokens = (sourceLength: number): number => 2 * sourceLength + 16;
  *
  * @param name  what to call the n-th text (from 0) in an error
  * @param onProgress  is told how many texts are done
- * @returns the translations in the order of the texts; an empty text stays empty
+ * @returns the translations in the order of the texts; of a blank text an empty one
  * @throws HeedError (`data`) for a text that is longer than the model takes, or has characters it does not know
  */
 export async function translateTexts(
@@ -51,6 +51,7 @@ export async function translateTexts(
 }
 
 function encode(tokenizer: Tokenizer, text: string, maxLength: number, name: string): number[] {
+  if (text.trim() === "") return [];
   const ids = tokenizer.encode(text);
   if (ids.length <= maxLength) return ids;
   throw new HeedError("data", `${name} has ${ids.length} tokens, the model takes ${maxLength}; split it into shorter ones`);

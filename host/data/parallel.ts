@@ -23,7 +23,7 @@ export interface ParallelOptions {
   maxLength: number;
   /** What to do with a pair that has a longer side. Default: "error". */
   longLines?: "error" | "skip";
-  /** What to do with a pair that has an empty side. Default: "error". */
+  /** What to do with a pair that has an empty side, or one of white space alone. Default: "error". */
   emptyLines?: "error" | "skip";
 }
 
@@ -62,6 +62,7 @@ export function parallelCorpus(source: Lines, target: Lines, options: ParallelOp
 }
 
 function encodeLine({ name, lines }: Lines, index: number, tokenizer: Tokenizer): number[] {
+  if (lines[index]!.trim() === "") return []; // white space alone says nothing that could be translated
   try {
     return tokenizer.encode(lines[index]!);
   } catch (cause) {

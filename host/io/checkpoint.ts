@@ -149,7 +149,7 @@ async function discard(files: Files, folder: string, cause: unknown): Promise<He
   try {
     await files.remove(`${folder}/${JOURNAL}`);
     await removeStrays(files, folder);
-    const isFirst = (await files.list(folder)).length === 0;
+    const isFirst = !(await files.list(folder)).some(isName);
     const state = isFirst ? "nothing was saved" : "the previous checkpoint is intact";
     return new HeedError("file", `saveCheckpoint: ${folder}: ${reason(cause)}; ${state}`, { cause });
   } catch (second) {

@@ -14,7 +14,7 @@ export interface Outcome {
 }
 
 interface RunOptions {
-  stdin?: string;
+  stdin?: string | Uint8Array;
   /** Presses Ctrl-C when stderr shows this. */
   interruptAt?: string;
   /** Makes stderr a terminal. */

@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { nodeFiles } from "../../host/cli/files";
@@ -150,6 +151,57 @@ describe("a bad checkpoint", () => {
   it("a character that the model has never seen is named", async () => {
     const { stderr } = await run(["generate", "--model", model, "--prompt", "thé"]);
     expect(stderr).toBe('heed: the prompt: character "é" (U+00E9) at position 2 is none of the tokenizer\'s 16; the model has never seen it\n');
+  });
+});
+
+describe("a checkpoint's trainer.json", () => {
+  it.each([
+    ["null", "expected an object, got null"],
+    ["{", "not JSON: "],
+    ['{"state":{"step":1}}', "seed: expected an integer of at least 0, got nothing"],
+  ])("of %s is refused by heed inspect, naming the file", async (content, message) => {
+    const model = path("model");
+    const original = readFileSync(`${model}/trainer.json`);
+    writeFileSync(`${model}/trainer.json`, content);
+    const { code, stdout, stderr } = await run(["inspect", model]);
+    writeFileSync(`${model}/trainer.json`, original);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+    expect(stderr).toContain(`heed: ${model}/trainer.json: ${message}`);
+  });
+});
+
+describe("a folder that another process trains into", () => {
+  const out = path("locked");
+  const train = (...more: string[]): Promise<Outcome> => run(["train", "text", "--data", path("book.txt"), "--config", gpt, "--steps", "2", "--out", out, ...more]);
+  const lock = (owner: string): void => {
+    mkdirSync(out, { recursive: true });
+    writeFileSync(`${out}/.lock`, owner);
+  };
+
+  it("is refused, and the lock left as it is", async () => {
+    lock(`${process.ppid} ${hostname()}\n`);
+    const { code, stderr } = await train();
+    expect(code).toBe(1);
+    expect(stderr).toContain(`heed: ${out}: process ${process.ppid} is training into it; stop that one first, or give another --out`);
+    expect(readdirSync(out)).toEqual([".lock"]);
+  });
+
+  it.each([["is no more", `4194304 ${hostname()}\n`], ["was on another machine", "1 elsewhere.example\n"], ["left half a line", ""]])(
+    "is taken over from one that %s, and free afterwards",
+    async (_, owner) => {
+      lock(owner);
+      expect((await train("--overwrite")).code).toBe(0);
+      expect(readdirSync(out)).not.toContain(".lock");
+    },
+  );
+
+  it("is left no more than it was when nothing could be saved", async () => {
+    const never = path("never");
+    vi.spyOn(nodeFiles, "write").mockRejectedValue(new HeedError("file", "ENOSPC"));
+    const { stderr } = await run(["train", "text", "--data", path("book.txt"), "--config", gpt, "--out", never]);
+    vi.restoreAllMocks();
+    expect(stderr).toContain("ENOSPC; nothing was saved\n");
+    expect(existsSync(never)).toBe(false);
   });
 });
 

@@ -28,6 +28,13 @@ async function trainAndKill(out: string, delay: number): Promise<void> {
   await ended;
 }
 
+it("goes on to its end where nobody reads what it reports", async () => {
+  const child = spawn(process.execPath, args("unread"), { cwd: root, stdio: ["ignore", "ignore", "pipe"] });
+  child.stderr.destroy();
+  expect(await new Promise((resolve) => child.once("exit", resolve))).toBe(0);
+  expect(weights("unread")[0]).toEqual(weights("whole")[0]);
+}, 300_000);
+
 it.each([0, 20, 80])("after kill -9, %i ms after its first file, --resume ends with the same bytes", async (delay) => {
   const out = `killed-${delay}`;
   await trainAndKill(out, delay);

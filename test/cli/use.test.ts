@@ -21,6 +21,18 @@ describe("heed translate", () => {
     expect((await run(["translate", "--model", dates, "--file", file("in.txt", texts.join("\n"))])).stdout).toBe(byArguments.stdout);
   });
 
+  it("takes a byte order mark and \\r\\n from stdin as from a file, and gives a blank line for one", async () => {
+    const { stdout } = await run(["translate", "--model", dates, "3.3.19", "", "4.4.20"]);
+    const input = "\ufeff3.3.19\r\n  \r\n4.4.20";
+    expect((await run(["translate", "--model", dates], { stdin: input })).stdout).toBe(stdout);
+    expect((await run(["translate", "--model", dates, "--file", file("marked.txt", input)])).stdout).toBe(stdout);
+  });
+
+  it("refuses stdin that is not UTF-8, naming the line", async () => {
+    const { code, stderr } = await run(["translate", "--model", dates], { stdin: Buffer.concat([Buffer.from("3.3.19\n3."), Buffer.of(0xff)]) });
+    expect({ code, stderr }).toEqual({ code: 1, stderr: "heed: stdin, line 2: not UTF-8\n" });
+  });
+
   it("--json ends with all translations in one object", async () => {
     const { json, stdout } = await run(["translate", "--model", dates, "--json", "3.3.19", "4.4.20"]);
     expect(json).toEqual({ translations: stdout.split("\n").slice(0, 2) });

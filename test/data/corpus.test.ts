@@ -64,6 +64,8 @@ describe("parallelCorpus", () => {
     expect(pairs.length).toBe(1);
     expect(skipped).toEqual([{ line: 1, reason: "long" }, { line: 2, reason: "empty" }]);
     expect(() => corpus(["a", ""], ["a", "b"])).toThrow("x.de, line 2: the line is empty");
+    expect(() => corpus(["a"], [" \t\u00a0"])).toThrow("x.en, line 1: the line is empty");
+    expect(corpus(["a", " "], ["b", "b"], { emptyLines: "skip" }).skipped).toEqual([{ line: 2, reason: "empty" }]);
     expect(() => corpus(["abcde"], ["a"], { longLines: "skip" })).toThrow("all 1 pairs are empty or too long");
   });
 
