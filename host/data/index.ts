@@ -10,6 +10,7 @@ export { evaluationBatches, languageModelBatches, type EvaluationOptions, type L
 export { decodeUtf8, parseLines, type Lines } from "./lines";
 export { pairBatch } from "./pairbatch";
 export { parallelCorpus, type Pair, type ParallelOptions, type Skipped } from "./parallel";
-export { philox, Random, seedKey, shuffle, Stream } from "./random";
+export { philox, Random, shuffle, Stream } from "./random";
+export { seedKey } from "../seed";
 export { SPECIALS, type DecodeOptions, type SpecialIds, type Tokenizer, type TokenizerJSON } from "./tokenizer";
 export { batchesByTokens, TokenBatches, type TokenBatchOptions } from "./translation";

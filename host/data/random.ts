@@ -1,3 +1,5 @@
+import { seedKey } from "../seed";
+
 /**
  * Philox 4x32-10 (Salmon et al. 2011, "Parallel Random Numbers: As Easy as 1, 2, 3", doi:10.1145/2063384.2063405):
  * the generator that the core uses, on the host. The n-th number is a function of the key and n alone, so whatever is
@@ -57,19 +59,6 @@ export function philox(
   out[2] = c2;
   out[3] = c3;
   return out;
-}
-
-/**
- * A seed as Philox's key.
- * @param seed  an integer in [0, 2⁵³)
- * @throws RangeError for anything else
- *
- * @example
- * seedKey(2 ** 32 + 5); // [5, 1]
- */
-export function seedKey(seed: number): [low: number, high: number] {
-  if (!Number.isSafeInteger(seed) || seed < 0) throw new RangeError(`seed: must be an integer in [0, 2^53), got ${seed}`);
-  return [seed >>> 0, Math.floor(seed / 2 ** 32)];
 }
 
 /**

@@ -6,6 +6,7 @@ import { Sampling } from "../../assembly/opcodes";
 import type { GPT } from "../models/gpt";
 import type { Tensor } from "../graph/tensor";
 import { checkIds, type Compiled } from "../models/model";
+import { seedKey } from "../seed";
 import { breathe } from "../train/evaluate";
 
 /** How much to generate, and how to choose tokens. */
@@ -39,7 +40,7 @@ export async function* generate(model: GPT, prompts: readonly (readonly number[]
   const { maxTokens, temperature = 1, topK = 0, seed = 0, end, signal } = options;
   if (!Number.isInteger(maxTokens) || maxTokens < 0) throw new RangeError(`generate: maxTokens must be a whole number, got ${maxTokens}`);
   if (!(temperature >= 0 && temperature < Infinity)) throw new RangeError(`generate: temperature must be 0 or more, got ${temperature}`);
-  if (!Number.isSafeInteger(seed)) throw new RangeError(`generate: seed must be an integer, got ${seed}`);
+  seedKey(seed);
   if (!Number.isInteger(topK) || topK < 0) throw new RangeError(`generate: topK must be a whole number, got ${topK}`);
   prompts.forEach((prompt, row) => {
     if (prompt.length === 0) throw new RangeError(`generate: prompt ${row} is empty; give at least one token`);

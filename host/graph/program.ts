@@ -1,5 +1,6 @@
 import { Op, Rng } from "../../assembly/opcodes";
 import { formatBytes } from "../core/memory";
+import { seedKey } from "../seed";
 import { type Address, bytesOf, type Graph, type Instruction, Scalar, Slice, tensorOf } from "./graph";
 import { lifetimes, plan, type Plan } from "./planner";
 import { share, shareBits, type Sharing } from "./sharing";
@@ -146,15 +147,15 @@ export class Program {
 
   /**
    * Sets the seed and the share of the random stream that the next run draws.
-   * @throws RangeError for a seed that is no integer of at most 2⁵³ − 1 either way
+   * @throws RangeError for a seed that is no integer in [0, 2⁵³)
    */
   seed(seed: number, step: number, microBatch = 0): void {
-    if (!Number.isSafeInteger(seed)) throw new RangeError(`seed: must be an integer of at most 2^53 − 1, got ${seed}`);
+    const [low, high] = seedKey(seed);
     const cell = this.graph.randomCell;
     if (!cell) return;
     const view = this.view(cell);
-    view[Rng.SeedLow / 4] = seed >>> 0;
-    view[Rng.SeedHigh / 4] = Math.floor(seed / 2 ** 32) >>> 0;
+    view[Rng.SeedLow / 4] = low;
+    view[Rng.SeedHigh / 4] = high;
     view[Rng.Step / 4] = step;
     view[Rng.MicroBatch / 4] = microBatch;
     this.graph.runtime.arenaOwner = this;

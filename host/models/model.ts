@@ -39,7 +39,7 @@ export abstract class Model extends Layer {
 
   /**
    * Reserves the weights in a runtime's memory and draws them from `seed`.
-   * @throws HeedError `memory` when they do not fit; says how much they need
+   * @throws HeedError `memory` when they do not fit, saying how much they need; RangeError for a seed that is no integer in [0, 2⁵³)
    */
   place(runtime: Runtime, { seed = 0 }: { seed?: number } = {}): this {
     if (this.#weights) throw new TypeError("place: the model already has its memory; dispose it first");

@@ -1,4 +1,5 @@
 import type { Batch, Model } from "../models/model";
+import { seedKey } from "../seed";
 import type { WeightArray } from "../nn/weights";
 import { breathe, evaluate, lossProgram, takeLoss, writeBatch } from "./evaluate";
 import { Optimizer, type OptimizerConfig } from "./optimizer";
@@ -95,7 +96,7 @@ export class Trainer {
     if (![...rates, ...Object.values<number | undefined>(numbers)].every((value = 0) => value >= 0 && value < Infinity)) {
       throw new RangeError(`Trainer: the schedule gives no learning rate: ${formatNumbers(options.schedule)}`);
     }
-    if (!Number.isSafeInteger(seed)) throw new RangeError(`Trainer: seed must be an integer, got ${seed}`);
+    seedKey(seed);
     if (!(clip >= 0)) throw new RangeError(`Trainer: clip must not be negative, got ${clip}`);
     this.optimizer = new Optimizer(model.weights, options.optimizer, clip);
   }

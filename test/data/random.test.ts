@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { philox, Random, seedKey, shuffle } from "../../host/data/random";
+import { philox, Random, shuffle } from "../../host/data/random";
+import { seedKey } from "../../host/seed";
 
 const hex = (words: Uint32Array) => Array.from(words, (word) => word.toString(16).padStart(8, "0")).join(" ");
 

@@ -180,7 +180,7 @@ describe("generate", () => {
     [[1], { temperature: NaN }, "generate: temperature must be 0 or more, got NaN"],
     [[1], { temperature: -1 }, "generate: temperature must be 0 or more, got -1"],
     [[1], { topK: 1.5 }, "generate: topK must be a whole number, got 1.5"],
-    [[1], { seed: NaN }, "generate: seed must be an integer, got NaN"],
+    [[1], { seed: NaN }, "seed: expected an integer in [0, 2^53), got NaN"],
   ])("refuses %j with %j", async (prompt, options, message) => {
     await expect(collect([prompt], { maxTokens: 1, ...options })).rejects.toThrow(message);
   });

@@ -145,7 +145,8 @@ describe("a trainer", () => {
     [{ optimizer: { kind: "adamw", epsilon: 1e-50 } }, "optimizer: epsilon: expected a number above 0, got 1e-50"],
     [{ optimizer: { kind: "adamw", decay: -1 } }, "optimizer: decay: expected a number of at least 0, got -1"],
     [{ optimizer: { kind: "sgd", momentum: NaN } }, "optimizer: momentum: expected a number in [0, 1), got NaN"],
-    [{ seed: 1.5 }, "Trainer: seed must be an integer, got 1.5"],
+    [{ seed: 1.5 }, "seed: expected an integer in [0, 2^53), got 1.5"],
+    [{ seed: -1 }, "seed: expected an integer in [0, 2^53), got -1"],
   ])("refuses %j", async (bad, message) => {
     const model = await place();
     expect(() => new Trainer(model, data, { ...options, ...bad })).toThrow(message);
