@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { line } from "./table.mjs";
 
-export const suites = ["matmul", "ops", "train", "encode"];
+export const suites = ["matmul", "ops", "train", "encode", "cold", "size"];
 
 const { values: options } = parseArgs({
   options: {

@@ -1,0 +1,36 @@
+/** From the first import to the first result, in a fresh process each time (the files are in the system's cache). */
+import { fork } from "node:child_process";
+import { round, statistics, verify } from "../harness.mjs";
+
+const names = ["simd", "relaxed", "onnxruntime-web", "onnxruntime-node", "tfjs-wasm", "jax-js"];
+const TURNS = 15;
+
+export default async function cold(harness) {
+  const title = "load to first result, tiny model";
+  if (!harness.wants(title)) return;
+  const found = new Map();
+  for (let turn = 0; turn < TURNS; turn++) {
+    for (const name of names) {
+      const { ms, result, missing } = await start(name);
+      if (missing && turn === 0) console.log(`  (${name} is not installed)`);
+      if (missing) continue;
+      if (turn === 0) found.set(name, { name, times: [], run() {}, result: () => result });
+      else found.get(name).times.push(ms); // the first turn fills the system's cache
+    }
+  }
+  await verify(title, [...found.values()], 1e-4);
+  const values = new Map([...found].map(([name, { times }]) => [name, statistics(times)]));
+  const peers = Object.fromEntries([...values].filter(([name]) => !isHeed(name)).map(([name, { median }]) => [name, round(median)]));
+  for (const [build, { median, spread }] of values) if (isHeed(build)) harness.emit({ case: title, build, value: round(median), unit: "ms", peers, spread: round(spread) });
+}
+
+const isHeed = (name) => name === "simd" || name === "relaxed";
+
+/** @returns {Promise<{ ms: number, result: number[] } | { missing: true }>} */
+function start(name) {
+  const child = fork(new URL("../peers/cold.mjs", import.meta.url), [name], { execArgv: [] });
+  return new Promise((resolve, reject) => {
+    child.once("message", resolve);
+    child.once("exit", (code) => reject(new Error(`${name}: the process ended with code ${code}`)));
+  });
+}
