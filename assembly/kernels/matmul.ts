@@ -3,7 +3,7 @@
  *
  * With W stored [out, in], y = x·Wᵀ is NT, its dX = dY·W is NN and dW = dYᵀ·x is TN: there is no backward of its own.
  * Blocked as Goto & van de Geijn 2008 do: a block of B packed for L2, its panels for L1, a tile of C in registers (`tile.ts`).
- * A is read in place, or its block transposed. A few rows (a token, or the beams of one) do not repay packing: `fewrows.ts`.
+ * A is read in place, or its block transposed first. A few rows (a token, or the beams of one) do not repay packing: `fewrows.ts`.
  *
  * Operands of the three, `out` disjoint from the inputs:
  *   out      f32 [batch, M, N], rows `ldo` apart, matrices `strideOut` apart
@@ -30,6 +30,11 @@ const MC: i32 = 144;
 const NC: i32 = 768;
 /** Length of a row of A's block where it is transposed: 9 cache lines, so that a column does not fall into a few sets of the cache. */
 const ROW: i32 = KC + 16;
+/**
+ * A transposed A whose rows are not longer is read down its columns, in place: its block stays in L1 while the tiles pass along it.
+ * In the plain build a tile takes two columns and comes by more often. At 768 either loses, at 1024 it takes half as long again.
+ */
+const IN_PLACE: i32 = ASC_FEATURE_RELAXED_SIMD ? 512 : 128;
 /** Fewer rows than this are multiplied without packing B. */
 const MIN_ROWS: i32 = 12;
 
@@ -121,13 +126,17 @@ function multiplyBlocks(
         const more = accumulate || k > 0;
         let aBlock = element(a, aTransposed ? k * lda + i : i * lda + k);
         let aRow = lda;
-        if (aTransposed) {
+        let aStep = 1;
+        if (aTransposed && lda <= IN_PLACE) {
+          aRow = 1;
+          aStep = lda;
+        } else if (aTransposed) {
           transposeRows(scratch + MatmulScratch.Rows, ROW, aBlock, lda, kc, m);
           aBlock = scratch + MatmulScratch.Rows;
           aRow = ROW;
         }
         multiplyPanels(
-          c, ldo, more ? c : bias ? element(bias, j) : 0, more ? ldo : 0, aBlock, aRow, 1,
+          c, ldo, more ? c : bias ? element(bias, j) : 0, more ? ldo : 0, aBlock, aRow, aStep,
           scratch + MatmulScratch.Panels, m, n, kc, scratch + MatmulScratch.Edge,
         );
         if (k + kc == K) activateRows(c, ldo, m, n, activation);

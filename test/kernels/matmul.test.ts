@@ -124,6 +124,7 @@ describeBuilds("matmul", (core) => {
   it.each(everyLayout)("%s matches f64 below, at and above each block", (layout) => {
     for (const K of [127, 128, 129, 259]) expectProduct(core, layout, { M: 13, N: 9, K });
     for (const M of [143, 144, 145, 149]) expectProduct(core, layout, { M, N: 17, K: 5, gap: 1 });
+    for (const M of [127, 128, 129, 511, 512, 513]) expectProduct(core, layout, { M, N: 19, K: 131 });
     for (const N of [767, 768, 769, 785]) expectProduct(core, layout, { M: 12, N, K: 3, gap: 1 });
     expectProduct(core, layout, { M: 3, N: 1031, K: 7, gap: 1 });
     expectProduct(core, layout, { M: 151, N: 773, K: 133, gap: 5 });
