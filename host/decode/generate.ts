@@ -1,3 +1,4 @@
+import { breathe } from "../core/breathe";
 import { HeedError } from "../errors";
 import { gatherRows } from "../graph/ops/elementwise";
 import { linear } from "../graph/ops/linear";
@@ -7,7 +8,6 @@ import type { GPT } from "../models/gpt";
 import type { Tensor } from "../graph/tensor";
 import { checkIds, type Compiled } from "../models/model";
 import { seedKey } from "../seed";
-import { breathe } from "../train/evaluate";
 
 /** How much to generate, and how to choose tokens. */
 export interface GenerateOptions {

@@ -1,3 +1,4 @@
+import { breathe } from "../core/breathe";
 import { HeedError } from "../errors";
 import { gatherRows } from "../graph/ops/elementwise";
 import { linear } from "../graph/ops/linear";
@@ -5,7 +6,6 @@ import { argmax } from "../graph/ops/sampling";
 import type { Tensor } from "../graph/tensor";
 import { checkIds, type Compiled } from "../models/model";
 import { PADDING, type Transformer } from "../models/transformer";
-import { breathe } from "../train/evaluate";
 
 /** Where translations start and end. */
 export interface GreedyOptions {

@@ -1,6 +1,6 @@
+import { breathe } from "../core/breathe";
 import type { Limit } from "../core/limit";
 import type { InstructionInfo, Program } from "../graph/program";
-import { breathe } from "../train/evaluate";
 
 /** A program to time, and what has to happen before each of its runs: writing its inputs. */
 export interface Timed {

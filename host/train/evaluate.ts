@@ -1,4 +1,5 @@
 import { Cell } from "../../assembly/opcodes";
+import { breathe } from "../core/breathe";
 import type { Runtime } from "../core/runtime";
 import { HeedError } from "../errors";
 import type { Graph } from "../graph/graph";
@@ -39,14 +40,6 @@ export function lossProgram(model: Model, batch: Batch, cells: number, training:
 export function writeBatch({ program, tensors }: LossProgram, batch: Batch): void {
   for (const [name, tensor] of Object.entries(tensors)) program.write(tensor, batch[name]!.data);
 }
-
-/** Lets timers, signals and a page's events run; a long computation calls it between programs. */
-export const breathe = (): Promise<void> =>
-  new Promise((resolve) => {
-    const { setImmediate } = globalThis as { setImmediate?: (callback: () => void) => void };
-    if (setImmediate) setImmediate(resolve);
-    else setTimeout(resolve);
-  });
 
 /** The sum and the mean of the loss, and the tokens that counted, since the cells were last taken; clears them. */
 export function takeLoss(runtime: Runtime, cells: number): Evaluation & { sum: number } {

@@ -1,7 +1,8 @@
+import { breathe } from "../core/breathe";
 import type { Batch, Model } from "../models/model";
 import { seedKey } from "../seed";
 import type { WeightArray } from "../nn/weights";
-import { breathe, evaluate, lossProgram, takeLoss, writeBatch } from "./evaluate";
+import { evaluate, lossProgram, takeLoss, writeBatch } from "./evaluate";
 import { Optimizer, type OptimizerConfig } from "./optimizer";
 import { learningRate, type Schedule } from "./schedule";
 
