@@ -70,7 +70,7 @@ export class Harness {
 
   /** A row, with what is the same for all rows of a run. */
   emit(row) {
-    this.emitRow({ suite: this.suite, threads: this.threads, limit: null, spread: 0, ...row, clock: this.settings.clock, machine, date });
+    this.emitRow({ suite: this.suite, threads: this.threads, limit: null, spread: 0, ...row, clock: this.settings.clock, machine, node: process.versions.node, date });
   }
 
   /** Milliseconds of one run of each contestant: the median of turns taken one after another, and their spread. */
@@ -139,4 +139,4 @@ export function random(length, seed = 1) {
 export const round = (value) => Number(value.toPrecision(4));
 
 const date = new Date().toISOString().slice(0, 10);
-const machine = `${cpus().length} × ${cpus()[0].model.trim()}, ${process.platform} ${process.arch}, Node ${process.versions.node}`;
+const machine = `${cpus().length} × ${cpus()[0].model.trim()}, ${process.platform} ${process.arch}`;

@@ -1,12 +1,13 @@
 /**
  * The benchmark: every suite in a process of its own, on the Node that the peers brought (relaxed SIMD is on there).
  *
- *     npm run bench -- [--suite matmul,ops] [--only TEXT] [--json FILE] [--clock wall|cpu] [--seconds N] [--threads N]
+ *     npm run bench -- [--suite matmul,ops] [--only TEXT] [--json FILE] [--record] [--clock wall|cpu] [--seconds N] [--threads N]
  */
 import { fork } from "node:child_process";
 import { existsSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { record } from "./results.mjs";
 import { line } from "./table.mjs";
 
 export const suites = ["matmul", "ops", "train", "encode", "cold", "size"];
@@ -16,6 +17,7 @@ const { values: options } = parseArgs({
     suite: { type: "string", default: suites.join(",") }, // which, comma-separated
     only: { type: "string", default: "" }, // only cases whose title contains this
     json: { type: "string" }, // where to write the rows
+    record: { type: "boolean", default: false }, // into results.json, from which bench:readme writes the tables of the README
     clock: { type: "string", default: "wall" }, // cpu: this process's own time, for a machine with other work
     seconds: { type: "string", default: "1" }, // for each case, after warming up
     threads: { type: "string", default: "1" },
@@ -37,6 +39,7 @@ for (const suite of chosen) {
   console.log();
 }
 if (options.json) writeFileSync(options.json, `[\n${rows.map((row) => `  ${JSON.stringify(row)}`).join(",\n")}\n]\n`);
+if (options.record && rows.length) record(rows, { command: ["npm run bench --", ...process.argv.slice(2)].join(" "), whole: options.only === "" });
 
 /** Runs a suite in a child; its rows come as messages. */
 function run(suite) {

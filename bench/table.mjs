@@ -1,14 +1,15 @@
 /** Rows as tables: a line a row as it comes, or Markdown of many. */
 
 const percent = (share) => `${Math.round(100 * share)} %`;
-const timesFaster = (row, peer) => (isDuration(row.unit) ? peer / row.value : row.value / peer);
+/** How many times as fast a row is as `peer`, a value in its unit. */
+export const timesFaster = (row, peer) => (isDuration(row.unit) ? peer / row.value : row.value / peer);
 const isDuration = (unit) => unit === "ms" || unit.startsWith("kB");
-const shareOfLimit = ({ unit, value, limit }) => percent(isDuration(unit) ? limit / value : value / limit);
-const format = (value) => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
+export const shareOfLimit = ({ unit, value, limit }) => (isDuration(unit) ? limit / value : value / limit);
+export const format = (value) => (value >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(3))));
 
 /** One row as text. */
 export function line(row) {
-  const limit = row.limit ? `limit ${format(row.limit).padStart(5)} (${shareOfLimit(row)})` : "";
+  const limit = row.limit ? `limit ${format(row.limit).padStart(5)} (${percent(shareOfLimit(row))})` : "";
   const alone = row.alone ? `one thread ${format(row.alone)} (${timesFaster(row, row.alone).toFixed(2)} ×)  ` : "";
   const peers = Object.entries(row.peers).map(([name, value]) => `${name.replace("onnxruntime", "ort")} ${format(value)} (${timesFaster(row, value).toFixed(2)} ×)`);
   const cells = [row.case.padEnd(46), row.build.padEnd(7), `${format(row.value).padStart(7)} ${row.unit.padEnd(10)}`, `±${percent(row.spread / 2)}`.padEnd(6), limit.padEnd(20)];
@@ -17,18 +18,26 @@ export function line(row) {
 
 /** Markdown tables, one a suite: a line a case, with heed's builds beside each other and the peers after them. */
 export function markdown(rows) {
-  const suites = Map.groupBy(rows, ({ suite, threads }) => (threads > 1 ? `${suite}, ${threads} threads` : suite));
+  const suites = groupBy(rows, ({ suite, threads }) => (threads > 1 ? `${suite}, ${threads} threads` : suite));
   return [...suites].map(([title, rows]) => `**${title}**\n\n${suiteTable(rows)}`).join("\n\n");
 }
 
-function suiteTable(rows) {
+/** One such table. */
+export function suiteTable(rows) {
   const peers = [...new Set(rows.flatMap((row) => Object.keys(row.peers)))];
   const builds = [...new Set(rows.map(({ build }) => build))];
-  const lines = [...Map.groupBy(rows, (row) => row.case)].map(([title, [first, ...others]]) => {
-    const heed = builds.map((build) => [first, ...others].find((row) => row.build === build)).map((row) => (row ? `${format(row.value)}${row.limit ? ` (${shareOfLimit(row)})` : ""}` : ""));
+  const lines = [...groupBy(rows, (row) => row.case)].map(([title, [first, ...others]]) => {
+    const heed = builds.map((build) => [first, ...others].find((row) => row.build === build)).map((row) => (row ? `${format(row.value)}${row.limit ? ` (${percent(shareOfLimit(row))})` : ""}` : ""));
     return [title, first.unit, ...heed, first.limit ? format(first.limit) : "", ...peers.map((name) => (name in first.peers ? format(first.peers[name]) : ""))];
   });
   const header = ["", "", ...builds.map((build) => `heed, ${build}`), "limit", ...peers];
   const rule = header.map((_, i) => (i < 2 ? "---" : "--:"));
   return [header, rule, ...lines].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+}
+
+/** Map.groupBy, which Node 20 lacks. */
+function groupBy(rows, keyOf) {
+  const groups = new Map();
+  for (const row of rows) groups.set(keyOf(row), [...(groups.get(keyOf(row)) ?? []), row]);
+  return groups;
 }

@@ -21,7 +21,7 @@ export default function size(harness) {
   if (installed.length < 3) console.log("  (not all peers are installed)");
   for (const [how, bytesOf] of [["", raw], [", gzipped", gzipped]]) {
     const kB = (files) => round(files.reduce((sum, file) => sum + bytesOf(file), 0) / 1000);
-    const theirs = (kind) => Object.fromEntries(installed.map(([name, files]) => [name, kB(files[kind])]));
+    const theirs = (kind) => Object.fromEntries(installed.filter(([, files]) => files[kind].length).map(([name, files]) => [name, kB(files[kind])]));
     for (const build of ["simd", "relaxed", "turbo"]) {
       harness.emit({ case: `wasm${how}`, build, value: kB([at(`../dist/heed.${build}.wasm`)]), unit: "kB", peers: theirs("wasm") });
     }

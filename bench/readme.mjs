@@ -1,0 +1,53 @@
+/** Writes what results.json says into README.md and docs/performance.md, between their markers: `npm run bench:readme`. */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { measure, requirements } from "./requirements.mjs";
+import { readResults } from "./results.mjs";
+import { format, markdown, suiteTable } from "./table.mjs";
+
+const BEGIN = "<!-- bench:begin -->";
+const END = "<!-- bench:end -->";
+
+/** Cases that stand for their suites in the README. */
+const headlines = ["NT 512x512x512", "NT 1x50257x768", "attention forward: GPT-2", "softmax", "LayerNorm", "GELU", "nanogpt-cpu", "Transformer, small", "encoder", "load to first", "wasm, gzipped"];
+
+const about = ({ date, machine, command, versions: { node, heed, ...peers } }) =>
+  `${machine}; Node ${node}; ${date}; \`${command}\`. heed ${heed} beside ${Object.entries(peers).map(([name, version]) => `${name} ${version}`).join(", ")}.`;
+
+/** For the README: a line for each of the headlines, one thread. */
+export function summary(results) {
+  const rows = results.rows.filter(({ threads, case: title }) => threads === 1 && headlines.some((start) => title.startsWith(start)));
+  const note = "More is better but for ms and kB. In brackets: the share of what one thread's 128-bit SIMD or the memory allows, measured in the same run. onnxruntime-node is native code. All rows: [docs/performance.md](docs/performance.md).";
+  return `${about(results)}\n${note}\n\n${suiteTable(rows)}`;
+}
+
+/** For docs/performance.md: what was promised and what was measured, then every row. */
+export function report(results) {
+  const lines = requirements.flatMap((requirement) =>
+    requirement.asked.map((asked, i) => {
+      const amount = (value) => (asked.percent ? `${Math.round(100 * value)} %` : `${format(value)} ×`);
+      const worst = measure(requirement, asked, results.rows);
+      const reached = !worst ? "" : worst.value >= asked.least ? "yes" : `${Math.round(100 * (1 - worst.value / asked.least))} % short`;
+      return [i ? "" : requirement.what, asked.than, amount(asked.least), worst ? amount(worst.value) : "not measured", worst?.row.case ?? "", reached];
+    }),
+  );
+  const table = [["", "against", "promised, ≥", "measured", "where (the worst)", "reached"], ["---", "---", "--:", "--:", "---", "---"], ...lines];
+  return `${about(results)}\n\n${table.map((cells) => `| ${cells.join(" | ")} |`).join("\n")}\n\n## Every row\n\n${markdown(results.rows)}`;
+}
+
+/** The text with what stands between the markers replaced. */
+export function replaced(text, block) {
+  const [begin, end] = [text.indexOf(BEGIN), text.indexOf(END)];
+  if (begin < 0 || end < begin) throw new Error(`expected ${BEGIN} and ${END}`);
+  return `${text.slice(0, begin + BEGIN.length)}\n${block}\n${text.slice(end)}`;
+}
+
+/** What is generated, by the file it stands in. */
+export const generated = [["../README.md", summary], ["../docs/performance.md", report]];
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  for (const [path, write] of generated) {
+    const file = new URL(path, import.meta.url);
+    if (existsSync(file)) writeFileSync(file, replaced(readFileSync(file, "utf8"), write(readResults())));
+  }
+}

@@ -1,0 +1,24 @@
+/** bench/results.json: the rows last recorded (`npm run bench -- --record`), and what they were measured on. */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+
+const file = new URL("results.json", import.meta.url);
+const json = (path) => JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8"));
+
+/** @returns {{ date: string, machine: string, command: string, versions: Record<string, string>, rows: object[] }} */
+export const readResults = () => json("results.json");
+
+/** Puts rows in the place of those of the same case, or, where whole suites were run, of the same suite and threads. */
+export function record(rows, { command, whole }) {
+  const place = ({ suite, threads, case: title, build }) => (whole ? [suite, threads] : [suite, threads, title, build]).join();
+  const renewed = new Set(rows.map(place));
+  const kept = existsSync(file) ? readResults().rows.filter((row) => !renewed.has(place(row))) : [];
+  const { dependencies } = json("peers/package.json");
+  const about = {
+    date: rows[0].date,
+    machine: rows[0].machine,
+    command,
+    versions: { heed: json("../package.json").version, ...dependencies, node: rows[0].node },
+  };
+  const lines = [...kept, ...rows].map((row) => `    ${JSON.stringify(row)}`);
+  writeFileSync(file, `${JSON.stringify(about, null, 2).slice(0, -2)},\n  "rows": [\n${lines.join(",\n")}\n  ]\n}\n`);
+}
