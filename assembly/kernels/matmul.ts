@@ -71,7 +71,27 @@ export function matmulTN(
   );
 }
 
-// This thread's share: a range of the batch's rows or columns, whichever there are more of, in tiles.
+/** An element packed costs as much as so many multiplied and added. */
+const PACKED: i64 = 20;
+
+/**
+ * Whether threads share the rows, or else the columns: whichever leaves the busiest of them less to do.
+ * Those that share rows each pack all of B; those that share columns each transpose all of A, where it has to be.
+ */
+function sharesRows(batch: i32, M: i32, N: i32, aTransposed: bool, threads: i32): bool {
+  if (M < MIN_ROWS) return false;
+  if (threads == 1) return true;
+  const rows = <i64>largestShare(batch, M, MR, threads);
+  const columns = <i64>largestShare(batch, N, NR, threads);
+  return rows * N + <i64>N * PACKED < columns * M + (aTransposed ? <i64>M * PACKED : 0);
+}
+
+// Rows (or columns) of the busiest thread, of `batch` matrices with n each, in tiles.
+function largestShare(batch: i32, n: i32, tile: i32, threads: i32): i32 {
+  return ((batch * ((n + tile - 1) / tile) + threads - 1) / threads) * tile;
+}
+
+// This thread's share: a range of the batch's rows or columns, in tiles.
 function multiplySlice(
   out: usize, a: usize, b: usize, bias: usize, scratch: usize, batch: i32, M: i32, N: i32, K: i32,
   ldo: i32, lda: i32, ldb: i32, aTransposed: bool, bTransposed: bool, strideOut: i32, strideA: i32, strideB: i32, activation: i32, accumulate: i32,
@@ -80,7 +100,7 @@ function multiplySlice(
   assert(!accumulate || (!bias && activation == Activation.None), "matmul: accumulation takes neither bias nor activation");
   scratch += <usize>thread * MatmulScratch.Bytes;
   const few = M < MIN_ROWS;
-  const byRows = M >= N && !few;
+  const byRows = sharesRows(batch, M, N, aTransposed, threads);
   const length = byRows ? M : N;
   const grain = byRows ? MR : NR;
   const grains = (length + grain - 1) / grain;
