@@ -116,6 +116,7 @@ describe("Weights", () => {
     expect(arrays.get("table.weight")).toEqual(new Array(12).fill(0.5));
     expect(new Set(arrays.get("linear.weight")).size).toBe(15);
     expect(draw(1)).toEqual(arrays);
-    for (const seed of [2, 1 + 2 ** 32, -1]) expect(draw(seed).get("linear.weight")).not.toEqual(arrays.get("linear.weight"));
+    expect(() => draw(-1)).toThrow("seed: expected an integer in [0, 2^53), got -1");
+    for (const seed of [2, 1 + 2 ** 32]) expect(draw(seed).get("linear.weight")).not.toEqual(arrays.get("linear.weight"));
   });
 });
