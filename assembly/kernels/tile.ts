@@ -68,13 +68,12 @@ export function multiplyPanels(
       const cTile = element(c, i * ldc + j);
       const startTile = start ? element(start, i * ldStart + j) : 0;
       const aTile = element(a, i * aRow);
-      if (columns >= NR) {
-        tile(cTile, ldc, startTile, ldStart, aTile, aRow, aStep, panel, K, rows);
-      } else {
-        if (start) copyTile(edge, NR, startTile, ldStart, rows, columns);
-        tile(edge, NR, start ? edge : 0, NR, aTile, aRow, aStep, panel, K, rows);
-        copyTile(cTile, ldc, edge, NR, rows, columns);
-      }
+      const inside = columns >= NR;
+      if (!inside && start) copyTile(edge, NR, startTile, ldStart, rows, columns);
+      tile(
+        inside ? cTile : edge, inside ? ldc : NR, !inside && start ? edge : startTile, inside ? ldStart : NR, aTile, aRow, aStep, panel, K, rows,
+      );
+      if (!inside) copyTile(cTile, ldc, edge, NR, rows, columns);
     }
   }
 }

@@ -2,6 +2,7 @@ import { element } from "./element";
 
 /**
  * The tile of the relaxed build: twelve sums, two columns of B and one splat of A are all of V8's 15 registers.
+ * A function of its own: inlined, it spills on Node 20, and is half as fast.
  * Operands as `tile` has them.
  */
 export function tile6x8(

@@ -13,7 +13,7 @@ const ids = (rows: number, columns: number, seed: number): { shape: [number, num
 const batch = (rows: number, columns: number, seed: number) => ({ tokens: ids(rows, columns, seed), targets: ids(rows, columns, seed + 1) });
 
 /**
- * A training of two steps on a runtime: whoever gets the same numbers computes the same. It takes some 20 ms.
+ * A training of two steps on a runtime: whoever gets the same numbers computes the same. It takes some 50 ms.
  *
  * Its shapes end in the middle of tiles, vectors and attention's blocks, and its 280 tokens exceed a block of a product's sum;
  * the validation's few rows take the kernels of decoding.
