@@ -1,4 +1,4 @@
-import { type FileHandle, access, mkdir, open, readFile, readdir, rename, rm } from "node:fs/promises";
+import { type FileHandle, access, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { HeedError } from "../errors";
 import type { Files } from "../io/files";
@@ -12,7 +12,7 @@ import type { Files } from "../io/files";
 export const nodeFiles: Files = {
   exists: (path) => attempt(`look for ${path}`, () => orIfMissing(access(path).then(() => true), false)),
 
-  read: (path) => attempt(`read ${path}`, () => readFile(path)),
+  read: (path) => attempt(`read ${path}`, () => withFile(path, "r", readWhole)),
 
   write: (path, bytes) =>
     attempt(`write ${path}`, async () => {
@@ -73,10 +73,23 @@ async function orIfMissing<T>(action: Promise<T>, otherwise: T): Promise<T> {
   }
 }
 
-async function withFile(path: string, flags: string, action: (file: FileHandle) => Promise<void>): Promise<void> {
+/** All of a file, in parts: Node reads no more than 2 GiB at a time, and a model's optimizer may be larger. */
+async function readWhole(file: FileHandle): Promise<Uint8Array> {
+  const { size } = await file.stat();
+  const bytes = new Uint8Array(size);
+  let at = 0;
+  while (at < size) {
+    const { bytesRead } = await file.read(bytes, at, Math.min(size - at, 2 ** 30), at);
+    if (bytesRead === 0) break; // it has become shorter meanwhile
+    at += bytesRead;
+  }
+  return bytes.subarray(0, at);
+}
+
+async function withFile<T>(path: string, flags: string, action: (file: FileHandle) => Promise<T>): Promise<T> {
   const file = await open(path, flags);
   try {
-    await action(file);
+    return await action(file);
   } finally {
     await file.close();
   }

@@ -4,15 +4,19 @@ import { type DatePair, dates } from "../data/dates";
 import { pairBatch } from "../data/pairbatch";
 import type { Pair } from "../data/parallel";
 import { SPECIALS, type Tokenizer } from "../data/tokenizer";
+import { HeedError } from "../errors";
 import { Transformer, type TransformerConfig } from "../models/transformer";
 import { fingerprint } from "./input";
 import { addComputeOptions, addTrainOptions, type TrainOptions } from "./options";
 import { finish, type Context } from "./context";
 import { openRuntime } from "./runtime";
 import { trainingSettings } from "./settings";
+import { thousands } from "./terminal";
 import { runTraining, type TrainingTask } from "./training-run";
 import { pairSpecials, translateTexts } from "./translator";
 
+/** Dates to train on that are made beforehand: 0.2 KB each. */
+const MOST_DATES = 5_000_000;
 /** Dates to test with, and further ones to validate with; the model never sees either in training. */
 const TEST = 1000;
 const VALIDATION = 256;
@@ -41,7 +45,11 @@ async function trainDates(options: TrainOptions, context: Context): Promise<void
   const { model: modelSettings, training } = await trainingSettings<TransformerConfig>("dates", options);
   const { batch, microBatches } = training;
   const windows = Math.ceil((training.steps * microBatches) / WINDOW);
-  const { train, test } = dates({ seed, train: windows * WINDOW * batch, test: TEST + VALIDATION });
+  const count = windows * WINDOW * batch;
+  if (count > MOST_DATES) {
+    throw new HeedError("data", `${thousands(training.steps)} steps take ${thousands(count)} dates; at most ${thousands(MOST_DATES)} fit in memory, so ask for fewer (--steps, batch)`);
+  }
+  const { train, test } = dates({ seed, train: count, test: TEST + VALIDATION });
   const tokenizer = CharacterTokenizer.of(train.flatMap(({ text, iso }) => [text, iso]), { specials: SPECIALS });
   const specials = pairSpecials(tokenizer);
   const encode = ({ text, iso }: DatePair): Pair => ({ source: tokenizer.encode(text), target: tokenizer.encode(iso) });

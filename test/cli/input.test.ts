@@ -94,6 +94,13 @@ describe("bad settings get one line", () => {
     expectLine(await dates({ model: { width: 30, heads: 4 } }), "attention: the width must be divisible by the number of heads, got width=30 heads=4");
   });
 
+  it("more dates than fit in memory: how many", async () => {
+    expectLine(
+      await dates({ training: { steps: 1_000_000 } }),
+      "1,000,000 steps take 32,000,000 dates; at most 5,000,000 fit in memory, so ask for fewer (--steps, batch)",
+    );
+  });
+
   it("a model larger than 4 GiB: how much it needs", async () => {
     const outcome = await dates({ model: { width: 16384, heads: 4, hidden: 65536 } });
     expect(outcome.code).toBe(1);
