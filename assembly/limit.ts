@@ -57,7 +57,9 @@ export function read(at: usize, end: usize): f32 {
 
 // @ts-ignore: decorator
 @inline
-function total(s0: v128, s1: v128, s2: v128, s3: v128, s4: v128, s5: v128, s6: v128, s7: v128, s8: v128, s9: v128, s10: v128, s11: v128): f32 {
+function total(
+  s0: v128, s1: v128, s2: v128, s3: v128, s4: v128, s5: v128, s6: v128, s7: v128, s8: v128, s9: v128, s10: v128, s11: v128,
+): f32 {
   const first = f32x4.add(f32x4.add(f32x4.add(s0, s1), f32x4.add(s2, s3)), f32x4.add(s4, s5));
   const last = f32x4.add(f32x4.add(f32x4.add(s6, s7), f32x4.add(s8, s9)), f32x4.add(s10, s11));
   return sum(f32x4.add(first, last));

@@ -24,7 +24,10 @@ export function sliceEnd(n: i32, grain: i32, thread: i32, threads: i32): i32 {
   return sliceStart(n, grain, thread + 1, threads);
 }
 
-/** Loads before a waiting thread goes to sleep, about 20 µs: several times what balanced slices differ by, and less than it takes to wake up. */
+/**
+ * Loads before a waiting thread goes to sleep, about 20 µs: several times what balanced slices differ by, and less than it takes to
+ * wake up.
+ */
 const SPINS: i32 = 20000;
 
 /**

@@ -2,7 +2,9 @@ import { AttentionScratch } from "../opcodes";
 import { exp } from "../math";
 import { sliceEnd, sliceStart } from "../parallel";
 import { loadTail, madd, sum } from "../simd";
-import { BLOCK, ROW, SEES_ALL, allFinite, drawMask, dropColumn, hide, reach, scores, sumOverKeys, sumOverQueries, visible } from "./attention-block";
+import {
+  BLOCK, ROW, SEES_ALL, allFinite, drawMask, dropColumn, hide, reach, scores, sumOverKeys, sumOverQueries, visible,
+} from "./attention-block";
 import { packColumns, packRows } from "./pack";
 
 /**
@@ -16,7 +18,8 @@ import { packColumns, packRows } from "./pack";
  * The others are `attentionForward`'s. A key that no query sees has gradient 0, and so has a query that sees no key.
  */
 export function attentionBackward(
-  dQ: usize, dK: usize, dV: usize, dOut: usize, out: usize, lse: usize, q: usize, k: usize, v: usize, lengths: usize, rng: usize, scratch: usize,
+  dQ: usize, dK: usize, dV: usize, dOut: usize, out: usize, lse: usize, q: usize, k: usize, v: usize,
+  lengths: usize, rng: usize, scratch: usize,
   B: i32, H: i32, Tq: i32, Tk: i32, D: i32, ldo: i32, ldq: i32, ldk: i32, ldv: i32, scale: f32, dropout: f32, stream: i32, causal: i32,
   thread: i32, threads: i32,
 ): void {

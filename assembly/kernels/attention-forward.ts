@@ -82,7 +82,9 @@ export function attentionForward(
         const at = <usize>i << 2;
         hide(s + at, i, visible(i, keys, shift), visible(i + 3, keys, shift), shift, -Infinity);
         const shrink = addToSoftmax(s + at, visible(i + 3, keys, shift), m + at, l + at, scale);
-        if (j0 > 0 && v128.any_true(f32x4.ne(shrink, f32x4.splat(1)))) shrinkRows(sum + (<usize>(i * wide) << 2), wide, shrink, queries - i);
+        if (j0 > 0 && v128.any_true(f32x4.ne(shrink, f32x4.splat(1)))) {
+          shrinkRows(sum + (<usize>(i * wide) << 2), wide, shrink, queries - i);
+        }
         hide(s + at, i, visible(i + 3, keys, shift), reach(i, keys, shift), shift, 0);
         if (dropout > 0) dropColumn(s + at, bits, i, visible(i + 3, keys, shift), 1 / (1 - dropout));
       }

@@ -14,7 +14,9 @@ const CHUNK: i32 = 1024;
  * @param v     f32 [keys, D], rows `ldv` apart
  * @param s     f32 [CHUNK], scratch
  */
-export function attendRow(out: usize, lse: usize, q: usize, k: usize, v: usize, s: usize, keys: i32, D: i32, ldk: i32, ldv: i32, scale: f32): void {
+export function attendRow(
+  out: usize, lse: usize, q: usize, k: usize, v: usize, s: usize, keys: i32, D: i32, ldk: i32, ldv: i32, scale: f32,
+): void {
   let m: f32 = -Infinity; // the largest score so far
   let l: f32 = 0; // Σ_j exp(s_j − m) so far; out is Σ_j exp(s_j − m)·v_j
   addValues(out, s, v, 0, D, ldv, 0, true);

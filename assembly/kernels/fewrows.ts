@@ -111,10 +111,15 @@ function rowsByColumns(
       continue;
     }
     // A last row without a second is multiplied by four columns twice: that costs no time where b comes from memory.
-    const a1 = second ? element(a0, aRow) : a0, c1 = second ? element(c0, ldc) : c0, start1 = second && start ? element(start0, ldStart) : start0;
+    const a1 = second ? element(a0, aRow) : a0;
+    const c1 = second ? element(c0, ldc) : c0;
+    const start1 = second && start ? element(start0, ldStart) : start0;
     dots2x4(c0, c1, start0, start1, pitch, a0, a1, b, bPitch, min(4, columns), K);
     if (columns > 4) {
-      dots2x4(c0 + 4 * pitch, c1 + 4 * pitch, start ? start0 + 4 * pitch : 0, start ? start1 + 4 * pitch : 0, pitch, a0, a1, b + 4 * bPitch, bPitch, columns - 4, K);
+      dots2x4(
+        c0 + 4 * pitch, c1 + 4 * pitch, start ? start0 + 4 * pitch : 0, start ? start1 + 4 * pitch : 0, pitch,
+        a0, a1, b + 4 * bPitch, bPitch, columns - 4, K,
+      );
     }
   }
 }

@@ -45,7 +45,8 @@ export function matmulNN(
   thread: i32, threads: i32,
 ): void {
   multiplySlice(
-    out, a, b, bias, scratch, batch, M, N, K, ldo, lda, ldb, false, false, strideOut, strideA, strideB, activation, accumulate, thread, threads,
+    out, a, b, bias, scratch, batch, M, N, K, ldo, lda, ldb, false, false, strideOut, strideA, strideB,
+    activation, accumulate, thread, threads,
   );
 }
 
@@ -56,7 +57,8 @@ export function matmulNT(
   thread: i32, threads: i32,
 ): void {
   multiplySlice(
-    out, a, b, bias, scratch, batch, M, N, K, ldo, lda, ldb, false, true, strideOut, strideA, strideB, activation, accumulate, thread, threads,
+    out, a, b, bias, scratch, batch, M, N, K, ldo, lda, ldb, false, true, strideOut, strideA, strideB,
+    activation, accumulate, thread, threads,
   );
 }
 
@@ -67,7 +69,8 @@ export function matmulTN(
   thread: i32, threads: i32,
 ): void {
   multiplySlice(
-    out, a, b, bias, scratch, batch, M, N, K, ldo, lda, ldb, true, false, strideOut, strideA, strideB, activation, accumulate, thread, threads,
+    out, a, b, bias, scratch, batch, M, N, K, ldo, lda, ldb, true, false, strideOut, strideA, strideB,
+    activation, accumulate, thread, threads,
   );
 }
 
@@ -94,7 +97,8 @@ function largestShare(batch: i32, n: i32, tile: i32, threads: i32): i32 {
 // This thread's share: a range of the batch's rows or columns, in tiles.
 function multiplySlice(
   out: usize, a: usize, b: usize, bias: usize, scratch: usize, batch: i32, M: i32, N: i32, K: i32,
-  ldo: i32, lda: i32, ldb: i32, aTransposed: bool, bTransposed: bool, strideOut: i32, strideA: i32, strideB: i32, activation: i32, accumulate: i32,
+  ldo: i32, lda: i32, ldb: i32, aTransposed: bool, bTransposed: bool,
+  strideOut: i32, strideA: i32, strideB: i32, activation: i32, accumulate: i32,
   thread: i32, threads: i32,
 ): void {
   assert(!accumulate || (!bias && activation == Activation.None), "matmul: accumulation takes neither bias nor activation");

@@ -7,7 +7,8 @@ import { loadTail, madd, maximum, maxNumber, storeTail, sum } from "../simd";
  * Row-wise softmax: out[r, c] = exp(x[r, c] − max_r) / Σ_c exp(x[r, c] − max_r).
  * @param out  f32 [R, C], may alias x
  * @param x    f32 [R, C]
- * A row of only −Infinity yields zeros; a row with a NaN or +Infinity yields NaN. Relative error < 6e-7 + 6e-8·(max_r − x), whose second part is the rounding of the difference.
+ * A row of only −Infinity yields zeros; a row with a NaN or +Infinity yields NaN.
+ * Relative error < 6e-7 + 6e-8·(max_r − x), whose second part is the rounding of the difference.
  */
 export function softmaxForward(out: usize, x: usize, R: i32, C: i32, thread: i32, threads: i32): void {
   const end = sliceEnd(R, 1, thread, threads);

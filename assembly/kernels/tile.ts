@@ -71,7 +71,8 @@ export function multiplyPanels(
       const inside = columns >= NR;
       if (!inside && start) copyTile(edge, NR, startTile, ldStart, rows, columns);
       tile(
-        inside ? cTile : edge, inside ? ldc : NR, !inside && start ? edge : startTile, inside ? ldStart : NR, aTile, aRow, aStep, panel, K, rows,
+        inside ? cTile : edge, inside ? ldc : NR, !inside && start ? edge : startTile, inside ? ldStart : NR,
+        aTile, aRow, aStep, panel, K, rows,
       );
       if (!inside) copyTile(cTile, ldc, edge, NR, rows, columns);
     }
