@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, it } from "vitest";
+import { Cell } from "../../assembly/opcodes";
 import { nodeWorkers } from "../../host/cli/workers";
 import { Runtime } from "../../host/core/runtime";
 import { Graph, type Instruction, storageOf } from "../../host/graph/graph";
@@ -7,6 +8,9 @@ import { matmul } from "../../host/graph/ops/linear";
 import { lifetimes, plan, type Plan } from "../../host/graph/planner";
 import { compile } from "../../host/graph/program";
 import { share } from "../../host/graph/sharing";
+import { GPT } from "../../host/models/gpt";
+import type { Batch, Model } from "../../host/models/model";
+import { Transformer, transformerPresets } from "../../host/models/transformer";
 import { randomArray } from "../random";
 import { randomGraph, seeds } from "./random";
 
@@ -64,6 +68,35 @@ describe("sharing", () => {
       });
       expect(actual, `seed ${seed}`).toEqual(expected);
     }
+  });
+
+  const dropout = { dropout: 0.1, attentionDropout: 0.1, hiddenDropout: 0.1 };
+  const ids = (shape: number[], seed: number): Batch[string] => ({ shape, data: Int32Array.from(randomArray(shape[0]! * (shape[1] ?? 1), seed), (x) => 1 + Math.floor(Math.abs(100 * x)) % 18) });
+  const lengths = { shape: [4], data: Int32Array.of(17, 3, 11, 1) };
+  it.each<[string, () => Model, Batch]>([
+    ["a GPT's", () => new GPT({ vocabulary: 19, block: 70, layers: 1, heads: 3, width: 39, dropout: 0.1 }), { tokens: ids([5, 70], 1), targets: ids([5, 70], 2) }],
+    [
+      "an encoder-decoder's", () => new Transformer({ ...transformerPresets.tiny, ...dropout, norm: "post", smoothing: 0.1, vocabulary: 19 }),
+      { source: ids([4, 17], 1), sourceLengths: lengths, target: ids([4, 9], 2), targets: ids([4, 9], 3) },
+    ],
+  ])("changes no bit of %s loss and gradients when three threads share every instruction", (_, create, batch) => {
+    const [expected, actual] = [alone!, three!].map((runtime) => {
+      const model = create().place(runtime, { seed: 1 });
+      const gradients = model.weights.gradientBlock();
+      const graph = new Graph(runtime, { training: true });
+      const inputs = Object.fromEntries(Object.entries(batch).map(([name, { shape }]) => [name, graph.input(shape, "i32")]));
+      const cells = graph.fixed(model.cells(), [Cell.Bytes / 8], "f64");
+      model.loss(inputs).backward(cells);
+      const program = compile(graph, { grain: 0 });
+      for (let run = 0; run < 5; run++) {
+        for (const [name, tensor] of Object.entries(inputs)) program.write(tensor, batch[name]!.data);
+        program.seed(5, run);
+        program.run();
+      }
+      return [program.read(cells), model.weights.read(gradients)];
+    });
+    expect(actual).toEqual(expected);
+    expect((expected![0] as Float64Array)[Cell.LossSum / 8]).toBeGreaterThan(0);
   });
 
   it("leaves what is too small to split to one thread, and lets independent instructions follow each other", () => {
