@@ -94,12 +94,21 @@ export async function loadModel(runtime: Runtime, checkpoint: Checkpoint): Promi
     throw new HeedError("checkpoint", `${folder}: ${sizes}; they do not belong together`);
   }
   const tensors = await readTensors(checkpoint, "model.safetensors");
-  const loaded = config.type === "gpt" ? { type: config.type, model: new GPT(config.model) } : { type: config.type, model: new Transformer(config.model) };
+  const loaded = build(config, `${folder}/config.json`);
   const expected = new Map(Array.from(loaded.model.parameters(), ([name, { shape }]) => [name, shape]));
   checkStored(`${folder}/model.safetensors`, expected, tensors);
   loaded.model.place(runtime);
   loaded.model.weights.write(tensors);
   return { ...loaded, tokenizer, config };
+}
+
+/** The model without its weights, which its constructor may refuse: a width that the heads do not divide, say. */
+function build(config: CheckpointConfig, name: string): { type: "gpt"; model: GPT } | { type: "transformer"; model: Transformer } {
+  try {
+    return config.type === "gpt" ? { type: config.type, model: new GPT(config.model) } : { type: config.type, model: new Transformer(config.model) };
+  } catch (cause) {
+    throw new HeedError("format", `${name}: ${(cause as Error).message}`, { cause });
+  }
 }
 
 /**

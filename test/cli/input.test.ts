@@ -149,6 +149,20 @@ describe("a bad checkpoint", () => {
     );
   });
 
+  it("whose config.json makes no model names it", async () => {
+    const config = readFileSync(`${model}/config.json`, "utf8");
+    const flaws: [string, string][] = [
+      ['"heads": 3', "attention: the width must be divisible by the number of heads, got width=16 heads=3"],
+      ['"heads": 0', "model: heads: expected an integer of at least 1, got 0"],
+      ['"layers": 100000000', "model: layers: expected an integer from 1 to 1000, got 100000000"],
+    ];
+    for (const [field, message] of flaws) {
+      writeFileSync(`${model}/config.json`, config.replace(new RegExp(`${field.split(":")[0]}: \\d+`), field));
+      expectLine(await generate(), `${model}/config.json: ${message}`);
+    }
+    writeFileSync(`${model}/config.json`, config);
+  });
+
   it("that is no checkpoint, or of the other kind of model, says so", async () => {
     expect((await run(["generate", "--model", path("nowhere")])).stderr).toContain("expected a checkpoint, found no files");
     expectLine(await run(["translate", "--model", model, "a"]), `${model} holds a language model, which does not translate; try heed generate`);
