@@ -1,76 +1,111 @@
-import { expect, it } from "vitest";
-import { Graph } from "../../host/graph/graph";
-import { relu, silu } from "../../host/graph/ops/activation";
+import { afterAll, describe, expect, it } from "vitest";
+import { Cell } from "../../assembly/opcodes";
+import { nodeWorkers } from "../../host/cli/workers";
+import { Runtime } from "../../host/core/runtime";
+import { Graph, type Instruction, storageOf } from "../../host/graph/graph";
 import { add, scale } from "../../host/graph/ops/elementwise";
-import { layerNorm } from "../../host/graph/ops/layernorm";
-import { linear } from "../../host/graph/ops/linear";
-import { softmax } from "../../host/graph/ops/softmax";
+import { matmul } from "../../host/graph/ops/linear";
+import { lifetimes, plan, type Plan } from "../../host/graph/planner";
 import { compile } from "../../host/graph/program";
-import type { Tensor } from "../../host/graph/tensor";
-import { randomArray, uniform } from "../random";
-import * as oracle from "./oracle";
-import { createRuntime } from "./runtime";
+import { share } from "../../host/graph/sharing";
+import { GPT } from "../../host/models/gpt";
+import type { Batch, Model } from "../../host/models/model";
+import { Transformer, transformerPresets } from "../../host/models/transformer";
+import { randomArray } from "../random";
+import { randomGraph, seeds } from "./random";
 
-const [R, C] = [3, 4];
-const runtime = await createRuntime();
+const [alone, three] = await Promise.all([1, 3].map((threads) => Runtime.create({ build: "simd", threads, workers: nodeWorkers })));
+afterAll(() => three!.dispose());
 
-/** One op of a random graph: on symbols, and in f64. */
-interface Step {
-  record(values: Tensor[]): Tensor;
-  compute(values: number[][]): number[];
-}
-
-/** Leaves: x and y [R, C], a matrix w [C, C], a gain n [C]; each step's operands are leaves 0 and 1 or earlier results. */
-function randomSteps(next: () => number): Step[] {
-  const count = 3 + Math.floor(14 * next());
-  return Array.from({ length: count }, (_, step): Step => {
-    const results = [0, 1, ...Array.from({ length: step }, (_, i) => 4 + i)];
-    const pick = (): number => (next() < 0.5 ? results.at(-1)! : results[Math.floor(next() * results.length)]!);
-    const [a, b] = [pick(), pick()];
-    const kinds: Step[] = [
-      { record: (v) => add(v[a]!, v[b]!), compute: (v) => v[a]!.map((x, i) => x + v[b]![i]!) },
-      { record: (v) => add(v[b]!, v[a]!), compute: (v) => v[a]!.map((x, i) => x + v[b]![i]!) },
-      { record: (v) => scale(v[a]!, -0.75), compute: (v) => v[a]!.map((x) => -0.75 * x) },
-      { record: (v) => relu(v[a]!), compute: (v) => v[a]!.map(oracle.activations.relu) },
-      { record: (v) => silu(v[a]!), compute: (v) => v[a]!.map(oracle.activations.silu) },
-      { record: (v) => softmax(v[a]!), compute: (v) => oracle.softmax(v[a]!, R, C) },
-      { record: (v) => linear(v[a]!, v[2]!), compute: (v) => oracle.linear(v[a]!, v[2]!, null, R, C, C) },
-      { record: (v) => layerNorm(v[a]!, v[3]!), compute: (v) => oracle.layerNorm(v[a]!, v[3]!, null, R, C) },
-    ];
-    return kinds[Math.floor(next() * kinds.length)]!;
-  });
-}
-
-it("gradients of 200 random graphs, tensors shared among ops and weights among layers, match central differences of f64", () => {
-  const shapes = [[R, C], [R, C], [C, C], [C]];
-  for (let seed = 1; seed <= 200; seed++) {
-    const steps = randomSteps(uniform(seed));
-    const data = shapes.map((shape, i) => [...randomArray(shape.reduce((a, b) => a * b), 10 * seed + i)]);
-    const dOut = [...randomArray(R * C, 10 * seed + 9)];
-
-    const graph = new Graph(runtime, { training: true });
-    const leaves = shapes.map((shape) => graph.input(shape, "f32", true));
-    const out = steps.reduce<Tensor[]>((values, step) => [...values, step.record(values)], leaves).at(-1)!;
-    const dOutInput = graph.input([R, C]);
-    graph.backward(out, dOutInput);
-    const gradients = leaves.map((leaf) => graph.gradient(leaf)).map((gradient) => gradient && graph.keep(gradient));
-    const program = compile(graph);
-    leaves.forEach((leaf, i) => program.write(leaf, data[i]!));
-    program.write(dOutInput, dOut);
-    program.run();
-
-    const loss = (): number => steps.reduce<number[][]>((values, step) => [...values, step.compute(values)], data).at(-1)!.reduce((sum, x, i) => sum + x * dOut[i]!, 0);
-    gradients.forEach((gradient, leaf) => {
-      const actual = gradient ? [...program.read(gradient)] : data[leaf]!.map(() => 0); // the last op need not depend on each leaf
-      const values = data[leaf]!;
-      const expected = values.map((value, i) => {
-        const difference = [1e-6, -1e-6].map((step) => ((values[i] = value + step), loss()));
-        values[i] = value;
-        return (difference[0]! - difference[1]!) / 2e-6;
-      });
-      const largest = Math.max(0.01, ...expected.map(Math.abs));
-      expected.forEach((value, i) => expect(Math.abs(actual[i]! - value) / largest, `seed ${seed}, leaf ${leaf}[${i}]`).toBeLessThan(1e-3));
-    });
-    program.dispose();
+/** The arena's 64-byte lines that an instruction touches. Working memory, of which each thread has its own, is told apart by its size. */
+function lines(addresses: Instruction["inputs"], { offsets }: Plan): { all: Set<number>; scratch: Map<number, number> } {
+  const [all, scratch] = [new Set<number>(), new Map<number, number>()];
+  for (const address of addresses) {
+    const storage = storageOf(address);
+    if (!storage) continue;
+    const start = offsets.get(storage)! / 64;
+    for (let line = start; line < start + storage.bytes / 64; line++) {
+      if (storage.isScratch) scratch.set(line, storage.bytes);
+      else all.add(line);
+    }
   }
+  return { all, scratch };
+}
+
+describe("sharing", () => {
+  it("lets threads wait between any two instructions of which one writes what the other touches, on 100 random graphs", () => {
+    for (const seed of seeds) {
+      const { graph } = randomGraph(three!, seed);
+      const placed = plan(lifetimes(graph));
+      const shared = share(graph, placed, 3, seed % 2 ? 0 : 5); // every instruction by all, or some by fewer
+      const touched = graph.instructions.map(({ outputs, inputs }) => ({ outputs: lines(outputs, placed), inputs: lines(inputs, placed) }));
+      graph.instructions.forEach((later, j) => {
+        for (let i = j - 1; i >= 0 && shared[i]!.isFree; i--) {
+          if (shared[i]!.takers === 1 && shared[j]!.takers === 1) continue;
+          const [a, b] = [touched[i]!, touched[j]!];
+          const meets = (x: Set<number>, y: Iterable<number>): boolean => [...y].some((line) => x.has(line));
+          const clash =
+            meets(a.outputs.all, [...b.outputs.all, ...b.inputs.all, ...b.inputs.scratch.keys()]) ||
+            meets(b.outputs.all, [...a.inputs.all, ...a.inputs.scratch.keys()]) ||
+            meets(a.inputs.all, b.inputs.scratch.keys()) || meets(b.inputs.all, a.inputs.scratch.keys()) ||
+            [...b.inputs.scratch].some(([line, bytes]) => (a.inputs.scratch.get(line) ?? bytes) !== bytes);
+          expect(clash, `seed ${seed}: ${graph.instructions[i]!.name} (${i}) and ${later.name} (${j})`).toBe(false);
+        }
+      });
+    }
+  });
+
+  it("changes no bit of any result when three threads share every instruction, on 100 random graphs", () => {
+    for (const seed of seeds) {
+      const [expected, actual] = [alone!, three!].map((runtime) => {
+        const { graph, inputs, kept } = randomGraph(runtime, seed);
+        const program = compile(graph, { grain: 0 });
+        inputs.forEach((input, i) => program.write(input, randomArray(input.size, seed + i)));
+        program.run();
+        const result = kept.map((tensor) => program.read(tensor));
+        program.dispose();
+        return result;
+      });
+      expect(actual, `seed ${seed}`).toEqual(expected);
+    }
+  });
+
+  const dropout = { dropout: 0.1, attentionDropout: 0.1, hiddenDropout: 0.1 };
+  const ids = (shape: number[], seed: number): Batch[string] => ({ shape, data: Int32Array.from(randomArray(shape[0]! * (shape[1] ?? 1), seed), (x) => 1 + Math.floor(Math.abs(100 * x)) % 18) });
+  const lengths = { shape: [4], data: Int32Array.of(17, 3, 11, 1) };
+  it.each<[string, () => Model, Batch]>([
+    ["a GPT's", () => new GPT({ vocabulary: 19, block: 70, layers: 1, heads: 3, width: 39, dropout: 0.1 }), { tokens: ids([5, 70], 1), targets: ids([5, 70], 2) }],
+    [
+      "an encoder-decoder's", () => new Transformer({ ...transformerPresets.tiny, ...dropout, norm: "post", smoothing: 0.1, vocabulary: 19 }),
+      { source: ids([4, 17], 1), sourceLengths: lengths, target: ids([4, 9], 2), targets: ids([4, 9], 3) },
+    ],
+  ])("changes no bit of %s loss and gradients when three threads share every instruction", (_, create, batch) => {
+    const [expected, actual] = [alone!, three!].map((runtime) => {
+      const model = create().place(runtime, { seed: 1 });
+      const gradients = model.weights.gradientBlock();
+      const graph = new Graph(runtime, { training: true });
+      const inputs = Object.fromEntries(Object.entries(batch).map(([name, { shape }]) => [name, graph.input(shape, "i32")]));
+      const cells = graph.fixed(model.cells(), [Cell.Bytes / 8], "f64");
+      model.loss(inputs).backward(cells);
+      const program = compile(graph, { grain: 0 });
+      for (let run = 0; run < 5; run++) {
+        for (const [name, tensor] of Object.entries(inputs)) program.write(tensor, batch[name]!.data);
+        program.seed(5, run);
+        program.run();
+      }
+      return [program.read(cells), model.weights.read(gradients)];
+    });
+    expect(actual).toEqual(expected);
+    expect((expected![0] as Float64Array)[Cell.LossSum / 8]).toBeGreaterThan(0);
+  });
+
+  it("leaves what is too small to split to one thread, and lets independent instructions follow each other", () => {
+    const graph = new Graph(three!);
+    const [small, large] = [graph.input([4, 4]), graph.input([400, 400])];
+    const products = [matmul(large, large), matmul(large, large)];
+    [add(small, scale(small, 2)), add(products[0]!, products[1]!)].forEach((tensor) => graph.keep(tensor));
+    const shared = share(graph, plan(lifetimes(graph), { reuse: false }), 3);
+    expect(shared.map(({ takers }) => takers)).toEqual([3, 3, 1, 1, 3]);
+    expect(shared.map(({ isFree }) => isFree)).toEqual([true, true, true, false, true]);
+  });
 });
