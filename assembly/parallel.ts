@@ -25,24 +25,27 @@ export function sliceEnd(n: i32, grain: i32, thread: i32, threads: i32): i32 {
 }
 
 /**
- * Loads before a waiting thread goes to sleep, about 20 µs: several times what balanced slices differ by, and less than it takes to
- * wake up.
+ * Loads before a thread that waits for others goes to sleep, about 20 µs: several times what balanced slices differ by, less than
+ * it takes to wake up.
  */
 const SPINS: i32 = 20000;
+/** The same for one that waits for the next program, which often follows as soon as the host has written its inputs. */
+const JOB_SPINS: i32 = 5 * SPINS;
 
 /**
  * Waits until the cell `name` is no longer `old`: spins a little, then sleeps.
  * @param meet      address of the `Meet` cells
  * @param maySleep  0 on a browser's main thread, which must not sleep, and goes on spinning
+ * @param most      loads before it sleeps
  * @returns false when all is over: some thread has ended
  */
 // @ts-ignore: decorator
 @inline
-function awaitChange(meet: usize, name: Meet, old: i32, maySleep: i32): bool {
-  let spins = SPINS;
+function awaitChange(meet: usize, name: Meet, old: i32, maySleep: i32, most: i32): bool {
+  let spins = most;
   while (atomic.load<i32>(meet + name) == old) {
     if (--spins > 0) continue;
-    spins = SPINS;
+    spins = most;
     if (atomic.load<i32>(meet, Meet.Over) != 0) return false;
     if (!maySleep) continue;
     atomic.add<i32>(meet, 1, Meet.Asleep);
@@ -73,7 +76,7 @@ export function barrier(meet: usize, threads: i32, maySleep: i32): bool {
     change(meet, Meet.Phase);
     return true;
   }
-  return awaitChange(meet, Meet.Phase, phase, maySleep);
+  return awaitChange(meet, Meet.Phase, phase, maySleep, SPINS);
 }
 
 /** Starts the next job: the threads that `awaitJob` go on. */
@@ -84,5 +87,5 @@ export function startJob(meet: usize, program: usize): void {
 
 /** The program of the job after the first `done`, as soon as there is one; 0 when there will be none. */
 export function awaitJob(meet: usize, done: i32): usize {
-  return awaitChange(meet, Meet.Job, done, 1) ? <usize>load<u32>(meet, Meet.Program) : 0;
+  return awaitChange(meet, Meet.Job, done, 1, JOB_SPINS) ? <usize>load<u32>(meet, Meet.Program) : 0;
 }
