@@ -1,5 +1,6 @@
 import { HeedError } from "../errors";
 import { limitUrl } from "./bundled";
+import { formatBytes } from "./memory";
 import { type Build, hasRelaxedSimd, loadCore } from "./runtime";
 
 /** Work that only the machine limits, to be timed beside what it bounds. */
@@ -27,7 +28,7 @@ const READ_STEP = 192;
 /**
  * The most that one thread of this machine can do: multiplications and additions in 128-bit vectors, and bytes read from memory.
  * @param build  "relaxed" fuses the two; the default where the engine can
- * @throws HeedError `runtime` when the engine lacks what the build needs
+ * @throws HeedError `runtime` when the engine lacks what the build needs; running `bytes`, `memory` when there are no 256 MiB
  *
  * @example
  * const { flops } = await machineLimits();
@@ -48,7 +49,11 @@ export async function machineLimits(build: Build = hasRelaxedSimd() ? "relaxed" 
   const reserve = (bytes: number): void => {
     const missing = TABLE + bytes - memory.buffer.byteLength;
     if (missing <= 0) return;
-    memory.grow(Math.ceil(missing / 65536));
+    try {
+      memory.grow(Math.ceil(missing / 65536));
+    } catch (cause) {
+      throw new HeedError("memory", `to measure the machine's bandwidth takes ${formatBytes(bytes)}, which the runtime could not give`, { cause });
+    }
     new Float32Array(memory.buffer, TABLE).fill(1); // pages never written to are all one page
   };
   reserve(65536);

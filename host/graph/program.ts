@@ -110,10 +110,13 @@ export class Program {
       const end = at + (words[at + 1]! & 0xffff);
       const next = words[end]!;
       words[end] = Op.End;
-      const start = now();
-      runtime.run(this.code + 4 * at);
-      times[i] = now() - start;
-      words[end] = next;
+      try {
+        const start = now();
+        runtime.run(this.code + 4 * at);
+        times[i] = now() - start;
+      } finally {
+        words[end] = next;
+      }
       at = end;
     }
     return times;

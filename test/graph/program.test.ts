@@ -131,6 +131,14 @@ describe("Program", () => {
       program.run();
       expect([...program.read(y)]).toEqual(values.map((value) => 30 * value));
     }
+    program.write(x, [1, 2]);
+    const stopped = (): number => {
+      throw new Error("no clock");
+    };
+    expect(() => program.time(stopped)).toThrow("no clock");
+    program.write(x, [1, 2]);
+    program.run();
+    expect([...program.read(y)]).toEqual([30, 60]);
     const other = doubling(runtime, 2);
     other.program.write(other.x, [1, 2]);
     expect(() => program.time(() => 0)).toThrow("time: the arena holds another program's numbers by now");
