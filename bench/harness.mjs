@@ -70,7 +70,7 @@ export class Harness {
 
   /** A row, with what is the same for all rows of a run. */
   emit(row) {
-    this.emitRow({ suite: this.suite, threads: this.threads, limit: null, spread: 0, ...row, clock: this.settings.clock, machine, node: process.versions.node, date });
+    this.emitRow({ suite: this.suite, threads: this.threads, limit: null, spread: 0, clock: this.settings.clock, ...row, machine, node: process.versions.node, date });
   }
 
   /** Milliseconds of one run of each contestant: the median of turns taken one after another, and their spread. */
