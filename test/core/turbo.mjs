@@ -1,9 +1,10 @@
-// Prints, for each build, the hash of a training with the build of dist/.
+// Prints, for builds of dist/ and numbers of threads, the hash of a training.
 import { createHash } from "node:crypto";
 import { createRuntime, trialTraining } from "../../dist/node.js";
 
-for (const build of ["turbo", "relaxed", "simd"]) {
-  const runtime = await createRuntime({ build });
+for (const [build, threads] of [["turbo", 1], ["turbo", 2], ["relaxed", 1], ["simd", 1]]) {
+  const runtime = await createRuntime({ build, threads });
   const results = await trialTraining(runtime);
-  console.log(runtime.build, results.length, createHash("sha256").update(Float64Array.from(results)).digest("hex"));
+  console.log(runtime.build, runtime.threads, createHash("sha256").update(Float64Array.from(results)).digest("hex"));
+  await runtime.dispose();
 }

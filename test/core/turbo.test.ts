@@ -42,11 +42,12 @@ describe("the build turbo", () => {
     await expect(Runtime.create({ build: "turbo" })).rejects.toThrow('the build "turbo" takes a flag of V8; create its runtime by createRuntime of heed/node');
   });
 
-  it.skipIf(!turboNode)(`trains to the bits of relaxed on Node 24 and later${skipped}`, () => {
-    const [turbo, relaxed, simd] = execFileSync(turboNode!, [`${root}/test/core/turbo.mjs`], { encoding: "utf8" }).trim().split("\n");
-    expect(turbo).toMatch(/^turbo \d+ [0-9a-f]{64}$/);
-    expect(turbo!.split(" ").at(-1)).toBe(relaxed!.split(" ").at(-1));
-    expect(simd!.split(" ").at(-1)).not.toBe(relaxed!.split(" ").at(-1)); // what differs in the last bits shows
+  it.skipIf(!turboNode)(`trains to the bits of relaxed on Node 24 and later, in one thread and two${skipped}`, () => {
+    const [turbo, threaded, relaxed, simd] = execFileSync(turboNode!, [`${root}/test/core/turbo.mjs`], { encoding: "utf8" }).trim().split("\n");
+    const hash = relaxed!.split(" ").at(-1)!;
+    expect(hash).toMatch(/^[0-9a-f]{64}$/);
+    expect([turbo, threaded]).toEqual([`turbo 1 ${hash}`, `turbo 2 ${hash}`]);
+    expect(simd).not.toContain(hash); // what differs in the last bits shows
   });
 
   it.skipIf(!turboNode)(`passes every test of the kernels on Node 24 and later${skipped}`, { timeout: 120_000 }, () => {
