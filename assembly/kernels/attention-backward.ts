@@ -41,7 +41,7 @@ export function attentionBackward(
   for (let head = sliceStart(B * H, 1, thread, threads); head < last; head++) {
     const b = head / H;
     const column = (head - b * H) * D;
-    const length = lengths ? min(Tk, load<i32>(lengths + (<usize>b << 2))) : Tk;
+    const length = lengths ? max(0, min(Tk, load<i32>(lengths + (<usize>b << 2)))) : Tk;
     // The first block of queries writes the gradients of the keys it sees; of the others they start from 0.
     const written = causal ? max(0, min(length, min(BLOCK, Tq) + Tk - Tq)) : length;
     clearRows(dK + (<usize>((b * Tk + written) * ldk + column) << 2), ldk, Tk - written, D);

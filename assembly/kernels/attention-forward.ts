@@ -54,7 +54,7 @@ export function attentionForward(
     const row = head * Tq + i0;
     const kHead = k + (<usize>(b * Tk * ldk + column) << 2);
     const vHead = v + (<usize>(b * Tk * ldv + column) << 2);
-    const length = lengths ? min(Tk, load<i32>(lengths + (<usize>b << 2))) : Tk;
+    const length = lengths ? max(0, min(Tk, load<i32>(lengths + (<usize>b << 2)))) : Tk;
     const end = causal ? min(length, i0 + queries + Tk - Tq) : length;
 
     if (Tq <= FEW && !(dropout > 0)) {

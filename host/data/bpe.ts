@@ -1,6 +1,6 @@
 import { BYTE_ALPHABET, byteLevelJSON, GPT2_SPLIT, toAlphabet } from "./bytelevel";
 import { HuggingFaceTokenizer } from "./huggingface";
-import { Pairs } from "./pairs";
+import { MOST_TOKENS, Pairs } from "./pairs";
 import { SPECIALS } from "./tokenizer";
 
 /** What to train, and how far. */
@@ -26,7 +26,7 @@ const PROGRESS_EVERY = 100;
  *
  * The vocabulary is smaller than asked for when no pair of `minFrequency` is left.
  *
- * @throws RangeError if `vocabularySize` has no room for the special tokens and the 256 bytes
+ * @throws RangeError if `vocabularySize` has no room for the special tokens and the 256 bytes, or is beyond 2²⁰
  *
  * @example
  * const tokenizer = trainBPE(["low lower lowest", "new newer newest"], { vocabularySize: 270 });
@@ -40,6 +40,7 @@ export function trainBPE(texts: Iterable<string>, options: TrainBPEOptions): Hug
       `trainBPE: vocabularySize must be at least ${initial.length} (256 bytes and ${specials.length} special tokens), got ${vocabularySize}`,
     );
   }
+  if (vocabularySize > MOST_TOKENS) throw new RangeError(`trainBPE: vocabularySize must be at most ${MOST_TOKENS}, got ${vocabularySize}`);
   const ids = new Map(initial.map((token, id) => [token, id]));
   const tokens = [...initial];
   const merges: [string, string][] = [];

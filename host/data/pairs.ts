@@ -1,5 +1,7 @@
+/** The ids that a pair's key has room for. */
+export const MOST_TOKENS = 2 ** 20;
 /** A pair's key, left · 2²⁰ + right, orders pairs by their left id, then by their right. */
-const RADIX = 2 ** 20;
+const RADIX = MOST_TOKENS;
 
 export interface Pair {
   left: number;

@@ -56,8 +56,9 @@ describe("trainBPE", () => {
     expect(told.length).toBeGreaterThan(1);
   });
 
-  it("refuses a vocabulary without room for the bytes", () => {
+  it("refuses a vocabulary without room for the bytes, and one of more ids than a pair's key holds", () => {
     expect(() => trainBPE(["a"], { vocabularySize: 259 })).toThrow("at least 260 (256 bytes and 4 special tokens), got 259");
+    expect(() => trainBPE(["a"], { vocabularySize: 2 ** 20 + 1 })).toThrow("trainBPE: vocabularySize must be at most 1048576, got 1048577");
   });
 });
 

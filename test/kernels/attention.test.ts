@@ -141,6 +141,12 @@ describeBuilds("attention", (core) => {
     }
   });
 
+  it("takes a length below 0 for 0, and one beyond Tk for Tk", () => {
+    for (const [Tq, Tk] of [[1, 9], [5, 9], [65, 130]] as const) {
+      for (const causal of [false, true]) expectExact(core, shapeOf({ B: 3, H: 2, Tq, Tk, D: 5, causal, lengths: [Tk, -3, Tk + 5] }));
+    }
+  });
+
   it("reads q, k and v from one [B, T, 3C] and writes their gradients into another", () => {
     for (const T of [3, 64, 70]) expectExact(core, shapeOf({ B: 2, H: 3, Tq: T, Tk: T, D: 8, causal: true }), { fused: true });
   });
