@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { Graph } from "../../host/graph/graph";
+import { add, scale } from "../../host/graph/ops/elementwise";
 import { constant, normal, type Tensor } from "../../host/graph/tensor";
+import { Model } from "../../host/models/model";
 import { CrossAttention, SelfAttention } from "../../host/nn/attention";
 import { type BlockConfig, Decoder, Encoder } from "../../host/nn/blocks";
 import { Embedding, LearnedPositions } from "../../host/nn/embedding";
@@ -61,6 +63,40 @@ describe("shapes", () => {
   });
 });
 
+describe("a layer of one's own", () => {
+  class Gate extends Layer {
+    readonly up = new Linear(4, 4);
+    forward({ x, gate }: { x: Tensor; gate: Tensor }, factor = 1): Tensor {
+      return scale(add(this.up.forward(x), gate), factor);
+    }
+  }
+  class Scaled extends Linear {
+    override forward(x: Tensor): Tensor {
+      return scale(super.forward(x), 2);
+    }
+  }
+  class Own extends Model {
+    readonly gate = new Gate();
+    readonly scaled = new Scaled(4, 4);
+    loss(): never {
+      throw new Error("not trained");
+    }
+    check(): void {}
+  }
+
+  it("may take its inputs as it likes, and call its parent's forward", () => {
+    const model = new Own().place(runtime);
+    const { program } = model.program("own", (graph) => {
+      const x = graph.input([2, 4]);
+      return graph.keep(model.scaled.forward(model.gate.forward({ x, gate: x }, 3)));
+    });
+    expect(program.describe().instructions.map(({ name, layer }) => [name, layer])).toEqual([
+      ["matmulNT", "gate.up"], ["add", ""], ["scale", ""], ["matmulNT", "scaled"], ["scale", "scaled"],
+    ]);
+    model.dispose();
+  });
+});
+
 describe("parameters()", () => {
   it("names each by the fields that lead to it", () => {
     expect(names(new Encoder(1, config))).toEqual([
@@ -83,6 +119,19 @@ describe("parameters()", () => {
       readonly second = [this.first, new Linear(2, 2, { bias: false })];
     }
     expect(names(new Twice())).toEqual(["first.weight", "first.bias", "second.1.weight"]);
+  });
+
+  it("ends where a layer knows the one that holds it", () => {
+    class Child extends Layer {
+      readonly linear = new Linear(2, 2, { bias: false });
+      constructor(readonly parent: Layer) {
+        super();
+      }
+    }
+    class Parent extends Layer {
+      readonly child = new Child(this);
+    }
+    expect(names(new Parent())).toEqual(["child.linear.weight"]);
   });
 });
 
