@@ -75,6 +75,7 @@ async function evaluateText(path: string, options: EvalOptions, context: Context
   const ids = options.heldOut ? heldOut(all) : all;
   if (ids.length < 2) throw new HeedError("data", `${path}: ${ids.length} tokens are too few to predict one from another`);
   const { loss, tokens } = await evaluate(model, blocks(ids, model.config.block));
+  if (Number.isNaN(loss)) throw new HeedError("numbers", `${options.model}: the loss is not a number (NaN); was the model trained?`);
   const result = { loss, perplexity: Math.exp(loss), tokens };
   await report(context, options, result, `Loss ${loss.toFixed(4)} (perplexity ${Math.exp(loss).toFixed(2)}) on ${thousands(tokens)} tokens`);
 }

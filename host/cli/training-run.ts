@@ -53,6 +53,8 @@ export interface TrainingSummary {
 const LOG_INTERVAL = 2;
 /** So many steps in a row without a finite loss and gradient end the training. */
 const HOPELESS = 100;
+/** For a training that left the finite numbers. */
+const ADVICE = "try a lower learning rate (--config) and start anew, or look at the data";
 
 /**
  * Trains with a progress bar, saving to `--out` after every validation, at Ctrl-C and at the end.
@@ -125,6 +127,7 @@ class Session<M extends Model> {
     else {
       this.ended = event.reason;
       await this.save();
+      if (event.reason !== "aborted" && this.trainer.state.bestLoss === null) throw new HeedError("numbers", `no validation had a finite loss; ${ADVICE}`);
     }
     this.tick();
   }
@@ -153,7 +156,7 @@ class Session<M extends Model> {
     this.folder.log({ step, validLoss: loss, best });
     this.closeWindow();
     const trainLoss = this.record.trainLoss?.toFixed(3) ?? "–";
-    progress.log(`step ${step}: train loss ${trainLoss}, validation loss ${loss.toFixed(3)}${best ? "" : ` (best: ${this.trainer.state.bestLoss?.toFixed(3)})`}`);
+    progress.log(`step ${step}: train loss ${trainLoss}, validation loss ${loss.toFixed(3)}${best ? "" : ` (best: ${this.trainer.state.bestLoss?.toFixed(3) ?? "–"})`}`);
     for (const line of (await this.task.samples?.(this.task.model)) ?? []) progress.log(`  ${line}`);
     await this.save();
   }
@@ -163,8 +166,7 @@ class Session<M extends Model> {
     this.skippedInARow++;
     if (this.skippedInARow === 1) progress.log(`step ${step}: skipped, since its loss or gradient was not finite`);
     if (this.skippedInARow < HOPELESS) return;
-    const advice = "try a lower learning rate (--config) and start anew, or look at the data";
-    throw new HeedError("numbers", `the last ${HOPELESS} steps had no finite loss or gradient; ${advice}`);
+    throw new HeedError("numbers", `the last ${HOPELESS} steps had no finite loss or gradient; ${ADVICE}`);
   }
 
   private closeWindow(): void {

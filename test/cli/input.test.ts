@@ -175,6 +175,20 @@ describe("a bad checkpoint", () => {
   });
 });
 
+describe("a training that leaves the finite numbers", () => {
+  it("ends with an error, as does what is done with its model", async () => {
+    const out = path("diverged");
+    const training = { ...tinyGPT.training, schedule: { kind: "constant", peak: 1e18 } };
+    const config = file("diverging.json", JSON.stringify({ ...tinyGPT, training }));
+    const { code, stdout, stderr } = await run(["train", "text", "--data", path("book.txt"), "--config", config, "--out", out]);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+    expect(stderr).toContain("validation loss NaN (best: –)\n");
+    expect(stderr).toMatch(/heed: no validation had a finite loss; try a lower learning rate \(--config\) and start anew, or look at the data\n$/);
+    const evaluation = await run(["eval", "--model", out, "--data", path("book.txt"), "--json"]);
+    expect(evaluation).toMatchObject({ code: 1, stderr: `heed: ${out}: the loss is not a number (NaN); was the model trained?\n` });
+  });
+});
+
 describe("a checkpoint's trainer.json", () => {
   it.each([
     ["null", "expected an object, got null"],
