@@ -27,7 +27,7 @@ export function report(results) {
     requirement.asked.map((asked, i) => {
       const amount = (value) => (asked.percent ? `${Math.round(100 * value)} %` : `${format(value)} ×`);
       const worst = measure(requirement, asked, results.rows);
-      const reached = !worst ? "" : worst.value >= asked.least ? "yes" : `${Math.round(100 * (1 - worst.value / asked.least))} % short`;
+      const reached = !worst ? "" : worst.value >= asked.least ? "yes" : `${(100 * (1 - worst.value / asked.least)).toFixed(1)} % short`;
       return [i ? "" : requirement.what, asked.than, amount(asked.least), worst ? amount(worst.value) : "not measured", worst?.row.case ?? "", reached];
     }),
   );

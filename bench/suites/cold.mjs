@@ -28,7 +28,7 @@ const isHeed = (name) => name === "simd" || name === "relaxed";
 
 /** @returns {Promise<{ ms: number, result: number[] } | { missing: true }>} */
 function start(name) {
-  const child = fork(new URL("../peers/cold.mjs", import.meta.url), [name], { execArgv: [] });
+  const child = fork(new URL("../peers/cold.mjs", import.meta.url), [name], { execArgv: process.execArgv.filter((flag) => flag.includes("relaxed")) });
   return new Promise((resolve, reject) => {
     child.once("message", resolve);
     child.once("exit", (code) => reject(new Error(`${name}: the process ended with code ${code}`)));
