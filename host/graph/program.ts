@@ -2,6 +2,7 @@ import { Op, Rng } from "../../assembly/opcodes";
 import { formatBytes } from "../core/memory";
 import { seedKey } from "../seed";
 import { type Address, bytesOf, type Graph, type Instruction, Scalar, Slice, tensorOf } from "./graph";
+import { checkIndices } from "./indices";
 import { lifetimes, plan, type Plan } from "./planner";
 import { share, shareBits, type Sharing } from "./sharing";
 import { bytesPer, formatShape, type Tensor } from "./tensor";
@@ -124,13 +125,14 @@ export class Program {
 
   /**
    * Writes an input.
-   * @throws RangeError when the number of values is not the tensor's, TypeError when it is no input
+   * @throws RangeError when the number of values is not the tensor's, or an index is out of range; TypeError when it is no input
    */
   write(tensor: Tensor, values: Values): void {
     if (tensor.storage.address === undefined && !this.graph.inputs.has(tensor.storage)) throw new TypeError("write: the tensor is not an input of this program");
     if (values.length !== tensor.size) {
       throw new RangeError(`write: a tensor of shape ${formatShape(tensor.shape)} takes ${tensor.size} values, got ${values.length}`);
     }
+    checkIndices(tensor, values);
     this.view(tensor).set(values);
     this.graph.runtime.arenaOwner = this;
   }

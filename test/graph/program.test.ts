@@ -3,7 +3,8 @@ import type { Runtime } from "../../host/core/runtime";
 import { Graph } from "../../host/graph/graph";
 import { dropout } from "../../host/graph/ops/dropout";
 import { selfAttention } from "../../host/graph/ops/attention";
-import { add, scale } from "../../host/graph/ops/elementwise";
+import { crossEntropy } from "../../host/graph/ops/crossentropy";
+import { add, gatherRows, scale } from "../../host/graph/ops/elementwise";
 import { embedding } from "../../host/graph/ops/embedding";
 import { linear } from "../../host/graph/ops/linear";
 import { softmax } from "../../host/graph/ops/softmax";
@@ -115,6 +116,21 @@ describe("Program", () => {
     b.program.write(b.x, [4, 5, 6]);
     doubling(fresh, 100_000); // moves the arena
     expect(() => b.program.run()).toThrow(`run: ${stale}`);
+  });
+
+  it("refuses indices outside of what they point into, and takes the ignored target", () => {
+    const graph = new Graph(runtime, { training: true });
+    const ids = graph.input([2, 2], "i32");
+    const targets = graph.input([2, 2], "i32");
+    const index = graph.input([2], "i32");
+    const weight = graph.input([5, 4]);
+    const x = embedding(ids, weight);
+    gatherRows(x, index);
+    crossEntropy(x, weight, targets, { ignored: -1 }).forward(graph.fixed(runtime.memory.allocate(64), [16]));
+    const program = compile(graph);
+    for (const bad of [5, -1, 1.5, NaN]) expect(() => program.write(ids, [0, 4, bad, 0])).toThrow(new RangeError(`write: expected indices in [0, 5), got ${bad} at position 2`));
+    expect(() => program.write(targets, [-1, 4, 0, 5])).toThrow("write: expected indices in [0, 5) or -1, got 5 at position 3");
+    expect(() => program.write(index, [0, 2])).toThrow("write: expected indices in [0, 2), got 2 at position 1");
   });
 
   it("times each instruction, with the results of a run, and can be run again", () => {

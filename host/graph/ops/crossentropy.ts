@@ -1,5 +1,6 @@
 import { Op } from "../../../assembly/opcodes";
 import { f32, type Graph, Slice } from "../graph";
+import { expectIndices } from "../indices";
 import { formatShape, type Parameter, type Tensor } from "../tensor";
 import { emitMatmul } from "./linear";
 import { expectDType, expectProbability, needsGradient } from "./shared";
@@ -55,6 +56,7 @@ export function crossEntropy(x: Tensor, weight: Tensor | Parameter, targets: Ten
   expectDType("crossEntropy", "i32 targets", targets, "i32");
   if (targets.size !== x.rows) throw new RangeError(`crossEntropy: expected a target for each of ${x.rows} rows, got ${formatShape(targets.shape)}`);
   expectProbability("crossEntropy", "a smoothing", smoothing);
+  expectIndices(targets, V, ignored);
   const record = (cells: Tensor, training: boolean): void => recordChunks(x.graph, { x, w, targets, cells, V, C, smoothing, ignored, training });
   return { forward: (cells) => record(cells, false), backward: (cells) => record(cells, true) };
 }

@@ -1,5 +1,6 @@
 import { Op } from "../../../assembly/opcodes";
 import { f32 } from "../graph";
+import { expectIndices } from "../indices";
 import { formatShape, type Tensor } from "../tensor";
 import { expectDType, expectShape, needsGradient } from "./shared";
 
@@ -76,6 +77,7 @@ export function gatherRows(x: Tensor, index: Tensor): Tensor {
   if (x.shape.length !== 3) throw new RangeError(`gatherRows: expected x of shape [B,T,C], got ${formatShape(x.shape)}`);
   expectShape("gatherRows", "an index", index, [B]);
   expectDType("gatherRows", "an i32 index", index, "i32");
+  expectIndices(index, T);
   if (x.needsGradient) throw new TypeError("gatherRows: it has no gradient, and x needs one");
   const out = graph.tensor([B, C]);
   graph.emit({ name: "gatherRows", op: Op.GatherRows, outputs: [out], inputs: [x, index], numbers: [B, T, C], bytes: 4 * (B + 2 * B * C) });

@@ -1,10 +1,11 @@
 import { Op } from "../../../assembly/opcodes";
 import { f32 } from "../graph";
+import { expectIndices } from "../indices";
 import { formatShape, type Parameter, type Tensor } from "../tensor";
 import { expectDType } from "./shared";
 
 /**
- * out[..., :] = scale · weight[ids[...], :]. The ids must lie in [0, V): the caller checks them when writing the input.
+ * out[..., :] = scale · weight[ids[...], :]. The ids must lie in [0, V): `Program.write` refuses others.
  * @param ids     i32 [...]
  * @param weight  f32 [V, C]
  * @param scale   √d_model in Vaswani 2017, section 3.4
@@ -18,6 +19,7 @@ export function embedding(ids: Tensor, weight: Tensor | Parameter, scale = 1): T
   const w = graph.use(weight);
   expectDType("embedding", "i32 ids", ids, "i32");
   if (w.shape.length !== 2) throw new RangeError(`embedding: expected a weight of shape [V,C], got ${formatShape(w.shape)}`);
+  expectIndices(ids, w.shape[0]!);
   const C = w.columns;
   const numbers = [ids.size, C, f32(scale)];
   const out = graph.tensor([...ids.shape, C], { needsGradient: w.needsGradient });
