@@ -11,8 +11,8 @@ const END = "<!-- bench:end -->";
 /** Cases that stand for their suites in the README. */
 const headlines = ["NT 512x512x512", "NT 1x50257x768", "attention forward: GPT-2", "softmax", "LayerNorm", "GELU", "nanogpt-cpu", "Transformer, small", "encoder", "load to first", "wasm, gzipped"];
 
-const about = ({ date, machine, command, versions: { node, heed, ...peers } }) =>
-  `${machine}; Node ${node}; ${date}; \`${command}\`. heed ${heed} beside ${Object.entries(peers).map(([name, version]) => `${name} ${version}`).join(", ")}.`;
+const about = ({ date, machine, versions: { node, heed, ...peers } }) =>
+  `${machine}; Node ${node}; ${date}; \`npm run bench -- --record\`, for two threads with \`--threads 2\`. heed ${heed} beside ${Object.entries(peers).map(([name, version]) => `${name} ${version}`).join(", ")}.`;
 
 /** For the README: a line for each of the headlines, one thread. */
 export function summary(results) {

@@ -4,11 +4,11 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 const file = new URL("results.json", import.meta.url);
 const json = (path) => JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8"));
 
-/** @returns {{ date: string, machine: string, command: string, versions: Record<string, string>, rows: object[] }} */
+/** @returns {{ date: string, machine: string, versions: Record<string, string>, rows: object[] }} */
 export const readResults = () => json("results.json");
 
 /** Puts rows in the place of those of the same case, or, where whole suites were run, of the same suite and threads. */
-export function record(rows, { command, whole }) {
+export function record(rows, { whole }) {
   const place = ({ suite, threads, case: title, build }) => (whole ? [suite, threads] : [suite, threads, title, build]).join();
   const renewed = new Set(rows.map(place));
   const kept = existsSync(file) ? readResults().rows.filter((row) => !renewed.has(place(row))) : [];
@@ -16,7 +16,6 @@ export function record(rows, { command, whole }) {
   const about = {
     date: rows[0].date,
     machine: rows[0].machine,
-    command,
     versions: { heed: json("../package.json").version, ...dependencies, node: rows[0].node },
   };
   const lines = [...kept, ...rows].map((row) => `    ${JSON.stringify(row)}`);

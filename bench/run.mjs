@@ -31,14 +31,13 @@ const peersNode = fileURLToPath(new URL("peers/node_modules/node/bin/node", impo
 const execPath = existsSync(peersNode) ? peersNode : process.execPath;
 if (execPath !== peersNode) console.log(`Peers are not installed (npm run bench:install): heed alone, on Node ${process.versions.node}.\n`);
 
-const command = ["npm run bench --", ...process.argv.slice(2)].join(" ");
 const rows = [];
 for (const suite of chosen) {
   console.log(`${suite}${options.clock === "cpu" ? ", by processor time" : ""}`);
   const status = await run(suite);
   if (status !== 0) process.exitCode = 1;
   const found = rows.filter((row) => row.suite === suite);
-  if (options.record && found.length) record(found, { command, whole: options.only === "" });
+  if (options.record && found.length) record(found, { whole: options.only === "" });
   console.log();
 }
 if (options.json) writeFileSync(options.json, `[\n${rows.map((row) => `  ${JSON.stringify(row)}`).join(",\n")}\n]\n`);
