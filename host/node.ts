@@ -79,7 +79,8 @@ export function hasRevectorizer(): boolean {
  */
 export function compileTurbo(bytes: BufferSource): WebAssembly.Module {
   // All of it now: what is left for later, or for the baseline compiler to begin with, would be compiled when the flag is off.
-  const flags = ["experimental-wasm-revectorize", "no-liftoff", "no-wasm-lazy-compilation"];
+  // Without inlining: V8 of Node 26 decides on it by what the baseline compiler counted, and ends the process where that is missing.
+  const flags = ["experimental-wasm-revectorize", "no-liftoff", "no-wasm-lazy-compilation", "no-wasm-inlining"];
   const set = (flag: string): void => setFlagsFromString(`--${flag}`);
   flags.forEach(set);
   try {

@@ -31,7 +31,7 @@ const asked: [title: string, node: string | undefined, build: Build, flags: stri
   ["this Node", process.execPath, "simd", []],
   ["this Node", process.execPath, "relaxed", relaxedFlags],
   ...otherNodes.flatMap((node): typeof asked => [[node, node, "simd", []], [node, node, "relaxed", []]]),
-  ["Node 24 or later", turboNode, "turbo", ["--experimental-wasm-revectorize"]],
+  ["Node 24 or later", turboNode, "turbo", ["--experimental-wasm-revectorize", "--no-wasm-inlining"]],
 ];
 
 describe("V8's machine code", () => {
