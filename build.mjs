@@ -18,7 +18,7 @@ if (isStale(wasm, ["assembly", "asconfig.json", ...settings])) {
   }
   for (const target of limits) node("node_modules/assemblyscript/bin/asc.js", "assembly/limit.ts", "--target", target);
 }
-if (isStale(["dist/index.js", "dist/cli.js", "dist/index.d.ts"], ["host", "assembly/opcodes.ts", "rollup.config.js", "tsconfig.json", ...wasm, ...settings])) {
+if (isStale(["dist/index.js", "dist/cli.js", "dist/index.d.ts"], ["host", "assembly/opcodes.ts", "assembly/layouts.ts", "rollup.config.js", "tsconfig.json", ...wasm, ...settings])) {
   rmSync("dist", { recursive: true, force: true }); // the names of shared chunks come and go
   node("node_modules/rollup/dist/bin/rollup", "-c", "--silent");
   chmodSync("dist/cli.js", 0o755);

@@ -4,7 +4,7 @@
  * Every thread replays the same program. A kernel is told `thread` of `threads` and computes its own range of output elements;
  * each element is summed in one fixed order, so the bits do not depend on the number of threads.
  */
-import { Meet } from "./opcodes";
+import { Meet } from "./layouts";
 
 /** f32 elements in a cache line: the grain of flat tensors and of columns. */
 export const LINE: i32 = 16;

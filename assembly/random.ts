@@ -8,7 +8,7 @@
  *
  * `rng` is the address of the cell that holds all but `block` and `stream` (see `Rng`); a stream is one op of the program.
  */
-import { Rng } from "./opcodes";
+import { Rng } from "./layouts";
 
 const M0: u32 = 0xd2511f53;
 const M1: u32 = 0xcd9e8d57;

@@ -4,9 +4,10 @@
  * Each thread has an instance of the module of its own, all over one imported memory. Nothing but that memory is shared: the core has no
  * state in globals, and its tables, which every instance writes anew, are constant.
  */
-import { Op, Share } from "./opcodes";
+import { Share } from "./layouts";
+import { Op } from "./opcodes";
 import { awaitJob, barrier, startJob } from "./parallel";
-import { execute } from "./program";
+import { execute } from "./execute";
 
 /**
  * Runs the program at `at` as thread 0, while the others `serve`. Returns when all are done.

@@ -1,5 +1,6 @@
 /** Pointwise non-linearities, forward and backward: ReLU, GELU (by erf, or its tanh approximation) and SiLU. */
-import { Activation } from "../opcodes";
+import { Count, Flag, In, Out } from "../operands";
+import { Activation } from "../layouts";
 import { sliceEnd, sliceStart } from "../parallel";
 import { clamp, erf, exp, sigmoid } from "../math";
 import { loadTail, madd, storeTail } from "../simd";
@@ -35,7 +36,7 @@ const CONSTANTS: usize = memory.data<f32>(
  * @param x    f32 [n]
  * −Infinity gives 0. Source: Hendrycks & Gimpel 2016, arXiv:1606.08415 (GELU and SiLU).
  */
-export function activationForward(out: usize, x: usize, n: i32, activation: i32, thread: i32, threads: i32): void {
+export function activationForward(out: Out<f32>, x: In<f32>, n: Count, activation: Flag, thread: i32, threads: i32): void {
   const start = sliceStart(n, GRAIN, thread, threads);
   const count = sliceEnd(n, GRAIN, thread, threads) - start;
   out += <usize>start << 2;
@@ -92,7 +93,7 @@ function value(x: v128, activation: i32): v128 {
  * @param x     f32 [n], what the forward pass read
  * Absolute error of f′ < 2e-6.
  */
-export function activationBackward(dX: usize, dOut: usize, x: usize, n: i32, activation: i32, thread: i32, threads: i32): void {
+export function activationBackward(dX: Out<f32>, dOut: In<f32>, x: In<f32>, n: Count, activation: Flag, thread: i32, threads: i32): void {
   const start = sliceStart(n, GRAIN, thread, threads);
   const count = sliceEnd(n, GRAIN, thread, threads) - start;
   dX += <usize>start << 2;

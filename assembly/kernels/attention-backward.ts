@@ -1,4 +1,5 @@
-import { AttentionScratch } from "../opcodes";
+import { Count, Flag, In, MaybeIn, Out, Scalar, Scratch } from "../operands";
+import { AttentionScratch } from "../layouts";
 import { exp } from "../math";
 import { sliceEnd, sliceStart } from "../parallel";
 import { loadTail, madd, sum } from "../simd";
@@ -18,9 +19,11 @@ import { packColumns, packRows } from "./pack";
  * The others are `attentionForward`'s. A key that no query sees has gradient 0, and so has a query that sees no key.
  */
 export function attentionBackward(
-  dQ: usize, dK: usize, dV: usize, dOut: usize, out: usize, lse: usize, q: usize, k: usize, v: usize,
-  lengths: usize, rng: usize, scratch: usize,
-  B: i32, H: i32, Tq: i32, Tk: i32, D: i32, ldo: i32, ldq: i32, ldk: i32, ldv: i32, scale: f32, dropout: f32, stream: i32, causal: i32,
+  dQ: Out<f32>, dK: Out<f32>, dV: Out<f32>, dOut: In<f32>, out: In<f32>, lse: In<f32>,
+  q: In<f32>, k: In<f32>, v: In<f32>,
+  lengths: MaybeIn<i32>, rng: MaybeIn<i32>, scratch: Scratch,
+  B: Count, H: Count, Tq: Count, Tk: Count, D: Count, ldo: Count, ldq: Count, ldk: Count, ldv: Count,
+  scale: Scalar, dropout: Scalar, stream: Count, causal: Flag,
   thread: i32, threads: i32,
 ): void {
   assert(D > 0 && scale > 0 && dropout >= 0 && dropout < 1 && (scratch & 15) == 0);

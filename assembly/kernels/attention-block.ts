@@ -5,7 +5,7 @@
  * softmax needs no sums across lanes, and the tile reads the weights of either product where they lie.
  * What a query may see is one number: query i of the block sees key j of the block iff j <= i + shift.
  */
-import { AttentionScratch } from "../opcodes";
+import { AttentionScratch } from "../layouts";
 import { dropThreshold, keepBits } from "../random";
 import { loadTail, storeTail } from "../simd";
 import { MR, NR, tile } from "./tile";

@@ -1,4 +1,5 @@
-import { AttentionScratch } from "../opcodes";
+import { Count, Flag, In, MaybeIn, Out, Scalar, Scratch } from "../operands";
+import { AttentionScratch } from "../layouts";
 import { exp, log } from "../math";
 import { sliceEnd, sliceStart } from "../parallel";
 import { madd, maxNumber, storeTail } from "../simd";
@@ -27,8 +28,10 @@ const FEW: i32 = 4;
  * Error: a few 1e-6 of the largest |v|, while scores are in the tens.
  */
 export function attentionForward(
-  out: usize, lse: usize, q: usize, k: usize, v: usize, lengths: usize, rng: usize, scratch: usize,
-  B: i32, H: i32, Tq: i32, Tk: i32, D: i32, ldo: i32, ldq: i32, ldk: i32, ldv: i32, scale: f32, dropout: f32, stream: i32, causal: i32,
+  out: Out<f32>, lse: Out<f32>, q: In<f32>, k: In<f32>, v: In<f32>,
+  lengths: MaybeIn<i32>, rng: MaybeIn<i32>, scratch: Scratch,
+  B: Count, H: Count, Tq: Count, Tk: Count, D: Count, ldo: Count, ldq: Count, ldk: Count, ldv: Count,
+  scale: Scalar, dropout: Scalar, stream: Count, causal: Flag,
   thread: i32, threads: i32,
 ): void {
   assert(D > 0 && scale > 0 && dropout >= 0 && dropout < 1 && (scratch & 15) == 0);

@@ -1,7 +1,8 @@
 /** Cross-entropy with label smoothing, and its sum over a batch. */
+import { Count, In, InOut, MaybeOut, Out, Scalar } from "../operands";
 import { sliceStart, sliceEnd } from "../parallel";
 import { exp, expScalar, logScalar } from "../math";
-import { Cell } from "../opcodes";
+import { Cell } from "../layouts";
 import { sum } from "../simd";
 import { rowMaximum, rowSum } from "./rows";
 
@@ -18,8 +19,8 @@ import { rowMaximum, rowSum } from "./rows";
  * A NaN or +Infinity among the logits makes the loss NaN. −Infinity is a probability of 0: where q is not 0, the loss is Infinity.
  */
 export function crossEntropy(
-  loss: usize, dLogits: usize, logits: usize, targets: usize,
-  R: i32, V: i32, smoothing: f32, ignored: i32,
+  loss: Out<f32>, dLogits: MaybeOut<f32>, logits: In<f32>, targets: In<i32>,
+  R: Count, V: Count, smoothing: Scalar, ignored: Count,
   thread: i32, threads: i32,
 ): void {
   const end = sliceEnd(R, 1, thread, threads);
@@ -88,7 +89,7 @@ function scaleAndShift(x: usize, factor: f32, shift: f32, V: i32): void {
  * @param targets  i32 [R]
  * One thread does it, in f64 and in the order of the rows.
  */
-export function lossSum(cells: usize, loss: usize, targets: usize, R: i32, ignored: i32, thread: i32, threads: i32): void {
+export function lossSum(cells: InOut<f32>, loss: In<f32>, targets: In<i32>, R: Count, ignored: Count, thread: i32, threads: i32): void {
   if (thread != 0) return;
   let total = load<f64>(cells, Cell.LossSum);
   let tokens = load<f64>(cells, Cell.TokenCount);

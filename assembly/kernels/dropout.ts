@@ -1,4 +1,5 @@
 /** Dropout, alone or with the residual connection it feeds. */
+import { Count, In, MaybeIn, Out, Scalar } from "../operands";
 import { sliceEnd, sliceStart } from "../parallel";
 import { dropThreshold, keepBits, keepMask } from "../random";
 import { loadTail, madd, storeTail } from "../simd";
@@ -17,7 +18,7 @@ const GROUP = 32; // elements of one `keepBits`
  * A NaN in x is never dropped. Source: Srivastava et al. 2014, "Dropout".
  */
 export function dropout(
-  out: usize, x: usize, residual: usize, rng: usize, n: i32, p: f32, stream: i32,
+  out: Out<f32>, x: In<f32>, residual: MaybeIn<f32>, rng: In<i32>, n: Count, p: Scalar, stream: Count,
   thread: i32, threads: i32,
 ): void {
   assert(p >= 0 && p <= 1);

@@ -1,4 +1,5 @@
 /** Copies, sums and moves: kernels bound by memory. n, R, C, … count elements; all tensors are f32 unless told otherwise. */
+import { Count, In, InOut, Out, Scalar } from "../operands";
 import { LINE, sliceStart, sliceEnd } from "../parallel";
 
 /** Rows that `columnSum` adds up in registers before it touches its output. */
@@ -10,7 +11,7 @@ const ROWS: i32 = 64;
  * @param a    f32 [n]
  * @param b    f32 [n]
  */
-export function add(out: usize, a: usize, b: usize, n: i32, thread: i32, threads: i32): void {
+export function add(out: Out<f32>, a: In<f32>, b: In<f32>, n: Count, thread: i32, threads: i32): void {
   const end = sliceEnd(n, LINE, thread, threads);
   let i = sliceStart(n, LINE, thread, threads);
   for (; i + 4 <= end; i += 4) {
@@ -28,7 +29,7 @@ export function add(out: usize, a: usize, b: usize, n: i32, thread: i32, threads
  * @param out  f32 [n], may alias x
  * @param x    f32 [n]
  */
-export function scale(out: usize, x: usize, n: i32, factor: f32, thread: i32, threads: i32): void {
+export function scale(out: Out<f32>, x: In<f32>, n: Count, factor: Scalar, thread: i32, threads: i32): void {
   const vfactor = f32x4.splat(factor);
   const end = sliceEnd(n, LINE, thread, threads);
   let i = sliceStart(n, LINE, thread, threads);
@@ -47,7 +48,7 @@ export function scale(out: usize, x: usize, n: i32, factor: f32, thread: i32, th
  * @param out  f32 [n], must not overlap x
  * @param x    f32 [n]
  */
-export function copy(out: usize, x: usize, n: i32, thread: i32, threads: i32): void {
+export function copy(out: Out<f32>, x: In<f32>, n: Count, thread: i32, threads: i32): void {
   const start = sliceStart(n, LINE, thread, threads);
   const end = sliceEnd(n, LINE, thread, threads);
   const offset = <usize>start << 2;
@@ -58,7 +59,7 @@ export function copy(out: usize, x: usize, n: i32, thread: i32, threads: i32): v
  * out[i] = value.
  * @param out  f32 [n]
  */
-export function fill(out: usize, n: i32, value: f32, thread: i32, threads: i32): void {
+export function fill(out: Out<f32>, n: Count, value: Scalar, thread: i32, threads: i32): void {
   const vvalue = f32x4.splat(value);
   const end = sliceEnd(n, LINE, thread, threads);
   let i = sliceStart(n, LINE, thread, threads);
@@ -72,7 +73,7 @@ export function fill(out: usize, n: i32, value: f32, thread: i32, threads: i32):
  * @param out  f32 [C, R], must not overlap x
  * @param x    f32 [R, C]
  */
-export function transpose(out: usize, x: usize, R: i32, C: i32, thread: i32, threads: i32): void {
+export function transpose(out: Out<f32>, x: In<f32>, R: Count, C: Count, thread: i32, threads: i32): void {
   const pitchOut = <usize>R << 2;
   const pitch = <usize>C << 2;
   const end = sliceEnd(C, LINE, thread, threads);
@@ -123,7 +124,7 @@ function transpose4x4(out: usize, pitchOut: usize, x: usize, pitch: usize): void
  * @param x      f32 [B, T, C]
  * @param index  i32 [B], each in [0, T)
  */
-export function gatherRows(out: usize, x: usize, index: usize, B: i32, T: i32, C: i32, thread: i32, threads: i32): void {
+export function gatherRows(out: Out<f32>, x: In<f32>, index: In<i32>, B: Count, T: Count, C: Count, thread: i32, threads: i32): void {
   const end = sliceEnd(B, 1, thread, threads);
   for (let b = sliceStart(B, 1, thread, threads); b < end; b++) {
     const t = load<i32>(index + (<usize>b << 2));
@@ -138,7 +139,7 @@ export function gatherRows(out: usize, x: usize, index: usize, B: i32, T: i32, C
  * @param x    f32 [R, C]
  * Rows are added in order, 64 at a time: partial sums of bounded length keep the error of R rows near that of R / 64.
  */
-export function columnSum(out: usize, x: usize, R: i32, C: i32, thread: i32, threads: i32): void {
+export function columnSum(out: InOut<f32>, x: In<f32>, R: Count, C: Count, thread: i32, threads: i32): void {
   const start = sliceStart(C, LINE, thread, threads);
   const end = sliceEnd(C, LINE, thread, threads);
   for (let r = 0; r < R; r += ROWS) {

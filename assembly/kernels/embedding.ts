@@ -1,4 +1,5 @@
 /** Rows of a table by number, and their gradients. */
+import { Count, In, InOut, Out, Scalar } from "../operands";
 import { LINE, sliceStart, sliceEnd } from "../parallel";
 import { madd } from "../simd";
 
@@ -10,7 +11,10 @@ import { madd } from "../simd";
  * @param weight  f32 [V, C]
  * @param scale   √C in Vaswani et al. 2017, section 3.4; otherwise 1
  */
-export function embeddingForward(out: usize, ids: usize, weight: usize, N: i32, C: i32, scale: f32, thread: i32, threads: i32): void {
+export function embeddingForward(
+  out: Out<f32>, ids: In<i32>, weight: In<f32>, N: Count, C: Count, scale: Scalar,
+  thread: i32, threads: i32,
+): void {
   const end = sliceEnd(N, 1, thread, threads);
   for (let n = sliceStart(N, 1, thread, threads); n < end; n++) {
     const id = load<i32>(ids + (<usize>n << 2));
@@ -33,7 +37,10 @@ function scaleRow(out: usize, x: usize, C: i32, scale: f32): void {
  * @param ids      i32 [N], each a row of dWeight
  * Threads share the columns, so that an id may come twice.
  */
-export function embeddingBackward(dWeight: usize, dOut: usize, ids: usize, N: i32, C: i32, scale: f32, thread: i32, threads: i32): void {
+export function embeddingBackward(
+  dWeight: InOut<f32>, dOut: In<f32>, ids: In<i32>, N: Count, C: Count, scale: Scalar,
+  thread: i32, threads: i32,
+): void {
   const start = sliceStart(C, LINE, thread, threads);
   const columns = sliceEnd(C, LINE, thread, threads) - start;
   for (let n = 0; n < N; n++) {

@@ -1,4 +1,5 @@
 /** Random initial values. Element e depends on (rng, stream, e) alone, and has the same bits in every build. */
+import { Count, In, Out, Scalar } from "../operands";
 import { cos64, log64, sin64 } from "../math64";
 import { sliceEnd, sliceStart } from "../parallel";
 import { philox } from "../random";
@@ -15,7 +16,10 @@ const GRAIN = 16; // elements in a cache line; a Philox block makes 4
  * @param out  f32 [n]
  * @param rng  the random cell
  */
-export function randomNormal(out: usize, rng: usize, n: i32, deviation: f32, stream: i32, thread: i32, threads: i32): void {
+export function randomNormal(
+  out: Out<f32>, rng: In<i32>, n: Count, deviation: Scalar, stream: Count,
+  thread: i32, threads: i32,
+): void {
   const end = sliceEnd(n, GRAIN, thread, threads);
   for (let e = sliceStart(n, GRAIN, thread, threads); e < end; e += 4) {
     const words = philox(rng, stream, e >> 2);
@@ -48,7 +52,10 @@ function angle(word: u32): f64 {
  * @param out  f32 [n]; `high` itself may come out by rounding
  * @param rng  the random cell
  */
-export function randomUniform(out: usize, rng: usize, n: i32, low: f32, high: f32, stream: i32, thread: i32, threads: i32): void {
+export function randomUniform(
+  out: Out<f32>, rng: In<i32>, n: Count, low: Scalar, high: Scalar, stream: Count,
+  thread: i32, threads: i32,
+): void {
   const end = sliceEnd(n, GRAIN, thread, threads);
   const step = f32x4.splat((high - low) * 5.9604645e-8); // 2⁻²⁴
   for (let e = sliceStart(n, GRAIN, thread, threads); e < end; e += 4) {

@@ -3,6 +3,7 @@
  *
  * With μ and r = 1/√(variance + epsilon) of a row, x̂ = (x − μ)·r is what both passes speak of.
  */
+import { Count, Flag, In, InOut, MaybeIn, MaybeInOut, Out, Scalar } from "../operands";
 import { LINE, sliceStart, sliceEnd } from "../parallel";
 import { madd, nmadd, sum, loadTail, storeTail } from "../simd";
 import { rowSquareSum, rowSum } from "./rows";
@@ -21,8 +22,8 @@ const ROWS: i32 = 64;
  * The mean first, then the squares of what is left: no cancellation where the mean is large.
  */
 export function layerNormForward(
-  out: usize, mean: usize, rstd: usize, x: usize, weight: usize, bias: usize,
-  R: i32, C: i32, epsilon: f32,
+  out: Out<f32>, mean: Out<f32>, rstd: Out<f32>, x: In<f32>, weight: In<f32>, bias: MaybeIn<f32>,
+  R: Count, C: Count, epsilon: Scalar,
   thread: i32, threads: i32,
 ): void {
   const end = sliceEnd(R, 1, thread, threads);
@@ -65,8 +66,8 @@ function normalize(out: usize, x: usize, weight: usize, bias: usize, mu: f32, rs
  * @param weight  f32 [C]
  */
 export function layerNormBackward(
-  dX: usize, dOut: usize, x: usize, mean: usize, rstd: usize, weight: usize,
-  R: i32, C: i32, accumulate: i32,
+  dX: InOut<f32>, dOut: In<f32>, x: In<f32>, mean: In<f32>, rstd: In<f32>, weight: In<f32>,
+  R: Count, C: Count, accumulate: Flag,
   thread: i32, threads: i32,
 ): void {
   const end = sliceEnd(R, 1, thread, threads);
@@ -138,8 +139,8 @@ function backwardRow(dX: usize, dOut: usize, x: usize, mu: f32, rstd: f32, weigh
  * Threads share the columns; rows are added in order, 64 at a time, for the sake of the error and of the cache.
  */
 export function layerNormBackwardParameters(
-  dWeight: usize, dBias: usize, dOut: usize, x: usize, mean: usize, rstd: usize,
-  R: i32, C: i32,
+  dWeight: InOut<f32>, dBias: MaybeInOut<f32>, dOut: In<f32>, x: In<f32>, mean: In<f32>, rstd: In<f32>,
+  R: Count, C: Count,
   thread: i32, threads: i32,
 ): void {
   const pitch = <usize>C << 2;

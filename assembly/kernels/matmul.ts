@@ -16,7 +16,8 @@
  * An element's sum does not depend on the slice it falls into. In f32, without fused multiply-add, its error is at most
  * K·2⁻²⁴·(|bias| + Σ|a|·|b|) to first order.
  */
-import { Activation, MatmulScratch } from "../opcodes";
+import { Count, Flag, In, InOut, MaybeIn, Scratch } from "../operands";
+import { Activation, MatmulScratch } from "../layouts";
 import { sliceEnd, sliceStart } from "../parallel";
 import { activationForward } from "./activation";
 import { element } from "./element";
@@ -40,8 +41,8 @@ const MIN_ROWS: i32 = 12;
 
 /** out[i, j] = activation(Σ_k a[i, k]·b[k, j] + bias[j]), for each of the batch. */
 export function matmulNN(
-  out: usize, a: usize, b: usize, bias: usize, scratch: usize, batch: i32, M: i32, N: i32, K: i32,
-  ldo: i32, lda: i32, ldb: i32, strideOut: i32, strideA: i32, strideB: i32, activation: i32, accumulate: i32,
+  out: InOut<f32>, a: In<f32>, b: In<f32>, bias: MaybeIn<f32>, scratch: Scratch, batch: Count, M: Count, N: Count, K: Count,
+  ldo: Count, lda: Count, ldb: Count, strideOut: Count, strideA: Count, strideB: Count, activation: Flag, accumulate: Flag,
   thread: i32, threads: i32,
 ): void {
   multiplySlice(
@@ -52,8 +53,8 @@ export function matmulNN(
 
 /** out[i, j] = activation(Σ_k a[i, k]·b[j, k] + bias[j]), for each of the batch. */
 export function matmulNT(
-  out: usize, a: usize, b: usize, bias: usize, scratch: usize, batch: i32, M: i32, N: i32, K: i32,
-  ldo: i32, lda: i32, ldb: i32, strideOut: i32, strideA: i32, strideB: i32, activation: i32, accumulate: i32,
+  out: InOut<f32>, a: In<f32>, b: In<f32>, bias: MaybeIn<f32>, scratch: Scratch, batch: Count, M: Count, N: Count, K: Count,
+  ldo: Count, lda: Count, ldb: Count, strideOut: Count, strideA: Count, strideB: Count, activation: Flag, accumulate: Flag,
   thread: i32, threads: i32,
 ): void {
   multiplySlice(
@@ -64,8 +65,8 @@ export function matmulNT(
 
 /** out[i, j] = activation(Σ_k a[k, i]·b[k, j] + bias[j]), for each of the batch. */
 export function matmulTN(
-  out: usize, a: usize, b: usize, bias: usize, scratch: usize, batch: i32, M: i32, N: i32, K: i32,
-  ldo: i32, lda: i32, ldb: i32, strideOut: i32, strideA: i32, strideB: i32, activation: i32, accumulate: i32,
+  out: InOut<f32>, a: In<f32>, b: In<f32>, bias: MaybeIn<f32>, scratch: Scratch, batch: Count, M: Count, N: Count, K: Count,
+  ldo: Count, lda: Count, ldb: Count, strideOut: Count, strideA: Count, strideB: Count, activation: Flag, accumulate: Flag,
   thread: i32, threads: i32,
 ): void {
   multiplySlice(

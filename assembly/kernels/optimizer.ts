@@ -4,7 +4,8 @@
  * Gradients arrive as sums over tokens. `clipGradient` leaves in `Cell.GradientScale` what turns them into a clipped mean;
  * NaN there (a loss or a norm that is not finite, or no tokens) makes the steps leave everything as it is.
  */
-import { Cell, Reduction } from "../opcodes";
+import { Count, In, InOut, MaybeInOut, Out, Scalar } from "../operands";
+import { Cell, Reduction } from "../layouts";
 import { LINE, sliceStart, sliceEnd } from "../parallel";
 
 /**
@@ -12,7 +13,7 @@ import { LINE, sliceStart, sliceEnd } from "../parallel";
  * @param partials  f64 [ceil(n / Reduction.Chunk)]
  * @param x         f32 [n]
  */
-export function squareSum(partials: usize, x: usize, n: i32, thread: i32, threads: i32): void {
+export function squareSum(partials: Out<f64>, x: In<f32>, n: Count, thread: i32, threads: i32): void {
   const chunks = (n + Reduction.Chunk - 1) / Reduction.Chunk;
   const end = sliceEnd(chunks, 1, thread, threads);
   for (let chunk = sliceStart(chunks, 1, thread, threads); chunk < end; chunk++) {
@@ -51,7 +52,7 @@ function chunkSquareSum(x: usize, n: i32): f64 {
  * @param partials  f64 [count], of all parameters' `squareSum`
  * @param maxNorm   0: no clipping
  */
-export function clipGradient(cells: usize, partials: usize, count: i32, maxNorm: f32, thread: i32, threads: i32): void {
+export function clipGradient(cells: InOut<f32>, partials: In<f64>, count: Count, maxNorm: Scalar, thread: i32, threads: i32): void {
   if (thread != 0) return;
   let sum: f64 = 0;
   for (let i = 0; i < count; i++) sum += load<f64>(partials + (<usize>i << 3));
@@ -77,8 +78,8 @@ export function clipGradient(cells: usize, partials: usize, count: i32, maxNorm:
  * @param cells     see Cell; a NaN GradientScale skips the step
  */
 export function adamwStep(
-  weight: usize, gradient: usize, m: usize, v: usize, cells: usize,
-  n: i32, beta1: f32, beta2: f32, epsilon: f32, decay: f32,
+  weight: InOut<f32>, gradient: In<f32>, m: InOut<f32>, v: InOut<f32>, cells: In<f32>,
+  n: Count, beta1: Scalar, beta2: Scalar, epsilon: Scalar, decay: Scalar,
   thread: i32, threads: i32,
 ): void {
   const gradientScale = load<f32>(cells, Cell.GradientScale);
@@ -129,8 +130,8 @@ export function adamwStep(
  * @param cells     see Cell; a NaN GradientScale skips the step
  */
 export function sgdStep(
-  weight: usize, gradient: usize, velocity: usize, cells: usize,
-  n: i32, momentum: f32, decay: f32,
+  weight: InOut<f32>, gradient: In<f32>, velocity: MaybeInOut<f32>, cells: In<f32>,
+  n: Count, momentum: Scalar, decay: Scalar,
   thread: i32, threads: i32,
 ): void {
   const gradientScale = load<f32>(cells, Cell.GradientScale);

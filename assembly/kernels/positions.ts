@@ -1,4 +1,5 @@
 /** Where a token stands: a table with a row for each position, added to the embeddings; learned or sinusoidal. */
+import { Count, In, InOut, Out } from "../operands";
 import { cos64, exp64, sin64 } from "../math64";
 import { sliceEnd, sliceStart } from "../parallel";
 import { loadTail, storeTail } from "../simd";
@@ -11,7 +12,7 @@ const GRAIN = 16; // elements in a cache line
  * @param x      f32 [B, T, C]
  * @param table  f32 [≥ T, C]
  */
-export function positionsForward(out: usize, x: usize, table: usize, B: i32, T: i32, C: i32, thread: i32, threads: i32): void {
+export function positionsForward(out: Out<f32>, x: In<f32>, table: In<f32>, B: Count, T: Count, C: Count, thread: i32, threads: i32): void {
   const n = T * C;
   const start = sliceStart(n, GRAIN, thread, threads);
   const count = sliceEnd(n, GRAIN, thread, threads) - start;
@@ -32,7 +33,7 @@ export function positionsForward(out: usize, x: usize, table: usize, B: i32, T: 
  * @param dTable  f32 [≥ T, C]; rows from T on stay
  * @param dOut    f32 [B, T, C]
  */
-export function positionsBackward(dTable: usize, dOut: usize, B: i32, T: i32, C: i32, thread: i32, threads: i32): void {
+export function positionsBackward(dTable: InOut<f32>, dOut: In<f32>, B: Count, T: Count, C: Count, thread: i32, threads: i32): void {
   const n = T * C;
   const start = sliceStart(n, GRAIN, thread, threads);
   const count = sliceEnd(n, GRAIN, thread, threads) - start;
@@ -59,7 +60,7 @@ export function positionsBackward(dTable: usize, dOut: usize, B: i32, T: i32, C:
  * @param out  f32 [T, C]; computed in f64 and rounded once: absolute error < 1e-7 for T ≤ 2²⁰
  * Source: Vaswani et al. 2017, "Attention Is All You Need", section 3.5.
  */
-export function sinusoidalPositions(out: usize, T: i32, C: i32, thread: i32, threads: i32): void {
+export function sinusoidalPositions(out: Out<f32>, T: Count, C: Count, thread: i32, threads: i32): void {
   const end = sliceEnd(T, 1, thread, threads);
   for (let t = sliceStart(T, 1, thread, threads); t < end; t++) {
     const row = out + (<usize>t * <usize>C << 2);

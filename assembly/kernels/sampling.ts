@@ -1,8 +1,9 @@
 /** From logits to tokens: the likeliest, or one drawn by temperature and top-k. */
+import { Count, In, Out, Scratch } from "../operands";
 import { sliceStart, sliceEnd } from "../parallel";
 import { exp, expScalar } from "../math";
 import { philox } from "../random";
-import { Sampling, SampleScratch } from "../opcodes";
+import { Sampling, SampleScratch } from "../layouts";
 import { rowMaximum } from "./rows";
 
 /**
@@ -10,7 +11,7 @@ import { rowMaximum } from "./rows";
  * @param out     i32 [R]; −1 for a row with a NaN
  * @param logits  f32 [R, V]
  */
-export function argmax(out: usize, logits: usize, R: i32, V: i32, thread: i32, threads: i32): void {
+export function argmax(out: Out<i32>, logits: In<f32>, R: Count, V: Count, thread: i32, threads: i32): void {
   const end = sliceEnd(R, 1, thread, threads);
   for (let r = sliceStart(R, 1, thread, threads); r < end; r++) {
     const x = logits + ((<usize>r * V) << 2);
@@ -43,8 +44,8 @@ function firstEqual(x: usize, value: f32, V: i32): i32 {
  * @param scratch   SampleScratch.Base + SampleScratch.PerToken · V bytes for each thread
  */
 export function sample(
-  out: usize, logits: usize, settings: usize, rng: usize, scratch: usize,
-  R: i32, V: i32, stream: i32,
+  out: Out<i32>, logits: In<f32>, settings: In<i32>, rng: In<i32>, scratch: Scratch,
+  R: Count, V: Count, stream: Count,
   thread: i32, threads: i32,
 ): void {
   const temperature = load<f32>(settings, Sampling.Temperature);

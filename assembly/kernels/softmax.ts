@@ -1,4 +1,5 @@
 /** Row-wise softmax, forward and backward. */
+import { Count, Flag, In, InOut, Out } from "../operands";
 import { sliceEnd, sliceStart } from "../parallel";
 import { exp } from "../math";
 import { loadTail, madd, maximum, maxNumber, storeTail, sum } from "../simd";
@@ -10,7 +11,7 @@ import { loadTail, madd, maximum, maxNumber, storeTail, sum } from "../simd";
  * A row of only −Infinity yields zeros; a row with a NaN or +Infinity yields NaN.
  * Relative error < 6e-7 + 6e-8·(max_r − x), whose second part is the rounding of the difference.
  */
-export function softmaxForward(out: usize, x: usize, R: i32, C: i32, thread: i32, threads: i32): void {
+export function softmaxForward(out: Out<f32>, x: In<f32>, R: Count, C: Count, thread: i32, threads: i32): void {
   const end = sliceEnd(R, 1, thread, threads);
   for (let r = sliceStart(R, 1, thread, threads); r < end; r++) {
     const row = <usize>r * <usize>C << 2;
@@ -67,7 +68,7 @@ function softmaxRow(out: usize, x: usize, C: i32): void {
  * A row of zeros yields zeros.
  */
 export function softmaxBackward(
-  dX: usize, dOut: usize, out: usize, R: i32, C: i32, accumulate: i32,
+  dX: InOut<f32>, dOut: In<f32>, out: In<f32>, R: Count, C: Count, accumulate: Flag,
   thread: i32, threads: i32,
 ): void {
   const end = sliceEnd(R, 1, thread, threads);

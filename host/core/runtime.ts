@@ -1,5 +1,5 @@
 import { demangle } from "@assemblyscript/loader";
-import { Meet } from "../../assembly/opcodes";
+import { Meet } from "../../assembly/layouts";
 import { HeedError } from "../errors";
 import { bundledUrl } from "./bundled";
 import { Memory } from "./memory";

@@ -1,4 +1,4 @@
-import { Meet } from "../../assembly/opcodes";
+import { Meet } from "../../assembly/layouts";
 
 /** What a platform gives a runtime to have threads with: `nodeWorkers` of `heed/node`, or `webWorkers` of `heed/web`. */
 export interface Workers {

@@ -3,7 +3,7 @@ import { HeedError } from "../errors";
 import { gatherRows } from "../graph/ops/elementwise";
 import { linear } from "../graph/ops/linear";
 import { argmax, sample, samplingSettings } from "../graph/ops/sampling";
-import { Sampling } from "../../assembly/opcodes";
+import { Sampling } from "../../assembly/layouts";
 import type { GPT } from "../models/gpt";
 import type { Tensor } from "../graph/tensor";
 import { checkIds, type Compiled } from "../models/model";

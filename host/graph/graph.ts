@@ -1,4 +1,5 @@
-import { Op, Rng } from "../../assembly/opcodes";
+import { Rng } from "../../assembly/layouts";
+import { Op } from "../../assembly/opcodes";
 import type { Runtime } from "../core/runtime";
 import { bytesPer, formatShape, type DType, type Parameter, sameShape, type Storage, sizeOf, Tensor } from "./tensor";
 

@@ -1,4 +1,5 @@
-import { Op, Rng } from "../../assembly/opcodes";
+import { Rng } from "../../assembly/layouts";
+import { Op } from "../../assembly/opcodes";
 import { formatBytes } from "../core/memory";
 import { seedKey } from "../seed";
 import { type Address, bytesOf, type Graph, type Instruction, Scalar, Slice, tensorOf } from "./graph";

@@ -1,4 +1,4 @@
-import { Share } from "../../assembly/opcodes";
+import { Share } from "../../assembly/layouts";
 import { bytesOf, type Graph, type Instruction, storageOf } from "./graph";
 import type { Plan } from "./planner";
 import type { Storage } from "./tensor";

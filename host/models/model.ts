@@ -1,4 +1,4 @@
-import { Cell } from "../../assembly/opcodes";
+import { Cell } from "../../assembly/layouts";
 import type { Runtime } from "../core/runtime";
 import type { Loss } from "../graph/ops/crossentropy";
 import { Graph, type GraphOptions } from "../graph/graph";

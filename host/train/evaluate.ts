@@ -1,4 +1,4 @@
-import { Cell } from "../../assembly/opcodes";
+import { Cell } from "../../assembly/layouts";
 import { breathe } from "../core/breathe";
 import type { Runtime } from "../core/runtime";
 import { HeedError } from "../errors";

@@ -1,4 +1,5 @@
-import { Cell, Op, Reduction } from "../../assembly/opcodes";
+import { Cell, Reduction } from "../../assembly/layouts";
+import { Op } from "../../assembly/opcodes";
 import { f32, Graph } from "../graph/graph";
 import { compile, type Program } from "../graph/program";
 import type { Tensor } from "../graph/tensor";

@@ -1,4 +1,4 @@
-import { Rng } from "../../assembly/opcodes";
+import { Rng } from "../../assembly/layouts";
 import { dropThreshold, keepBits, keepMask, philox } from "../../assembly/random";
 
 const CELL: usize = memory.data(16, 16);

@@ -1,5 +1,5 @@
 import { expect, it, describe } from "vitest";
-import { Cell } from "../../assembly/opcodes";
+import { Cell } from "../../assembly/layouts";
 import { Graph } from "../../host/graph/graph";
 import { compile } from "../../host/graph/program";
 import type { Tensor } from "../../host/graph/tensor";

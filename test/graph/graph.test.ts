@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Cell } from "../../assembly/opcodes";
+import { Cell } from "../../assembly/layouts";
 import { Graph } from "../../host/graph/graph";
 import { Activation } from "../../host/graph/ops/activation";
 import { crossAttention, selfAttention } from "../../host/graph/ops/attention";

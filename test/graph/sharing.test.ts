@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, it } from "vitest";
-import { Cell } from "../../assembly/opcodes";
+import { Cell } from "../../assembly/layouts";
 import { nodeWorkers } from "../../host/cli/workers";
 import { Runtime } from "../../host/core/runtime";
 import { Graph, type Instruction, storageOf } from "../../host/graph/graph";

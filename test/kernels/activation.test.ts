@@ -1,5 +1,6 @@
 import { expect, it } from "vitest";
-import { Activation, Op } from "../../assembly/opcodes";
+import { Activation } from "../../assembly/layouts";
+import { Op } from "../../assembly/opcodes";
 import { expectAllclose } from "../allclose";
 import { randomArray } from "../random";
 import { type Core, describeBuilds } from "./core";
@@ -28,14 +29,14 @@ const functions: readonly { name: string; activation: Activation; f: (x: number)
 function forward(core: Core, activation: Activation, x: Float32Array, threads = 1): Float32Array {
   core.reset();
   const out = core.output(x.length);
-  core.run(Op.ActivationForward, [out, core.input(x), x.length, activation], threads);
+  core.run(Op.ActivationForward, { out, x: core.input(x), n: x.length, activation }, threads);
   return out.read() as Float32Array;
 }
 
 function backward(core: Core, activation: Activation, dOut: Float32Array, x: Float32Array, threads = 1): Float32Array {
   core.reset();
   const dX = core.output(x.length);
-  core.run(Op.ActivationBackward, [dX, core.input(dOut), core.input(x), x.length, activation], threads);
+  core.run(Op.ActivationBackward, { dX, dOut: core.input(dOut), x: core.input(x), n: x.length, activation }, threads);
   return dX.read() as Float32Array;
 }
 
@@ -54,7 +55,7 @@ describeBuilds("activationForward", (core) => {
         const out = forward(core, activation, x);
         core.reset();
         const both = core.input(x);
-        core.run(Op.ActivationForward, [both, both, n, activation]);
+        core.run(Op.ActivationForward, { out: both, x: both, n, activation });
         expect(both.read()).toEqual(out);
         expect(forward(core, activation, x, 3)).toEqual(out);
       }
@@ -99,7 +100,7 @@ describeBuilds("activationBackward", (core) => {
         const dX = backward(core, activation, dOut, x);
         core.reset();
         const both = core.input(dOut);
-        core.run(Op.ActivationBackward, [both, both, core.input(x), n, activation]);
+        core.run(Op.ActivationBackward, { dX: both, dOut: both, x: core.input(x), n, activation });
         expect(both.read()).toEqual(dX);
         expect(backward(core, activation, dOut, x, 3)).toEqual(dX);
       }

@@ -1,9 +1,10 @@
 import { expect, it } from "vitest";
-import { AttentionScratch, Op } from "../../assembly/opcodes";
+import { AttentionScratch } from "../../assembly/layouts";
+import { Op } from "../../assembly/opcodes";
 import { expectAllclose } from "../allclose";
 import { randomArray } from "../random";
 import { MICRO_BATCH, SEED, STEP, STREAM, type Inputs, type Shape, backward, forward, sees } from "./attention.oracle";
-import { type Core, type Region, describeBuilds, f32 } from "./core";
+import { type Core, type Region, describeBuilds } from "./core";
 
 type Name = "out" | "dQ" | "dK" | "dV";
 type Result = Record<Name | "lse", Float32Array>;
@@ -77,9 +78,13 @@ function attention(core: Core, shape: Shape, data: Data, { ld, fused = false, th
     inputs = [core.input(spread(data.q, C, ldq)), core.input(spread(data.k, C, ldk)), core.input(spread(data.v, C, ldv))];
     gradients = [dQ, dK, dV] = [core.output(B * Tq * ldq), core.output(B * Tk * ldk), core.output(B * Tk * ldv)];
   }
-  const rest = [B, H, Tq, Tk, D, ldo, ldq, ldk, ldv, f32(1 / Math.sqrt(D)), f32(dropout), STREAM, causal ? 1 : 0];
-  core.run(Op.AttentionForward, [out, lse, ...inputs, valid, rng, scratch, ...rest], threads);
-  core.run(Op.AttentionBackward, [...gradients, dOut, out, lse, ...inputs, valid, rng, scratch, ...rest], threads);
+  const [q, k, v] = inputs as [Region, Region, Region];
+  const shared = {
+    q, k, v, lengths: valid, rng, scratch, B, H, Tq, Tk, D, ldo, ldq, ldk, ldv,
+    scale: 1 / Math.sqrt(D), dropout, stream: STREAM, causal: causal ? 1 : 0,
+  };
+  core.run(Op.AttentionForward, { out, lse, ...shared }, threads);
+  core.run(Op.AttentionBackward, { dQ: gradients[0]!, dK: gradients[1]!, dV: gradients[2]!, dOut, out, lse, ...shared }, threads);
   if (!fused) {
     for (const [region, pitch] of [[out, ldo], [dQ, ldq], [dK, ldk], [dV, ldv]] as const) {
       const x = region.read();

@@ -3,6 +3,8 @@ import { setFlagsFromString } from "node:v8";
 import { describe, expect } from "vitest";
 import { Op } from "../../assembly/opcodes";
 import { hasRelaxedSimd } from "../../host/core/runtime";
+import type { Operands } from "../../host/graph/instructions";
+import { kernelOf, operandsOf } from "../../host/graph/operands";
 import { compileTurbo, hasRevectorizer } from "../../host/node";
 
 // Node 20 has relaxed SIMD behind a flag, which must be set before the module is compiled.
@@ -13,14 +15,9 @@ export const builds: readonly Build[] = ["simd", "relaxed", "turbo", "debug"];
 
 const GUARD = 64; // bytes on each side of a region
 const OUTPUT_GUARD = 0xa5; // a byte no kernel writes by accident
-type Word = number | Region | Scalar | null;
 
-class Scalar {
-  constructor(readonly value: number) {}
-}
-
-/** An f32 operand of an instruction. */
-export const f32 = (value: number): Scalar => new Scalar(value);
+/** An instruction's operands by name: an array is a region, a bare address, or nothing. */
+export type Named<O extends keyof Operands> = { [Name in keyof Operands[O]]: Region | number | null };
 
 /** A guarded piece of the module's memory. */
 export class Region {
@@ -96,17 +93,22 @@ export class Core {
   }
 
   /** Runs one instruction in `threads` slices, one after another, and checks every guard zone. */
-  run(op: Op, operands: readonly Word[], threads = 1): void {
-    const words = 2 + operands.length;
+  run<O extends keyof Operands>(op: O, operands: Named<O>, threads = 1): void {
+    const signature = operandsOf(op);
+    const unknown = Object.keys(operands).filter((name) => !signature.some((operand) => operand.name === name));
+    if (unknown.length > 0) expect.fail(`${kernelOf(op)} has no operand ${unknown.join(", ")}`);
+    const words = 2 + signature.length;
     const at = this.align(this.top);
     this.grow(at + 4 * (words + 1));
     const view = new DataView(this.buffer);
     view.setUint32(at, op, true);
     view.setUint32(at + 4, words, true);
-    operands.forEach((operand, i) => {
+    signature.forEach(({ name, kind }, i) => {
       const where = at + 8 + 4 * i;
-      if (operand instanceof Scalar) view.setFloat32(where, operand.value, true);
-      else view.setInt32(where, operand === null ? 0 : operand instanceof Region ? operand.address : operand, true);
+      const value = operands[name as keyof Operands[O]];
+      if (value === undefined) expect.fail(`${kernelOf(op)} needs the operand ${name}`);
+      if (kind === "scalar") view.setFloat32(where, value as number, true);
+      else view.setInt32(where, value === null ? 0 : value instanceof Region ? value.address : value, true);
     });
     view.setUint32(at + 4 * words, Op.End, true);
     for (let thread = 0; thread < threads; thread++) this.exports.run(at, thread, threads);

@@ -1,5 +1,6 @@
 import { expect, it } from "vitest";
-import { Cell, Op } from "../../assembly/opcodes";
+import { Cell } from "../../assembly/layouts";
+import { Op } from "../../assembly/opcodes";
 import { expectAllclose } from "../allclose";
 import { randomArray, uniform } from "../random";
 import { type Core, describeBuilds, f32 } from "./core";
@@ -32,7 +33,7 @@ function run(core: Core, logits: Float32Array, targets: Int32Array, V: number, s
   const R = targets.length;
   core.reset();
   const [loss, dLogits] = [core.output(R), core.output(R * V)];
-  core.run(Op.CrossEntropy, [loss, dLogits, core.input(logits), core.input(targets), R, V, f32(smoothing), IGNORED], threads);
+  core.run(Op.CrossEntropy, { loss, dLogits, logits: core.input(logits), targets: core.input(targets), R, V, smoothing, ignored: IGNORED }, threads);
   return { loss: loss.read() as Float32Array, dLogits: dLogits.read() as Float32Array };
 }
 
@@ -80,8 +81,8 @@ describeBuilds("crossEntropy", (core) => {
       const expected = run(core, logits, targets, V, 0.1);
       core.reset();
       const [loss, alone, both] = [core.output(7), core.output(7), core.input(logits)];
-      core.run(Op.CrossEntropy, [alone, null, both, core.input(targets), 7, V, f32(0.1), IGNORED]);
-      core.run(Op.CrossEntropy, [loss, both, both, core.input(targets), 7, V, f32(0.1), IGNORED]);
+      core.run(Op.CrossEntropy, { loss: alone, dLogits: null, logits: both, targets: core.input(targets), R: 7, V, smoothing: 0.1, ignored: IGNORED });
+      core.run(Op.CrossEntropy, { loss, dLogits: both, logits: both, targets: core.input(targets), R: 7, V, smoothing: 0.1, ignored: IGNORED });
       expect(alone.read()).toEqual(expected.loss);
       expect(loss.read()).toEqual(expected.loss);
       expect(both.read()).toEqual(expected.dLogits);
@@ -139,7 +140,7 @@ describeBuilds("lossSum", (core) => {
     for (const threads of [1, 3]) {
       core.reset();
       const cells = core.input(new Float64Array(Cell.Bytes / 8).fill(3));
-      core.run(Op.LossSum, [cells, core.input(loss), core.input(targets), 1001, IGNORED], threads);
+      core.run(Op.LossSum, { cells, loss: core.input(loss), targets: core.input(targets), R: 1001, ignored: IGNORED }, threads);
       expect(cells.read()).toEqual(expected);
     }
   });

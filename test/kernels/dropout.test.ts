@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { Op } from "../../assembly/opcodes";
 import { expectAllclose } from "../allclose";
 import { randomArray } from "../random";
-import { type Core, describeBuilds, f32 } from "./core";
+import { type Core, describeBuilds } from "./core";
 import { philox } from "./philox";
 
 const lengths = [1, 2, 3, 4, 5, 7, 8, 9, 31, 32, 33, 63, 64, 65, 95, 97, 131, 257];
@@ -20,7 +20,7 @@ function keep(n: number, p: number, stream: number): boolean[] {
 function dropout(core: Core, x: Float32Array, p: number, stream: number, residual?: Float32Array, threads = 1): Float32Array {
   core.reset();
   const out = core.output(x.length);
-  core.run(Op.Dropout, [out, core.input(x), residual ? core.input(residual) : null, core.input(rng), x.length, f32(p), stream], threads);
+  core.run(Op.Dropout, { out, x: core.input(x), residual: residual ? core.input(residual) : null, rng: core.input(rng), n: x.length, p, stream }, threads);
   return out.read() as Float32Array;
 }
 
@@ -78,9 +78,10 @@ describeBuilds("dropout", (core) => {
       expect(dropout(core, x, 0.2, 4, residual, 3)).toEqual(expected);
       for (const inPlace of [0, 1]) {
         core.reset();
-        const operands = [core.input(x), core.input(residual)] as const;
-        core.run(Op.Dropout, [operands[inPlace]!, ...operands, core.input(rng), n, f32(0.2), 4]);
-        expect(operands[inPlace]!.read()).toEqual(expected);
+        const operands = { x: core.input(x), residual: core.input(residual) };
+        const out = inPlace ? operands.residual : operands.x;
+        core.run(Op.Dropout, { out, ...operands, rng: core.input(rng), n, p: 0.2, stream: 4 });
+        expect(out.read()).toEqual(expected);
       }
     }
   });

@@ -2,19 +2,18 @@ import { expect, it } from "vitest";
 import { Op } from "../../assembly/opcodes";
 import { expectAllclose } from "../allclose";
 import { randomArray } from "../random";
-import { type Core, describeBuilds, f32 } from "./core";
+import type { Operands } from "../../host/graph/instructions";
+import { type Core, describeBuilds, type Named } from "./core";
 
 const lengths = [1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 33, 67, 131];
 const sides = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33];
 
-type Operands = Parameters<Core["run"]>[1];
-
 /** The output of an op in one slice, after checking that three slices give the same bits. */
-function run(core: Core, op: Op, length: number, operands: () => Operands, initial?: Float32Array): Float32Array {
+function run<O extends keyof Operands>(core: Core, op: O, length: number, operands: () => Omit<Named<O>, "out">, initial?: Float32Array): Float32Array {
   const [one, three] = [1, 3].map((threads) => {
     core.reset();
     const out = initial ? core.input(initial) : core.output(length);
-    core.run(op, [out, ...operands()], threads);
+    core.run(op, { out, ...operands() } as unknown as Named<O>, threads);
     return out.read() as Float32Array;
   });
   expect(three).toEqual(one);
@@ -26,10 +25,10 @@ describeBuilds("add, scale, copy, fill", (core) => {
     for (const n of lengths) {
       const a = randomArray(n, n);
       const b = randomArray(n, n + 1000);
-      expect(run(core, Op.Add, n, () => [core.input(a), core.input(b), n])).toEqual(a.map((v, i) => v + b[i]!));
-      expect(run(core, Op.Scale, n, () => [core.input(a), n, f32(0.3)])).toEqual(a.map((v) => v * Math.fround(0.3)));
-      expect(run(core, Op.Copy, n, () => [core.input(a), n])).toEqual(a);
-      expect(run(core, Op.Fill, n, () => [n, f32(-0.7)])).toEqual(new Float32Array(n).fill(-0.7));
+      expect(run(core, Op.Add, n, () => ({ a: core.input(a), b: core.input(b), n }))).toEqual(a.map((v, i) => v + b[i]!));
+      expect(run(core, Op.Scale, n, () => ({ x: core.input(a), n, factor: 0.3 }))).toEqual(a.map((v) => v * Math.fround(0.3)));
+      expect(run(core, Op.Copy, n, () => ({ x: core.input(a), n }))).toEqual(a);
+      expect(run(core, Op.Fill, n, () => ({ n, value: -0.7 }))).toEqual(new Float32Array(n).fill(-0.7));
     }
   });
 
@@ -37,16 +36,16 @@ describeBuilds("add, scale, copy, fill", (core) => {
     const a = randomArray(37, 1);
     core.reset();
     const x = core.input(a);
-    core.run(Op.Add, [x, x, x, 37]);
-    core.run(Op.Scale, [x, x, 37, f32(0.5)]);
+    core.run(Op.Add, { out: x, a: x, b: x, n: 37 });
+    core.run(Op.Scale, { out: x, x, n: 37, factor: 0.5 });
     expect(x.read()).toEqual(a);
   });
 
   it("pass NaN and Infinity on", () => {
     const x = Float32Array.of(NaN, Infinity, -Infinity, 3e38, Infinity);
     const y = Float32Array.of(1, 1, 1, 3e38, -Infinity);
-    expect([...run(core, Op.Add, 5, () => [core.input(x), core.input(y), 5])]).toEqual([NaN, Infinity, -Infinity, Infinity, NaN]);
-    expect([...run(core, Op.Scale, 5, () => [core.input(x), 5, f32(0)])]).toEqual([NaN, NaN, NaN, 0, NaN]);
+    expect([...run(core, Op.Add, 5, () => ({ a: core.input(x), b: core.input(y), n: 5 }))]).toEqual([NaN, Infinity, -Infinity, Infinity, NaN]);
+    expect([...run(core, Op.Scale, 5, () => ({ x: core.input(x), n: 5, factor: 0 }))]).toEqual([NaN, NaN, NaN, 0, NaN]);
   });
 });
 
@@ -56,7 +55,7 @@ describeBuilds("transpose", (core) => {
       for (const C of sides) {
         const x = randomArray(R * C, R * 100 + C);
         const expected = Float32Array.from(x, (_, i) => x[(i % R) * C + Math.floor(i / R)]!);
-        expect(run(core, Op.Transpose, R * C, () => [core.input(x), R, C])).toEqual(expected);
+        expect(run(core, Op.Transpose, R * C, () => ({ x: core.input(x), R, C }))).toEqual(expected);
       }
     }
   });
@@ -69,14 +68,14 @@ describeBuilds("gatherRows", (core) => {
       const index = Int32Array.of(4, 0, 2, 4);
       const row = (b: number): number => (b * 5 + index[b]!) * C;
       const expected = Float32Array.from({ length: 4 * C }, (_, i) => x[row(Math.floor(i / C)) + (i % C)]!);
-      expect(run(core, Op.GatherRows, 4 * C, () => [core.input(x), core.input(index), 4, 5, C])).toEqual(expected);
+      expect(run(core, Op.GatherRows, 4 * C, () => ({ x: core.input(x), index: core.input(index), B: 4, T: 5, C }))).toEqual(expected);
     }
   });
 
   it("asserts in the debug build that an index is in range", () => {
     if (core.build !== "debug") return;
     for (const bad of [-1, 5]) {
-      const operands = (): Operands => [core.input(randomArray(15, 1)), core.input(Int32Array.of(bad)), 1, 5, 3];
+      const operands = () => ({ x: core.input(randomArray(15, 1)), index: core.input(Int32Array.of(bad)), B: 1, T: 5, C: 3 });
       expect(() => run(core, Op.GatherRows, 3, operands)).toThrow("assertion");
     }
   });
@@ -95,7 +94,7 @@ describeBuilds("columnSum", (core) => {
       for (const C of sides) {
         const x = randomArray(R * C, R + C, 0, 1);
         const initial = randomArray(C, C);
-        const sums = run(core, Op.ColumnSum, C, () => [core.input(x), R, C], initial);
+        const sums = run(core, Op.ColumnSum, C, () => ({ x: core.input(x), R, C }), initial);
         expectAllclose(sums, oracle(initial, x, R, C), { rtol: 1e-6, atol: 1e-6 });
       }
     }
@@ -106,7 +105,7 @@ describeBuilds("columnSum", (core) => {
     const x = randomArray(R * 3, 9, 0, 1);
     const zeros = new Float32Array(3);
     const expected = oracle(zeros, x, R, 3);
-    expectAllclose(run(core, Op.ColumnSum, 3, () => [core.input(x), R, 3], zeros), expected, { rtol: 1e-6, atol: 0 });
+    expectAllclose(run(core, Op.ColumnSum, 3, () => ({ x: core.input(x), R, C: 3 }), zeros), expected, { rtol: 1e-6, atol: 0 });
     const running = new Float32Array(3);
     x.forEach((value, i) => (running[i % 3]! += value));
     expect(Math.max(...running.map((value, c) => Math.abs(value / expected[c]! - 1)))).toBeGreaterThan(1e-6);

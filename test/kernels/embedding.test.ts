@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { Op } from "../../assembly/opcodes";
 import { expectAllclose } from "../allclose";
 import { randomArray } from "../random";
-import { describeBuilds, f32 } from "./core";
+import { describeBuilds } from "./core";
 
 const widths = [1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 33, 67];
 const V = 11;
@@ -18,7 +18,7 @@ describeBuilds("embeddingForward", (core) => {
       for (const threads of [1, 3]) {
         core.reset();
         const out = core.output(N * C);
-        core.run(Op.EmbeddingForward, [out, core.input(ids), core.input(weight), N, C, f32(scale)], threads);
+        core.run(Op.EmbeddingForward, { out, ids: core.input(ids), weight: core.input(weight), N, C, scale }, threads);
         expect(out.read()).toEqual(expected);
       }
     }
@@ -27,7 +27,7 @@ describeBuilds("embeddingForward", (core) => {
   it("asserts in the debug build that ids are not negative", () => {
     if (core.build !== "debug") return;
     core.reset();
-    const operands = [core.output(3), core.input(Int32Array.of(-1)), core.input(randomArray(9, 1)), 1, 3, f32(1)];
+    const operands = { out: core.output(3), ids: core.input(Int32Array.of(-1)), weight: core.input(randomArray(9, 1)), N: 1, C: 3, scale: 1 };
     expect(() => core.run(Op.EmbeddingForward, operands)).toThrow("assertion");
   });
 });
@@ -42,7 +42,7 @@ describeBuilds("embeddingBackward", (core) => {
       const [one, three] = [1, 3].map((threads) => {
         core.reset();
         const dWeight = core.input(initial);
-        core.run(Op.EmbeddingBackward, [dWeight, core.input(dOut), core.input(ids), N, C, f32(scale)], threads);
+        core.run(Op.EmbeddingBackward, { dWeight, dOut: core.input(dOut), ids: core.input(ids), N, C, scale }, threads);
         return dWeight.read();
       });
       expectAllclose(one!, expected, { rtol: 1e-6, atol: 1e-6 });
@@ -57,8 +57,8 @@ describeBuilds("embeddingBackward", (core) => {
     core.reset();
     const out = core.output(N * C);
     const dWeight = core.input(new Float32Array(V * C));
-    core.run(Op.EmbeddingForward, [out, core.input(ids), core.input(weight), N, C, f32(scale)]);
-    core.run(Op.EmbeddingBackward, [dWeight, core.input(dOut), core.input(ids), N, C, f32(scale)]);
+    core.run(Op.EmbeddingForward, { out, ids: core.input(ids), weight: core.input(weight), N, C, scale });
+    core.run(Op.EmbeddingBackward, { dWeight, dOut: core.input(dOut), ids: core.input(ids), N, C, scale });
     const dot = (a: ArrayLike<number>, b: ArrayLike<number>): number => Array.from(a).reduce((total, v, i) => total + v * b[i]!, 0);
     expectAllclose([dot(dWeight.read(), weight)], [dot(out.read(), dOut)], { rtol: 1e-5, atol: 1e-5 });
   });

@@ -15,14 +15,14 @@ function word(e: number, lane: number, stream: number): number {
 function normal(core: Core, n: number, deviation: number, stream: number, threads = 1): Float32Array {
   core.reset();
   const out = core.output(n);
-  core.run(Op.RandomNormal, [out, core.input(rng), n, f32(deviation), stream], threads);
+  core.run(Op.RandomNormal, { out, rng: core.input(rng), n, deviation, stream }, threads);
   return out.read() as Float32Array;
 }
 
 function uniform(core: Core, n: number, low: number, high: number, stream: number, threads = 1): Float32Array {
   core.reset();
   const out = core.output(n);
-  core.run(Op.RandomUniform, [out, core.input(rng), n, f32(low), f32(high), stream], threads);
+  core.run(Op.RandomUniform, { out, rng: core.input(rng), n, low, high, stream }, threads);
   return out.read() as Float32Array;
 }
 

@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { Op } from "../../assembly/opcodes";
 import { expectAllclose } from "../allclose";
 import { randomArray } from "../random";
-import { type Core, describeBuilds, f32 } from "./core";
+import { type Core, describeBuilds } from "./core";
 
 const widths = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 67, 131];
 const epsilon = Math.fround(1e-5);
@@ -34,7 +34,7 @@ function forward(core: Core, x: Float32Array, weight: Float32Array, bias: Float3
   const [out, mean, rstd] = [core.output(R * C), core.output(R), core.output(R)];
   core.run(
     Op.LayerNormForward,
-    [out, mean, rstd, core.input(x), core.input(weight), bias && core.input(bias), R, C, f32(epsilon)],
+    { out, mean, rstd, x: core.input(x), weight: core.input(weight), bias: bias && core.input(bias), R, C, epsilon },
     threads,
   );
   return { out: out.read(), mean: mean.read(), rstd: rstd.read() };
@@ -75,7 +75,7 @@ describeBuilds("layerNormForward", (core) => {
     const expected = forward(core, x, weight, null, R, C).out;
     core.reset();
     const both = core.input(x);
-    core.run(Op.LayerNormForward, [both, core.output(R), core.output(R), both, core.input(weight), null, R, C, f32(epsilon)]);
+    core.run(Op.LayerNormForward, { out: both, mean: core.output(R), rstd: core.output(R), x: both, weight: core.input(weight), bias: null, R, C, epsilon });
     expect(both.read()).toEqual(expected);
   });
 
@@ -115,12 +115,10 @@ describeBuilds("layerNormBackward", (core) => {
     const { mean, rstd } = oracle(x, weight, null, R, C);
     core.reset();
     const dX = initial ? core.input(initial) : core.output(R * C);
-    const statistics = [core.input(Float32Array.from(mean)), core.input(Float32Array.from(rstd))];
-    core.run(
-      Op.LayerNormBackward,
-      [dX, core.input(dOut), core.input(x), ...statistics, core.input(weight), R, C, initial ? 1 : 0],
-      threads,
-    );
+    core.run(Op.LayerNormBackward, {
+      dX, dOut: core.input(dOut), x: core.input(x), mean: core.input(Float32Array.from(mean)), rstd: core.input(Float32Array.from(rstd)),
+      weight: core.input(weight), R, C, accumulate: initial ? 1 : 0,
+    }, threads);
     return dX.read() as Float32Array;
   };
 
@@ -165,9 +163,11 @@ describeBuilds("layerNormBackwardParameters", (core) => {
         const [one, three, alone] = [1, 3, 1].map((threads, i) => {
           core.reset();
           const [dWeight, dBias] = [core.input(dWeight0), core.input(dBias0)];
-          const inputs = [dOut, x, Float32Array.from(mean), Float32Array.from(rstd)].map((values) => core.input(values));
+          const inputs = {
+            dOut: core.input(dOut), x: core.input(x), mean: core.input(Float32Array.from(mean)), rstd: core.input(Float32Array.from(rstd)),
+          };
           const low = new Uint8Array(core.buffer.slice(0, 1024)); // where a kernel would write that took the absent dBias for an address
-          core.run(Op.LayerNormBackwardParameters, [dWeight, i === 2 ? null : dBias, ...inputs, R, C], threads);
+          core.run(Op.LayerNormBackwardParameters, { dWeight, dBias: i === 2 ? null : dBias, ...inputs, R, C }, threads);
           expect(new Uint8Array(core.buffer.slice(0, 1024))).toEqual(low);
           return [dWeight.read(), dBias.read()] as const;
         });

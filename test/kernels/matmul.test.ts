@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { Activation, MatmulScratch, Op } from "../../assembly/opcodes";
+import { Activation, MatmulScratch } from "../../assembly/layouts";
+import { Op } from "../../assembly/opcodes";
 import { expectAllclose } from "../allclose";
 import { randomArray } from "../random";
 import { Core, describeBuilds } from "./core";
@@ -50,10 +51,10 @@ function multiply(core: Core, layout: Layout, c: Case): Result {
   const length = matrices(batch, M, N, ldo, strideOut);
   const out = before ? core.input(before) : core.output(length);
   const scratch = core.output((threads * MatmulScratch.Bytes) / 4);
-  core.run(layouts[layout], [
-    out, core.input(a), core.input(b), bias && core.input(bias), scratch, batch, M, N, K,
-    ldo, lda, ldb, strideOut, strideA, strideB, c.activation ?? Activation.None, c.accumulate ? 1 : 0,
-  ], threads);
+  core.run(layouts[layout], {
+    out, a: core.input(a), b: core.input(b), bias: bias && core.input(bias), scratch, batch, M, N, K,
+    ldo, lda, ldb, strideOut, strideA, strideB, activation: c.activation ?? Activation.None, accumulate: c.accumulate ? 1 : 0,
+  }, threads);
 
   const written = out.read();
   const actual = new Float32Array(batch * M * N);
@@ -169,7 +170,7 @@ describeBuilds("matmul", (core) => {
         const { actual } = multiply(core, layout, { ...c, activation });
         const sum = multiply(core, layout, c).actual;
         const out = core.output(sum.length);
-        core.run(Op.ActivationForward, [out, core.input(sum), sum.length, activation]);
+        core.run(Op.ActivationForward, { out, x: core.input(sum), n: sum.length, activation });
         expect(actual).toEqual(out.read());
       }
     }

@@ -1,8 +1,9 @@
 import { expect, it } from "vitest";
-import { Cell, Op, Reduction } from "../../assembly/opcodes";
+import { Cell, Reduction } from "../../assembly/layouts";
+import { Op } from "../../assembly/opcodes";
 import { expectAllclose } from "../allclose";
 import { randomArray } from "../random";
-import { describeBuilds, f32 } from "./core";
+import { describeBuilds } from "./core";
 
 const lengths = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 67, 131];
 
@@ -48,7 +49,7 @@ describeBuilds("squareSum", (core) => {
       const [one, three] = [1, 3].map((threads) => {
         core.reset();
         const partials = core.output(count, "f64");
-        core.run(Op.SquareSum, [partials, core.input(x), n], threads);
+        core.run(Op.SquareSum, { partials, x: core.input(x), n }, threads);
         return partials.read();
       });
       expectAllclose(one!, expected, { rtol: 1e-14, atol: 0 });
@@ -56,7 +57,7 @@ describeBuilds("squareSum", (core) => {
     }
   });
 
-  it("does not overflow where squares exceed f32, and passes NaN on", () => {
+  it("does not overflow where squares exceed and passes NaN on", () => {
     for (const [x, expected] of [
       [new Float32Array(9).fill(2 ** 100), 9 * 2 ** 200],
       [Float32Array.of(1, 1, 1, 1, 1, 1, 1, 1, NaN), NaN],
@@ -64,7 +65,7 @@ describeBuilds("squareSum", (core) => {
     ] as const) {
       core.reset();
       const partials = core.output(1, "f64");
-      core.run(Op.SquareSum, [partials, core.input(x), 9]);
+      core.run(Op.SquareSum, { partials, x: core.input(x), n: 9 });
       expect(partials.read()[0]).toBe(expected);
     }
   });
@@ -75,7 +76,7 @@ describeBuilds("clipGradient", (core) => {
     const [one, three] = [1, 3].map((threads) => {
       core.reset();
       const region = core.input(cellWords(cells));
-      core.run(Op.ClipGradient, [region, core.input(Float64Array.from(partials)), partials.length, f32(maxNorm)], threads);
+      core.run(Op.ClipGradient, { cells: region, partials: core.input(Float64Array.from(partials)), count: partials.length, maxNorm }, threads);
       const view = new DataView(region.read().buffer);
       return { norm: view.getFloat64(Cell.GradientNorm, true), scale: view.getFloat32(Cell.GradientScale, true) };
     });
@@ -129,12 +130,15 @@ class AdamOracle {
 
 describeBuilds("adamwStep", (core) => {
   const hyper = [0.9, 0.999, 1e-8, 0.1].map(Math.fround);
+  const [beta1, beta2, epsilon, decay] = hyper as [number, number, number, number];
 
   function step(state: Float32Array[], gradient: Float32Array, cells: Cells, threads = 1): Float32Array[] {
     core.reset();
     const [weight, m, v] = state.map((values) => core.input(values));
-    const operands = [weight!, core.input(gradient), m!, v!, core.input(cellWords(cells)), gradient.length, ...hyper.map(f32)];
-    core.run(Op.AdamW, operands, threads);
+    core.run(Op.AdamwStep, {
+      weight: weight!, gradient: core.input(gradient), m: m!, v: v!, cells: core.input(cellWords(cells)), n: gradient.length,
+      beta1, beta2, epsilon, decay,
+    }, threads);
     return [weight!, m!, v!].map((region) => region.read() as Float32Array);
   }
 
@@ -187,8 +191,9 @@ describeBuilds("sgdStep", (core) => {
   function step(weight: Float32Array, velocity: Float32Array | null, gradient: Float32Array, momentum: number, cells: Cells, threads = 1) {
     core.reset();
     const [w, v] = [core.input(weight), velocity && core.input(velocity)];
-    const operands = [w, core.input(gradient), v, core.input(cellWords(cells)), gradient.length, f32(momentum), f32(0.1)];
-    core.run(Op.Sgd, operands, threads);
+    core.run(Op.SgdStep, {
+      weight: w, gradient: core.input(gradient), velocity: v, cells: core.input(cellWords(cells)), n: gradient.length, momentum, decay: 0.1,
+    }, threads);
     return { weight: w.read() as Float32Array, velocity: v && (v.read() as Float32Array) };
   }
 

@@ -9,21 +9,21 @@ const shapes = [1, 2, 3].flatMap((B) => [1, 2, 5].flatMap((T) => [1, 3, 4, 5, 8,
 function forward(core: Core, x: Float32Array, table: Float32Array, B: number, T: number, C: number, threads = 1): Float32Array {
   core.reset();
   const out = core.output(B * T * C);
-  core.run(Op.PositionsForward, [out, core.input(x), core.input(table), B, T, C], threads);
+  core.run(Op.PositionsForward, { out, x: core.input(x), table: core.input(table), B, T, C }, threads);
   return out.read() as Float32Array;
 }
 
 function backward(core: Core, before: Float32Array, dOut: Float32Array, B: number, T: number, C: number, threads = 1): Float32Array {
   core.reset();
   const dTable = core.input(before);
-  core.run(Op.PositionsBackward, [dTable, core.input(dOut), B, T, C], threads);
+  core.run(Op.PositionsBackward, { dTable, dOut: core.input(dOut), B, T, C }, threads);
   return dTable.read() as Float32Array;
 }
 
 function sinusoidal(core: Core, T: number, C: number, threads = 1): Float32Array {
   core.reset();
   const out = core.output(T * C);
-  core.run(Op.SinusoidalPositions, [out, T, C], threads);
+  core.run(Op.SinusoidalPositions, { out, T, C }, threads);
   return out.read() as Float32Array;
 }
 
@@ -43,7 +43,7 @@ describeBuilds("positionsForward", (core) => {
     const table = randomArray(5 * 7, 2);
     core.reset();
     const both = core.input(x);
-    core.run(Op.PositionsForward, [both, both, core.input(table), 3, 5, 7]);
+    core.run(Op.PositionsForward, { out: both, x: both, table: core.input(table), B: 3, T: 5, C: 7 });
     expect(both.read()).toEqual(forward(core, x, table, 3, 5, 7));
   });
 });

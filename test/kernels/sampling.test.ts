@@ -1,5 +1,6 @@
 import { expect, it } from "vitest";
-import { Op, Rng, Sampling, SampleScratch } from "../../assembly/opcodes";
+import { Rng, Sampling, SampleScratch } from "../../assembly/layouts";
+import { Op } from "../../assembly/opcodes";
 import { philox } from "../../host/data/random";
 import { randomArray, uniform } from "../random";
 import { type Core, describeBuilds } from "./core";
@@ -12,7 +13,7 @@ describeBuilds("argmax", (core) => {
   const argmax = (logits: Float32Array, V: number, threads = 1): number[] => {
     core.reset();
     const out = core.output(logits.length / V, "i32");
-    core.run(Op.Argmax, [out, core.input(logits), logits.length / V, V], threads);
+    core.run(Op.Argmax, { out, logits: core.input(logits), R: logits.length / V, V }, threads);
     return [...out.read()];
   };
 
@@ -66,8 +67,9 @@ function sample(core: Core, logits: Float32Array, V: number, { temperature = 1, 
   [rng[Rng.SeedLow / 4], rng[Rng.SeedHigh / 4], rng[Rng.Step / 4], rng[Rng.MicroBatch / 4]] = [...SEED, 3, 1];
   const scratch = core.output((threads * (SampleScratch.Base + SampleScratch.PerToken * V)) / 4);
   const out = core.output(R, "i32");
-  const operands = [out, core.input(logits), core.input(new Int32Array(settings.buffer)), core.input(rng), scratch, R, V, STREAM];
-  core.run(Op.Sample, operands, threads);
+  core.run(Op.Sample, {
+    out, logits: core.input(logits), settings: core.input(new Int32Array(settings.buffer)), rng: core.input(rng), scratch, R, V, stream: STREAM,
+  }, threads);
   return [...out.read()];
 }
 

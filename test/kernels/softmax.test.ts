@@ -23,7 +23,7 @@ function softmax(x: ArrayLike<number>, R: number, C: number): Float64Array {
 function forward(core: Core, x: Float32Array, R: number, C: number, threads = 1): Float32Array {
   core.reset();
   const out = core.output(R * C);
-  core.run(Op.SoftmaxForward, [out, core.input(x), R, C], threads);
+  core.run(Op.SoftmaxForward, { out, x: core.input(x), R, C }, threads);
   return out.read() as Float32Array;
 }
 
@@ -39,7 +39,7 @@ describeBuilds("softmaxForward", (core) => {
     const x = randomArray(3 * 37, 1, -5, 5);
     core.reset();
     const both = core.input(x);
-    core.run(Op.SoftmaxForward, [both, both, 3, 37]);
+    core.run(Op.SoftmaxForward, { out: both, x: both, R: 3, C: 37 });
     expect(both.read()).toEqual(forward(core, x, 3, 37));
   });
 
@@ -87,7 +87,7 @@ describeBuilds("softmaxForward", (core) => {
 function backward(core: Core, dOut: Float32Array, out: Float32Array, R: number, C: number, before?: Float32Array, threads = 1): Float32Array {
   core.reset();
   const dX = before ? core.input(before) : core.output(R * C);
-  core.run(Op.SoftmaxBackward, [dX, core.input(dOut), core.input(out), R, C, before ? 1 : 0], threads);
+  core.run(Op.SoftmaxBackward, { dX, dOut: core.input(dOut), out: core.input(out), R, C, accumulate: before ? 1 : 0 }, threads);
   return dX.read() as Float32Array;
 }
 

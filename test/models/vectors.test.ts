@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { Cell } from "../../assembly/opcodes";
+import { Cell } from "../../assembly/layouts";
 import { linear } from "../../host/graph/ops/linear";
 import type { Graph } from "../../host/graph/graph";
 import { readSafetensors } from "../../host/io/safetensors";

@@ -1,4 +1,5 @@
-import { Activation, Op } from "../../../assembly/opcodes";
+import { Activation } from "../../../assembly/layouts";
+import { Op } from "../../../assembly/opcodes";
 import type { Tensor } from "../tensor";
 
 export { Activation };

@@ -1,4 +1,5 @@
-import { AttentionScratch, Op } from "../../../assembly/opcodes";
+import { AttentionScratch } from "../../../assembly/layouts";
+import { Op } from "../../../assembly/opcodes";
 import { f32, type Graph, Slice } from "../graph";
 import { formatShape, type Tensor } from "../tensor";
 import { expectDType, expectProbability, needsGradient } from "./shared";

@@ -1,4 +1,5 @@
-import { Activation, MatmulScratch, Op } from "../../../assembly/opcodes";
+import { Activation, MatmulScratch } from "../../../assembly/layouts";
+import { Op } from "../../../assembly/opcodes";
 import type { Address, Graph } from "../graph";
 import { formatShape, type Parameter, sameShape, type Tensor } from "../tensor";
 import { activate } from "./activation";

@@ -1,4 +1,5 @@
-import { Op, Sampling, SampleScratch } from "../../../assembly/opcodes";
+import { Sampling, SampleScratch } from "../../../assembly/layouts";
+import { Op } from "../../../assembly/opcodes";
 import { formatShape, type Tensor } from "../tensor";
 
 /**
