@@ -10,6 +10,13 @@ Writes, beside itself, a .safetensors and a .json for each of
     transformer-pre    the same, pre-norm with a final norm on each side
     gpt                decoder-only (nanoGPT's shape) without any bias
     gpt-bias           the same with biases on every linear and every norm
+    gpt2               GPT-2: biases and the tanh approximation of GELU
+    gpt-untied         gpt with an untied output matrix and a large norm epsilon
+    llama              decoder-only (Llama's shape): RMSNorm, rotary positions, SwiGLU, grouped-query attention
+    llama-untied       the same with an untied output matrix, one key/value head, heads * headSize != width,
+                       a large norm epsilon and a small rotary base
+
+and rotary.json, a small table of rotary embeddings for testing the kernel alone.
 
 Everything is computed in float64 and stored as float32 (inputs as int32):
 
@@ -51,11 +58,15 @@ def linear(p, name, x):
     return y + p[f"{name}.bias"] if f"{name}.bias" in p else y
 
 
-def norm(p, name, x):
+def norm(p, name, x, epsilon=NORM_EPSILON):
     mean = jnp.mean(x, axis=-1, keepdims=True)
     variance = jnp.mean((x - mean) ** 2, axis=-1, keepdims=True)
-    y = (x - mean) / jnp.sqrt(variance + NORM_EPSILON) * p[f"{name}.weight"]
+    y = (x - mean) / jnp.sqrt(variance + epsilon) * p[f"{name}.weight"]
     return y + p[f"{name}.bias"] if f"{name}.bias" in p else y
+
+
+def rms_norm(p, name, x, epsilon):
+    return x / jnp.sqrt(jnp.mean(x**2, axis=-1, keepdims=True) + epsilon) * p[f"{name}.weight"]
 
 
 def attention(query, key, value, allowed, heads):
@@ -85,8 +96,45 @@ def feed_forward(p, name, x, activation):
     return linear(p, f"{name}.down", activation(linear(p, f"{name}.up", x)))
 
 
-def residual(p, name, x, sublayer, pre):
-    return x + sublayer(norm(p, name, x)) if pre else norm(p, name, x + sublayer(x))
+def gelu(x):
+    return 0.5 * x * (1 + jax.scipy.special.erf(x / math.sqrt(2)))
+
+
+def gelu_tanh(x):
+    return 0.5 * x * (1 + jnp.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def silu(x):
+    return x / (1 + jnp.exp(-x))
+
+
+def residual(p, name, x, sublayer, pre, epsilon=NORM_EPSILON):
+    return x + sublayer(norm(p, name, x, epsilon)) if pre else norm(p, name, x + sublayer(x), epsilon)
+
+
+def rotary(x, heads, base):
+    """[B, T, H·D]: each head rotates its pairs (d, d + D/2), d < D/2, by position · base^(−2d/D)."""
+    batch, length, width = x.shape
+    size = width // heads
+    angles = np.arange(length)[:, None] * float(base) ** (-2 * np.arange(size // 2) / size)
+    cos, sin = np.cos(angles)[:, None, :], np.sin(angles)[:, None, :]  # [T, 1, D/2], shared by all heads
+    first, second = jnp.split(x.reshape(batch, length, heads, size), 2, axis=-1)
+    rotated = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+    return rotated.reshape(x.shape)
+
+
+def grouped_attention(p, name, x, allowed, c):
+    """Query head h uses key/value head floor(h / (H / Hkv))."""
+    heads, groups, size = c["heads"], c["keyValueHeads"], head_size(c)
+    projected = linear(p, f"{name}.queryKeyValue", x)
+    query, key, value = jnp.split(projected, [heads * size, (heads + groups) * size], axis=-1)
+    query, key = rotary(query, heads, c["rotaryBase"]), rotary(key, groups, c["rotaryBase"])
+    repeated = np.concatenate([np.arange(size) + h // (heads // groups) * size for h in range(heads)])
+    return linear(p, f"{name}.output", attention(query, key[..., repeated], value[..., repeated], allowed, heads))
+
+
+def gated_feed_forward(p, name, x):
+    return linear(p, f"{name}.down", silu(linear(p, f"{name}.gate", x)) * linear(p, f"{name}.up", x))
 
 
 def sinusoids(length, width):
@@ -102,6 +150,14 @@ def sinusoids(length, width):
 
 def causal(length):
     return jnp.tril(jnp.ones((1, length, length), bool))
+
+
+def head_size(c):
+    return c.get("headSize", c["width"] // c["heads"])
+
+
+def unembed(p, x, c):
+    return x @ p["embedding.weight" if c.get("tied", True) else "output.weight"].T
 
 
 # --- the models: parameters, inputs -> logits ---------------------------------------------------
@@ -134,15 +190,26 @@ def transformer(p, inputs, c):
 
 
 def gpt(p, inputs, c):
-    tokens = inputs["tokens"]
+    tokens, heads, epsilon = inputs["tokens"], c["heads"], c["normEpsilon"]
     x = p["embedding.weight"][tokens] + p["positions.weight"][: tokens.shape[1]]
     past = causal(tokens.shape[1])
-    gelu = lambda y: 0.5 * y * (1 + jax.scipy.special.erf(y / math.sqrt(2)))
+    activation = dict(gelu=gelu, geluTanh=gelu_tanh)[c["activation"]]
     for i in range(c["layers"]):
         n = f"layers.{i}"
-        x = residual(p, f"{n}.norm1", x, lambda y: self_attention(p, f"{n}.attention", y, past, c["heads"]), True)
-        x = residual(p, f"{n}.norm2", x, lambda y: feed_forward(p, f"{n}.feedForward", y, gelu), True)
-    return norm(p, "norm", x) @ p["embedding.weight"].T
+        x = residual(p, f"{n}.norm1", x, lambda y: self_attention(p, f"{n}.attention", y, past, heads), True, epsilon)
+        x = residual(p, f"{n}.norm2", x, lambda y: feed_forward(p, f"{n}.feedForward", y, activation), True, epsilon)
+    return unembed(p, norm(p, "norm", x, epsilon), c)
+
+
+def llama(p, inputs, c):
+    tokens, epsilon = inputs["tokens"], c["epsilon"]
+    x = p["embedding.weight"][tokens]
+    past = causal(tokens.shape[1])
+    for i in range(c["layers"]):
+        n = f"layers.{i}"
+        x = x + grouped_attention(p, f"{n}.attention", rms_norm(p, f"{n}.norm1", x, epsilon), past, c)
+        x = x + gated_feed_forward(p, f"{n}.feedForward", rms_norm(p, f"{n}.norm2", x, epsilon))
+    return unembed(p, rms_norm(p, "norm", x, epsilon), c)
 
 
 def mean_loss(logits, targets, c):
@@ -225,6 +292,25 @@ def gpt_parameters(c, seed):
         p.norm(f"{n}.norm2", width, bias)
         p.feed_forward(f"{n}.feedForward", width, c["hidden"], bias)
     p.norm("norm", width, bias)
+    if not c.get("tied", True):
+        p.matrix("output.weight", c["vocabulary"], width)
+    return dict(p)
+
+
+def llama_parameters(c, seed):
+    p, width, size = Parameters(seed), c["width"], head_size(c)
+    p.matrix("embedding.weight", c["vocabulary"], width, scale=0.3)
+    for i in range(c["layers"]):
+        n = f"layers.{i}"
+        p.norm(f"{n}.norm1", width, bias=False)
+        p.linear(f"{n}.attention.queryKeyValue", width, (c["heads"] + 2 * c["keyValueHeads"]) * size, bias=False)
+        p.linear(f"{n}.attention.output", c["heads"] * size, width, bias=False)
+        p.norm(f"{n}.norm2", width, bias=False)
+        p.linear(f"{n}.feedForward.gate", width, c["hidden"], bias=False)
+        p.feed_forward(f"{n}.feedForward", width, c["hidden"], bias=False)
+    p.norm("norm", width, bias=False)
+    if not c["tied"]:
+        p.matrix("output.weight", c["vocabulary"], width)
     return dict(p)
 
 
@@ -242,7 +328,7 @@ def transformer_inputs(c, seed):
     return dict(source=source, sourceLengths=np.array(source_lengths, np.int32), target=target, targets=targets)
 
 
-def gpt_inputs(c, seed):
+def decoder_inputs(c, seed):
     random = np.random.default_rng(seed)
     text = random.integers(0, c["vocabulary"], (3, c["block"] + 1)).astype(np.int32)
     targets = text[:, 1:].copy()
@@ -251,6 +337,24 @@ def gpt_inputs(c, seed):
 
 
 # --- writing -------------------------------------------------------------------------------------
+
+
+def versions():
+    return dict(jax=jax.__version__, numpy=np.__version__, python=platform.python_version())
+
+
+def write_json(name, record):
+    (HERE / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
+
+
+def write_rotary(length, size, base, seed):
+    """`input` [length, size] is one head at positions 0, 1, …; `output` is its rotation."""
+    x = as_stored(np.random.default_rng(seed).normal(size=(length, size)))
+    y = np.asarray(rotary(x[None], 1, base))[0]
+    config = dict(headSize=size, rotaryBase=base)
+    positions = list(range(length))
+    write_json("rotary", dict(name="rotary", config=config, versions=versions(), positions=positions,
+                              input=x.tolist(), output=y.tolist()))
 
 
 def write(name, model, config, parameters, inputs):
@@ -281,9 +385,8 @@ def write(name, model, config, parameters, inputs):
     tensors |= {f"inputs.{k}": v for k, v in inputs.items()}
     tensors |= {"logits": single(logits), "loss": single(loss).reshape(1)}
     safetensors.numpy.save_file(tensors, HERE / f"{name}.safetensors")
-    versions = dict(jax=jax.__version__, numpy=np.__version__, python=platform.python_version())
-    record = dict(name=name, config=config, versions=versions, optimizer=ADAMW, loss=float(loss), losses=losses)
-    (HERE / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
+    write_json(name, dict(name=name, config=config, versions=versions(), optimizer=ADAMW,
+                          loss=float(loss), losses=losses))
     print(name, [round(x, 4) for x in losses])
 
 
@@ -295,7 +398,21 @@ def main():
     for name, bias, seed in (("gpt", False, 3), ("gpt-bias", True, 4)):
         c = dict(norm="pre", width=16, heads=2, hidden=64, layers=2, block=8, vocabulary=19, bias=bias,
                  activation="gelu", normEpsilon=NORM_EPSILON, labelSmoothing=0.0, ignoredTarget=-1)
-        write(name, gpt, c, gpt_parameters(c, seed), gpt_inputs(c, seed))
+        write(name, gpt, c, gpt_parameters(c, seed), decoder_inputs(c, seed))
+    for name, bias, activation, tied, epsilon, seed in (("gpt2", True, "geluTanh", True, 1e-5, 5),
+                                                        ("gpt-untied", False, "gelu", False, 1e-3, 6)):
+        c = dict(norm="pre", width=16, heads=2, hidden=64, layers=2, block=8, vocabulary=19, bias=bias,
+                 activation=activation, tied=tied, normEpsilon=epsilon, epsilon=epsilon,
+                 labelSmoothing=0.0, ignoredTarget=-1)
+        write(name, gpt, c, gpt_parameters(c, seed), decoder_inputs(c, seed))
+    for name, shape, seed in (
+        ("llama", dict(heads=4, keyValueHeads=2, epsilon=1e-5, rotaryBase=10000, tied=True), 7),
+        ("llama-untied", dict(heads=3, keyValueHeads=1, headSize=6, epsilon=1e-3, rotaryBase=100, tied=False), 8),
+    ):
+        c = dict(type="llama", width=16, hidden=44, layers=2, block=8, vocabulary=19, **shape,
+                 labelSmoothing=0.0, ignoredTarget=-1)
+        write(name, llama, c, llama_parameters(c, seed), decoder_inputs(c, seed))
+    write_rotary(length=6, size=8, base=10000, seed=9)
 
 
 if __name__ == "__main__":
