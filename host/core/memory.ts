@@ -19,15 +19,85 @@ export function formatBytes(bytes: number): string {
   return `${unit === 0 ? bytes : bytes.toFixed(bytes < 10 ? 2 : 1)} ${units[unit]}`;
 }
 
+/** A block of linear memory, as `Memory.report` lists it. */
+export interface BlockInfo {
+  /** Who frees it: a model, a trainer, a session, the runtime. */
+  readonly owner: string;
+  /** What it holds. */
+  readonly name: string;
+  readonly address: number;
+  readonly bytes: number;
+}
+
 /**
- * The core's linear memory: who owns which bytes of it.
+ * A range of linear memory with an owner. Growing the memory detaches every typed array, so views are taken per use and never kept.
  *
- * First-fit over a list of holes; addresses are multiples of 64. Growing the memory detaches every typed array,
- * so a view is taken per use and never kept.
+ * @example
+ * const block = runtime.memory.allocate(64, "example", "counters");
+ * block.i32()[0] = 1;
+ * runtime.memory.report().at(-1).name; // "counters"
+ * block.free();
+ */
+export class Block implements BlockInfo {
+  private freed = false;
+
+  constructor(
+    readonly memory: Memory,
+    readonly owner: string,
+    readonly name: string,
+    public address: number,
+    public bytes: number,
+  ) {}
+
+  get isFree(): boolean {
+    return this.freed;
+  }
+
+  /** @throws TypeError once the block is freed */
+  expectLive(): void {
+    if (this.freed) throw new TypeError(`${this.owner}: ${this.name}: this memory was freed; its owner was disposed`);
+  }
+
+  f32(offset = 0, length = (this.bytes - offset) / 4): Float32Array<ArrayBuffer> {
+    this.expectLive();
+    return this.memory.f32(this.address + offset, length);
+  }
+  i32(offset = 0, length = (this.bytes - offset) / 4): Int32Array<ArrayBuffer> {
+    this.expectLive();
+    return this.memory.i32(this.address + offset, length);
+  }
+  f64(offset = 0, length = (this.bytes - offset) / 8): Float64Array<ArrayBuffer> {
+    this.expectLive();
+    return this.memory.f64(this.address + offset, length);
+  }
+  u8(offset = 0, length = this.bytes - offset): Uint8Array<ArrayBuffer> {
+    this.expectLive();
+    return this.memory.u8(this.address + offset, length);
+  }
+
+  /** Changes the size. The contents move along unless `keep` is false; new bytes are zero. */
+  resize(bytes: number, { keep = true } = {}): void {
+    this.expectLive();
+    this.memory.resize(this, bytes, keep);
+  }
+
+  /** Returns the memory. Programs and views that use the block throw from here on. */
+  free(): void {
+    if (this.freed) return;
+    this.memory.release(this);
+    this.freed = true;
+  }
+}
+
+/**
+ * The core's linear memory: which bytes belong to whom.
+ *
+ * First-fit over a list of holes; addresses are multiples of 64.
  */
 export class Memory {
-  /** Allocated blocks: address → bytes. */
-  private readonly blocks = new Map<number, number>();
+  /** Changes whenever a block moves or is freed: programs then link their addresses again. */
+  stamp = 0;
+  private readonly blocks = new Set<Block>();
   /** Free ranges below `top`, by address, never adjacent. */
   private holes: { start: number; end: number }[] = [];
   private top: number;
@@ -44,12 +114,50 @@ export class Memory {
     return this.holes.reduce((used, hole) => used - (hole.end - hole.start), this.top);
   }
 
+  /** Every block, by address. */
+  report(): BlockInfo[] {
+    return [...this.blocks].map(({ owner, name, address, bytes }) => ({ owner, name, address, bytes })).sort((a, b) => a.address - b.address);
+  }
+
   /**
    * Reserves `bytes`, all zero.
-   * @throws HeedError `memory` when the address space or the machine has no room; says how much is needed.
+   * @param owner  who will free the block
+   * @param name   what it holds
+   * @throws HeedError `memory` when the address space or the machine has no room, saying how much is needed
    */
-  allocate(bytes: number, purpose = "this allocation"): number {
-    const size = Math.max(ALIGNMENT, align(bytes));
+  allocate(bytes: number, owner: string, name: string): Block {
+    const block = new Block(this, owner, name, this.reserve(bytes, owner, name), bytes);
+    this.blocks.add(block);
+    return block;
+  }
+
+  /** See `Block.resize`. */
+  resize(block: Block, bytes: number, keep: boolean): void {
+    const { address, bytes: before } = block;
+    if (!keep) this.vacate(address, before);
+    try {
+      block.address = this.reserve(bytes, block.owner, block.name);
+    } catch (error) {
+      if (!keep) block.address = this.reserve((block.bytes = 0), block.owner, block.name);
+      throw error;
+    }
+    block.bytes = bytes;
+    if (keep) {
+      this.u8(block.address, Math.min(before, bytes)).set(this.u8(address, Math.min(before, bytes)));
+      this.vacate(address, before);
+    }
+    this.stamp++;
+  }
+
+  /** See `Block.free`. */
+  release(block: Block): void {
+    this.blocks.delete(block);
+    this.vacate(block.address, block.bytes);
+    this.stamp++;
+  }
+
+  private reserve(bytes: number, owner: string, name: string): number {
+    const size = sizeOfBlock(bytes);
     const index = this.holes.findIndex((hole) => hole.end - hole.start >= size);
     let start = this.top;
     if (index >= 0) {
@@ -58,20 +166,15 @@ export class Memory {
       hole.start += size;
       if (hole.start === hole.end) this.holes.splice(index, 1);
     } else {
-      this.grow(this.top + size, bytes, purpose);
+      this.grow(this.top + size, bytes, `${owner}: ${name}`);
       this.top += size;
     }
-    this.blocks.set(start, size);
     this.u8(start, size).fill(0);
     return start;
   }
 
-  /** Returns a block that `allocate` gave. */
-  free(address: number): void {
-    const size = this.blocks.get(address);
-    if (size === undefined) throw new RangeError(`free: ${address} is not the address of a block`);
-    this.blocks.delete(address);
-    this.holes.push({ start: address, end: address + size });
+  private vacate(address: number, bytes: number): void {
+    this.holes.push({ start: address, end: address + sizeOfBlock(bytes) });
     this.holes.sort((a, b) => a.start - b.start);
     this.holes = this.holes.reduce<{ start: number; end: number }[]>((merged, hole) => {
       const last = merged.at(-1);
@@ -112,3 +215,5 @@ export class Memory {
     }
   }
 }
+
+const sizeOfBlock = (bytes: number): number => Math.max(ALIGNMENT, align(bytes));

@@ -2,7 +2,7 @@ import { demangle } from "@assemblyscript/loader";
 import { Meet } from "../../assembly/layouts";
 import { HeedError } from "../errors";
 import { bundledUrl } from "./bundled";
-import { Memory } from "./memory";
+import { type Block, Memory } from "./memory";
 import { Team } from "./team";
 import type { Workers } from "./workers";
 
@@ -72,7 +72,7 @@ export class Runtime {
   readonly memory: Memory;
   /** The program whose numbers the arena holds: the last one to write an input or to run. */
   arenaOwner: object | undefined;
-  private readonly arena = { address: 0, bytes: 0 };
+  private arena: Block | undefined;
   private team: Team | undefined;
   private disposed = false;
 
@@ -119,7 +119,7 @@ export class Runtime {
     }
     const runtime = new Runtime(chosen, exports.start ? wanted : 1, exports);
     if (runtime.threads > 1) {
-      const meet = runtime.memory.allocate(Meet.Bytes, "the threads' cells");
+      const meet = runtime.memory.allocate(Meet.Bytes, "runtime", "the threads' cells").address;
       runtime.team = await Team.start(workers!, { module, memory: exports.memory, meet, threads: wanted });
     }
     return runtime;
@@ -143,18 +143,15 @@ export class Runtime {
 
   /**
    * The arena: memory that all programs' intermediates share, since only one program runs at a time.
-   * It moves when a program needs more; `Program` links itself anew when it finds it moved.
+   * It moves when a program needs more; every program then links its addresses again.
    */
-  reserveArena(bytes: number): number {
+  reserveArena(bytes: number): Block {
+    this.arena ??= this.memory.allocate(0, "runtime", "the arena of intermediate results");
     if (bytes > this.arena.bytes) {
-      if (this.arena.address) this.memory.free(this.arena.address);
-      this.arena.address = 0;
-      this.arena.bytes = 0;
       this.arenaOwner = undefined;
-      this.arena.address = this.memory.allocate(bytes, "the arena of intermediate results");
-      this.arena.bytes = bytes;
+      this.arena.resize(bytes, { keep: false });
     }
-    return this.arena.address;
+    return this.arena;
   }
 }
 

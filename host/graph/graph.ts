@@ -1,52 +1,18 @@
 import { Rng } from "../../assembly/layouts";
 import { Op } from "../../assembly/opcodes";
 import type { Runtime } from "../core/runtime";
-import { bytesPer, formatShape, type DType, type Parameter, sameShape, type Storage, sizeOf, Tensor } from "./tensor";
-
-/** An f32 operand of an instruction. */
-export class Scalar {
-  constructor(readonly value: number) {}
-}
-export const f32 = (value: number): Scalar => new Scalar(value);
-
-/** A tensor from its `offset`-th element on. */
-export class Slice {
-  constructor(
-    readonly tensor: Tensor,
-    readonly offset: number,
-    /** How many elements of it the instruction takes, if not the whole tensor's. */
-    readonly size = tensor.size,
-  ) {}
-}
-
-/** An address operand: a tensor, a part of one, or nothing. */
-export type Address = Tensor | Slice | null;
-
-export const tensorOf = (address: Address): Tensor | undefined => (address instanceof Slice ? address.tensor : (address ?? undefined));
-
-export const storageOf = (address: Address): Storage | undefined => tensorOf(address)?.storage;
-
-/** Bytes of operands, each tensor counted once, working memory not at all. */
-export function bytesOf(operands: readonly Address[]): number {
-  const storages = new Map<Storage, number>();
-  for (const address of operands) {
-    const tensor = tensorOf(address);
-    if (!tensor || tensor.storage.isScratch) continue;
-    const size = address instanceof Slice ? address.size : tensor.size;
-    storages.set(tensor.storage, Math.max(size * bytesPer(tensor.dtype), storages.get(tensor.storage) ?? 0));
-  }
-  return [...storages.values()].reduce((sum, bytes) => sum + bytes, 0);
-}
+import { formats } from "./formats";
+import type { Operands } from "./instructions";
+import { kernelOf, type Operand, operandsOf } from "./operands";
+import { Parameter, type Table } from "./parameter";
+import { expectAxes, formatShape, sameShape } from "./shape";
+import { type Address, type DType, Slice, State, type Storage, Tensor, tensorOf } from "./tensor";
 
 /** One line of a program, its operands still symbols. */
 export interface Instruction {
   readonly op: Op;
-  /** The kernel's name, for `describe()`. */
-  readonly name: string;
-  readonly outputs: readonly Address[];
-  readonly inputs: readonly Address[];
-  /** Counts, scalars and flags, in the kernel's order. */
-  readonly numbers: readonly (number | Scalar)[];
+  /** In the kernel's order. */
+  readonly operands: readonly (Address | number | null)[];
   /** Floating-point operations, multiply and add counted each. */
   readonly flops: number;
   /** Bytes read and written, where they are not each operand once. */
@@ -55,6 +21,36 @@ export interface Instruction {
   readonly layer: string;
   /** Whether it belongs to that layer's backward pass. */
   readonly backward: boolean;
+}
+
+/** What an instruction costs: for `describe`, and to share the work among threads. */
+export interface Cost {
+  flops?: number;
+  bytes?: number;
+}
+
+/** The arrays that an instruction writes (or updates), and those that it only reads, working memory included. */
+export function accessesOf({ op, operands }: Instruction): { writes: Address[]; reads: Address[] } {
+  const writes: Address[] = [];
+  const reads: Address[] = [];
+  operandsOf(op).forEach(({ kind }, i) => {
+    const operand = operands[i];
+    if (operand === null || typeof operand !== "object") return;
+    (kind === "out" || kind === "inOut" ? writes : reads).push(operand);
+  });
+  return { writes, reads };
+}
+
+/** Bytes of operands, each tensor counted once, working memory not at all. */
+export function bytesOf(operands: readonly Address[]): number {
+  const storages = new Map<Storage, number>();
+  for (const address of operands) {
+    const { storage, dtype } = tensorOf(address);
+    if (storage.isScratch) continue;
+    const bytes = formats[dtype].bytes(address instanceof Slice ? [address.size] : address.shape);
+    storages.set(storage, Math.max(bytes, storages.get(storage) ?? 0));
+  }
+  return [...storages.values()].reduce((sum, bytes) => sum + bytes, 0);
 }
 
 /** A differentiable op as recorded: how the gradient of `output` becomes gradients of what it was made of. */
@@ -93,7 +89,7 @@ export class Graph {
   readonly kept = new Set<Storage>();
 
   private readonly recordings: Recording[] = [];
-  private readonly parameters = new Map<Parameter, Tensor>();
+  private readonly states = new Map<object, Tensor<DType>>();
   private readonly gradients = new Map<Tensor, Tensor>();
   /** For gradients' storage: tensors whose own backward still has to read it. */
   private readonly readers = new Map<Storage, Set<Tensor>>();
@@ -103,7 +99,7 @@ export class Graph {
   private compiled = false;
   private differentiated = false;
   private layer = "";
-  private rng: Tensor | undefined;
+  private rng: Tensor<"i32"> | undefined;
 
   constructor(
     readonly runtime: Runtime,
@@ -112,8 +108,11 @@ export class Graph {
     this.training = training;
   }
 
-  /** A tensor that the host writes before each run. */
-  input(shape: readonly number[], dtype: DType = "f32", needsGradient = false): Tensor {
+  /**
+   * A tensor that the host writes. It keeps its values until they are written again, or another program runs.
+   * @throws RangeError when an axis is not a positive integer; TypeError for an unknown dtype
+   */
+  input<D extends DType = "f32">(shape: readonly number[], dtype = "f32" as D, needsGradient = false): Tensor<D> {
     this.expectOpen();
     const tensor = this.tensor(shape, { dtype, needsGradient });
     this.inputs.add(tensor.storage);
@@ -121,53 +120,45 @@ export class Graph {
   }
 
   /** A tensor that an instruction of this graph will write. */
-  tensor(shape: readonly number[], { dtype = "f32", needsGradient = false }: { dtype?: DType; needsGradient?: boolean } = {}): Tensor {
-    if (shape.some((length) => !Number.isInteger(length) || length < 1)) {
-      throw new RangeError(`shape: every axis must be a positive integer, got ${formatShape(shape)}`);
-    }
-    return new Tensor(this, shape, dtype, { bytes: sizeOf(shape) * bytesPer(dtype) }, needsGradient);
+  tensor<D extends DType = "f32">(shape: readonly number[], { dtype = "f32" as D, needsGradient = false }: { dtype?: D; needsGradient?: boolean } = {}): Tensor<D> {
+    expectAxes("tensor", shape);
+    if (!Object.hasOwn(formats, dtype)) throw new TypeError(`tensor: expected a dtype of ${Object.keys(formats).join(", ")}, got ${JSON.stringify(dtype)}`);
+    return new Tensor(this, shape, dtype, { bytes: formats[dtype].bytes(shape) }, needsGradient);
   }
 
-  /** Memory outside the arena: it keeps its contents between runs and may be shared by programs. */
-  fixed(address: number, shape: readonly number[], dtype: DType = "f32"): Tensor {
-    return new Tensor(this, shape, dtype, { bytes: sizeOf(shape) * bytesPer(dtype), address }, false);
-  }
-
-  /** Working memory of an instruction, `bytes` for each thread. All that need as much have the same: none need wait for another's to be free. */
-  scratch(bytes: number): Tensor {
-    let tensor = this.scratches.get(bytes);
-    if (!tensor) {
-      const elements = Math.ceil((bytes * this.runtime.threads) / 4);
-      tensor = new Tensor(this, [elements], "f32", { bytes: elements * 4, isScratch: true }, false);
-      this.scratches.set(bytes, tensor);
-    }
-    return tensor;
-  }
-
-  /** A parameter's symbol in this graph; a tensor stands for itself. */
-  use(source: Tensor | Parameter): Tensor {
+  /** The symbol of a parameter, a table or a state in this graph; a tensor of this graph stands for itself. */
+  use(source: Tensor | Parameter | Table): Tensor;
+  use<D extends DType>(source: Tensor<D> | State<D>): Tensor<D>;
+  use(source: Tensor<DType> | Parameter | Table | State<DType>): Tensor<DType> {
     if (source instanceof Tensor) {
       if (source.graph !== this) throw foreign("use");
       return source;
     }
-    let tensor = this.parameters.get(source);
+    const state = source instanceof State ? source : source.state;
+    if (!state) throw new TypeError("the model has no memory yet: call model.place(runtime) first");
+    let tensor = this.states.get(source);
     if (!tensor) {
-      if (!source.address) throw new TypeError("the model has no memory yet: call model.place(runtime) first");
-      tensor = new Tensor(this, source.shape, "f32", { bytes: source.size * 4, address: source.address }, this.training);
-      this.parameters.set(source, tensor);
-      if (source.gradientAddress) this.gradients.set(tensor, this.fixed(source.gradientAddress, source.shape));
+      const { block, shape, dtype, offset } = state;
+      if (block.memory !== this.runtime.memory) {
+        throw new TypeError(`${block.owner}: ${block.name} belongs to another runtime; a graph uses what lies in the memory of its own`);
+      }
+      block.expectLive();
+      const isTrained = source instanceof Parameter && this.training && source.trainable;
+      tensor = new Tensor(this, shape, dtype, { bytes: formats[dtype].bytes(shape), block, offset }, isTrained);
+      this.states.set(source, tensor);
+      if (isTrained && source.gradient) this.gradients.set(tensor as Tensor, this.use(source.gradient));
     }
     return tensor;
   }
 
   /** The random cell: seed, step and micro-batch, written before each run by `Program.seed`. */
-  random(): Tensor {
+  random(): Tensor<"i32"> {
     this.rng ??= this.input([Rng.Bytes / 4], "i32");
     return this.rng;
   }
 
   /** Whether a program of this graph draws random numbers. */
-  get randomCell(): Tensor | undefined {
+  get randomCell(): Tensor<"i32"> | undefined {
     return this.rng;
   }
 
@@ -177,16 +168,42 @@ export class Graph {
   }
 
   /**
-   * Appends an instruction.
-   * @throws TypeError for a tensor of another graph, and once the graph is compiled
+   * Appends an instruction; its operands are named as the kernel's parameters.
+   * @throws TypeError for an operand that is missing, of the wrong kind or of another graph, and once the graph is compiled
    */
-  emit(instruction: Omit<Instruction, "flops" | "layer" | "backward"> & { flops?: number }): void {
+  emit<O extends keyof Operands>(op: O, operands: Operands[O], cost: Cost = {}): void {
     this.expectOpen();
-    for (const address of [...instruction.outputs, ...instruction.inputs]) {
-      const tensor = address instanceof Slice ? address.tensor : address;
-      if (tensor && tensor.graph !== this) throw foreign(instruction.name);
+    const kernel = kernelOf(op);
+    const values = operandsOf(op).map((operand) => this.checkOperand(kernel, operand, operands[operand.name as keyof Operands[O]]));
+    this.instructions.push({ op, operands: values, flops: cost.flops ?? 0, bytes: cost.bytes, layer: this.layer, backward: this.differentiated });
+  }
+
+  private checkOperand(kernel: string, { name, kind, dtype, isOptional }: Operand, value: unknown): Address | number | null {
+    if (kind === "scratch") return this.scratch(value as number);
+    if (kind === "flag" && typeof value === "boolean") return value ? 1 : 0;
+    if (kind === "count" || kind === "flag" || kind === "scalar") {
+      const isValid = kind === "scalar" ? typeof value === "number" : Number.isInteger(value) && value === ((value as number) | 0);
+      if (!isValid) throw new TypeError(`${kernel}: ${name}: expected ${kind === "scalar" ? "a number" : "a 32-bit integer"}, got ${String(value)}`);
+      return value as number;
     }
-    this.instructions.push({ flops: 0, ...instruction, layer: this.layer, backward: this.differentiated });
+    if (value === null && isOptional) return null;
+    if (!(value instanceof Tensor || value instanceof Slice)) throw new TypeError(`${kernel}: ${name}: expected a tensor, got ${String(value)}`);
+    const tensor: Tensor<DType> = tensorOf(value);
+    if (tensor.graph !== this) throw foreign(kernel);
+    if (dtype !== undefined && tensor.dtype !== dtype) throw new TypeError(`${kernel}: ${name}: expected ${dtype}, got ${tensor.dtype}`);
+    if (dtype === undefined && formats[tensor.dtype].code === undefined) throw new TypeError(`${kernel}: ${name}: expected a format of weights, got ${tensor.dtype}`);
+    return value;
+  }
+
+  /** Working memory of an instruction, `bytes` for each thread. All that need as much share it: none need wait for another's to be free. */
+  private scratch(bytes: number): Tensor {
+    let tensor = this.scratches.get(bytes);
+    if (!tensor) {
+      const elements = Math.ceil((bytes * this.runtime.threads) / 4);
+      tensor = new Tensor(this, [elements], "f32", { bytes: elements * 4, isScratch: true }, false);
+      this.scratches.set(bytes, tensor);
+    }
+    return tensor;
   }
 
   /** Notes on all that `record` records, and on its backward pass, which layer it is. */
@@ -206,24 +223,27 @@ export class Graph {
   }
 
   /** Keeps `tensor` readable after a run. */
-  keep(tensor: Tensor): Tensor {
+  keep<D extends DType>(tensor: Tensor<D>): Tensor<D> {
+    if (tensor.graph !== this) throw foreign("keep");
     this.expectOpen();
     this.kept.add(tensor.storage);
     return tensor;
   }
 
   /**
-   * Records the backward pass from `output`, given its gradient: ops in reverse, each handing gradients to its inputs.
+   * Records the backward pass from outputs, given their gradients: ops in reverse, each handing gradients to its inputs.
    * Parameters' gradients add to what their memory holds; all others live in the arena.
-   * @throws TypeError when the graph has a backward pass already: ops that both share would miss the second one's gradient
+   * @throws TypeError when the graph already has a backward pass: ops that both share would miss the second one's gradient
    */
-  backward(output: Tensor, dOut: Tensor): void {
-    if (!sameShape(output.shape, dOut.shape)) {
-      throw new RangeError(`backward: expected a gradient of shape ${formatShape(output.shape)}, got ${formatShape(dOut.shape)}`);
+  backward(...seeds: readonly (readonly [output: Tensor, dOut: Tensor])[]): void {
+    for (const [output, dOut] of seeds) {
+      if (!sameShape(output.shape, dOut.shape)) {
+        throw new RangeError(`backward: expected a gradient of shape ${formatShape(output.shape)}, got ${formatShape(dOut.shape)}`);
+      }
     }
-    if (this.differentiated) throw new TypeError("backward: this graph's backward pass is already recorded; add the losses up, or use a graph for each");
+    if (this.differentiated) throw new TypeError("backward: this graph's backward pass is already recorded; pass all outputs in one call, or add the losses");
     this.differentiated = true;
-    this.addGradient(output, dOut);
+    for (const [output, dOut] of seeds) this.addGradient(output, dOut);
     for (const { output, backward, layer } of this.recordings.reverse()) {
       const gradient = this.gradients.get(output);
       if (!gradient) continue; // the loss does not depend on this output
@@ -252,7 +272,7 @@ export class Graph {
   /** The same for a kernel that always adds: an arena gradient is cleared before its first contribution. */
   cleared(x: Tensor): Tensor {
     const { d, accumulate } = this.accumulate(x);
-    if (!accumulate) this.emit({ name: "fill", op: Op.Fill, outputs: [d], inputs: [], numbers: [x.size, f32(0)] });
+    if (!accumulate) this.emit(Op.Fill, { out: d, n: x.size, value: 0 });
     return d;
   }
 
@@ -261,7 +281,7 @@ export class Graph {
     if (!x.needsGradient) return;
     if (!this.gradients.has(x)) return this.setGradient(x, d);
     const sum = this.writableGradient(x);
-    this.emit({ name: "add", op: Op.Add, outputs: [sum], inputs: [sum, d], numbers: [x.size], flops: x.size });
+    this.emit(Op.Add, { out: sum, a: sum, b: d, n: x.size }, { flops: x.size });
   }
 
   /** Ends the recording: a program has been made of it. */
@@ -286,7 +306,7 @@ export class Graph {
     if (!readers || (readers.size === 1 && readers.has(x))) return shared;
     readers.delete(x);
     const own = this.tensor(x.shape);
-    this.emit({ name: "copy", op: Op.Copy, outputs: [own], inputs: [shared], numbers: [x.size] });
+    this.emit(Op.Copy, { out: own, x: shared, n: x.size });
     this.setGradient(x, own);
     return own;
   }

@@ -1,6 +1,6 @@
 import { align } from "../core/memory";
-import { type Graph, storageOf } from "./graph";
-import type { Storage } from "./tensor";
+import { accessesOf, type Graph } from "./graph";
+import { type Storage, tensorOf } from "./tensor";
 
 /** When a piece of the arena holds something that is still needed: instruction indices, both ends included. */
 export interface Lifetime {
@@ -16,23 +16,22 @@ export interface Plan {
   readonly bytes: number;
 }
 
-/** The lifetime of everything the graph keeps in the arena. */
+/** The lifetime of everything the graph keeps in the arena. Inputs live throughout, so that a program can run again without them. */
 export function lifetimes(graph: Graph): Lifetime[] {
   const found = new Map<Storage, Lifetime>();
   const touch = (storage: Storage, index: number): void => {
-    if (storage.address !== undefined) return;
+    if (storage.block) return;
     const lifetime = found.get(storage);
     if (!lifetime) found.set(storage, { storage, first: index, last: index });
     else lifetime.last = Math.max(lifetime.last, index);
   };
+  const end = graph.instructions.length;
   for (const storage of graph.inputs) touch(storage, -1);
-  graph.instructions.forEach(({ outputs, inputs }, index) => {
-    for (const address of [...outputs, ...inputs]) {
-      const storage = storageOf(address);
-      if (storage) touch(storage, index);
-    }
+  graph.instructions.forEach((instruction, index) => {
+    const { writes, reads } = accessesOf(instruction);
+    for (const address of [...writes, ...reads]) touch(tensorOf(address).storage, index);
   });
-  for (const storage of graph.kept) touch(storage, graph.instructions.length);
+  for (const storage of [...graph.inputs, ...graph.kept]) touch(storage, end);
   return [...found.values()];
 }
 

@@ -1,14 +1,17 @@
 import { Rng } from "../../assembly/layouts";
 import { Op } from "../../assembly/opcodes";
-import { formatBytes } from "../core/memory";
+import { type Block, formatBytes } from "../core/memory";
 import { seedKey } from "../seed";
-import { type Address, bytesOf, type Graph, type Instruction, Scalar, Slice, tensorOf } from "./graph";
+import { type ArrayOf, formats } from "./formats";
+import { accessesOf, bytesOf, type Graph } from "./graph";
 import { checkIndices } from "./indices";
+import { kernelOf, operandsOf } from "./operands";
 import { lifetimes, plan, type Plan } from "./planner";
+import { formatShape } from "./shape";
 import { share, shareBits, type Sharing } from "./sharing";
-import { bytesPer, formatShape, type Tensor } from "./tensor";
+import { type Address, byteOffset, type DType, Slice, type Storage, type Tensor, tensorOf } from "./tensor";
 
-/** One instruction as `describe` tells it. */
+/** One instruction, as `describe` reports it. */
 export interface InstructionInfo {
   readonly name: string;
   readonly outputs: string[];
@@ -22,7 +25,7 @@ export interface InstructionInfo {
   readonly backward: boolean;
 }
 
-/** What `Program.describe` tells. */
+/** What `Program.describe` reports. */
 export interface ProgramInfo {
   readonly instructions: InstructionInfo[];
   readonly flops: number;
@@ -31,9 +34,6 @@ export interface ProgramInfo {
   /** Size of the instruction list, in bytes. */
   readonly codeBytes: number;
 }
-
-/** Numbers the host may write to a tensor. */
-export type Values = ArrayLike<number>;
 
 /**
  * Plans memory and turns a graph into a program.
@@ -57,7 +57,8 @@ export function compile(graph: Graph, options: { reuse?: boolean; grain?: number
 /**
  * A compiled graph: a list of instructions in linear memory, run by a single call into the core.
  *
- * Programs of one runtime share the arena: inputs are written right before `run`, and results read right after it.
+ * Programs of one runtime share the arena. A program's inputs keep their values over its own runs, and its results can be read,
+ * until another program is written to or run; then both are refused.
  *
  * @example
  * const x = graph.input([2]);
@@ -71,8 +72,13 @@ export function compile(graph: Graph, options: { reuse?: boolean; grain?: number
  */
 export class Program {
   private readonly words: number;
-  private code = 0;
-  private linkedTo = -1;
+  private readonly blocks: ReadonlySet<Block>;
+  /** The inputs that hold what the host wrote. */
+  private readonly written = new Set<Storage>();
+  private hasRun = false;
+  private code: Block | undefined;
+  private arena: Block | undefined;
+  private linkedAt = -1;
   private disposed = false;
 
   constructor(
@@ -80,32 +86,31 @@ export class Program {
     private readonly plan: Plan,
     private readonly sharing?: readonly Sharing[],
   ) {
-    this.words = 1 + graph.instructions.reduce((words, instruction) => words + 2 + operands(instruction).length, 0);
-    graph.runtime.reserveArena(plan.bytes);
+    this.words = 1 + graph.instructions.reduce((words, { operands }) => words + 2 + operands.length, 0);
+    const addresses = graph.instructions.flatMap((instruction) => Object.values(accessesOf(instruction)).flat());
+    this.blocks = new Set(addresses.flatMap((address) => tensorOf(address).storage.block ?? []));
+    this.arena = graph.runtime.reserveArena(plan.bytes);
   }
 
   /**
    * Replays the instructions.
-   * @throws TypeError when the inputs were not written, or another program has used the arena since
+   * @throws TypeError when an input was never written, or another program has used the arena since; when memory that the program uses
+   *   was freed
    */
   run(): void {
-    this.link();
-    if (this.graph.inputs.size > 0) this.expectOwnArena("run");
-    this.graph.runtime.arenaOwner = this;
-    this.graph.runtime.run(this.code);
+    this.prepare("run");
+    this.graph.runtime.run(this.code!.address);
   }
 
   /**
-   * Runs as `run` does, but calls the core for each instruction, to time it: the whole takes up to 0.1 µs an instruction longer.
+   * Runs as `run` does, but calls the core once per instruction to time it: the whole takes up to 0.1 µs per instruction longer.
    * @param now  a clock
    * @returns how long each instruction took, in the clock's unit
    */
   time(now: () => number): Float64Array {
-    this.link();
-    if (this.graph.inputs.size > 0) this.expectOwnArena("time");
+    this.prepare("time");
     const { runtime, instructions } = this.graph;
-    runtime.arenaOwner = this;
-    const words = runtime.memory.i32(this.code, this.words);
+    const words = this.code!.i32(0, this.words);
     const times = new Float64Array(instructions.length);
     let at = 0;
     for (let i = 0; i < times.length; i++) {
@@ -114,7 +119,7 @@ export class Program {
       words[end] = Op.End;
       try {
         const start = now();
-        runtime.run(this.code + 4 * at);
+        runtime.run(this.code!.address + 4 * at);
         times[i] = now() - start;
       } finally {
         words[end] = next;
@@ -125,60 +130,72 @@ export class Program {
   }
 
   /**
-   * Writes an input.
-   * @throws RangeError when the number of values is not the tensor's, or an index is out of range; TypeError when it is no input
+   * Writes an input or a state.
+   * @throws RangeError when the number of values is not the tensor's, or an index is out of range; TypeError when it is not an input,
+   *   or a value is not a number
    */
-  write(tensor: Tensor, values: Values): void {
-    if (tensor.storage.address === undefined && !this.graph.inputs.has(tensor.storage)) throw new TypeError("write: the tensor is not an input of this program");
+  write(tensor: Tensor<DType>, values: ArrayLike<number>): void {
+    this.expectMine(tensor, "write");
+    if (!tensor.storage.block && !this.graph.inputs.has(tensor.storage)) throw new TypeError("write: the tensor is not an input of this program");
     if (values.length !== tensor.size) {
       throw new RangeError(`write: a tensor of shape ${formatShape(tensor.shape)} takes ${tensor.size} values, got ${values.length}`);
     }
+    if (!ArrayBuffer.isView(values)) expectNumbers(values);
     checkIndices(tensor, values);
-    this.view(tensor).set(values);
-    this.graph.runtime.arenaOwner = this;
+    const { block, offset } = this.placeOf(tensor);
+    formats[tensor.dtype].write(block, offset, tensor.shape, values, 0);
+    if (tensor.storage.block) return;
+    this.own();
+    this.written.add(tensor.storage);
   }
 
   /**
    * A copy of a tensor that was kept.
-   * @throws TypeError when it was not kept, or another program has used the arena since
+   * @throws TypeError when it was not kept, before the first run, or when another program has used the arena since
    */
-  read(tensor: Tensor): Float32Array | Int32Array | Float64Array {
-    if (tensor.storage.address === undefined && !this.graph.kept.has(tensor.storage)) {
-      throw new TypeError("read: the tensor's memory is reused within the program; keep it while recording (graph.keep)");
+  read<D extends DType>(tensor: Tensor<D>): ArrayOf<D> {
+    this.expectMine(tensor, "read");
+    if (!tensor.storage.block) {
+      if (!this.graph.kept.has(tensor.storage)) throw new TypeError("read: the tensor's memory is reused within the program; keep it while recording (graph.keep)");
+      if (this.graph.runtime.arenaOwner !== this || !this.hasRun) {
+        throw new TypeError("read: the arena holds no result of this program: run it, and read before another program is written to or run");
+      }
     }
-    const view = this.view(tensor);
-    if (tensor.storage.address === undefined) this.expectOwnArena("read");
-    return view.slice();
+    const { block, offset } = this.placeOf(tensor);
+    return formats[tensor.dtype].read(block, offset, tensor.shape) as ArrayOf<D>;
   }
 
   /**
    * Sets the seed and the share of the random stream that the next run draws.
-   * @throws RangeError for a seed that is no integer in [0, 2⁵³)
+   * @throws RangeError for a seed that is not an integer in [0, 2⁵³)
    */
   seed(seed: number, step: number, microBatch = 0): void {
     const [low, high] = seedKey(seed);
     const cell = this.graph.randomCell;
     if (!cell) return;
-    const view = this.view(cell);
-    view[Rng.SeedLow / 4] = low;
-    view[Rng.SeedHigh / 4] = high;
-    view[Rng.Step / 4] = step;
-    view[Rng.MicroBatch / 4] = microBatch;
-    this.graph.runtime.arenaOwner = this;
+    const words = new Int32Array(Rng.Bytes / 4);
+    words[Rng.SeedLow / 4] = low;
+    words[Rng.SeedHigh / 4] = high;
+    words[Rng.Step / 4] = step;
+    words[Rng.MicroBatch / 4] = microBatch;
+    this.write(cell, words);
   }
 
   /** Releases the instruction list; the program cannot be used afterwards. */
   dispose(): void {
-    if (this.code) this.graph.runtime.memory.free(this.code);
-    this.code = 0;
+    this.code?.free();
+    this.code = undefined;
     this.disposed = true;
+    if (this.graph.runtime.arenaOwner === this) this.graph.runtime.arenaOwner = undefined;
   }
 
   /** Every instruction with its shapes, FLOPs and bytes, and the peak memory. */
   describe(): ProgramInfo {
-    const instructions = this.graph.instructions.map(({ name, outputs, inputs, flops, bytes, layer, backward }) => ({
-      name, outputs: outputs.map(formatOperand), inputs: inputs.map(formatOperand), flops, bytes: bytes ?? bytesOf(outputs) + bytesOf(inputs), layer, backward,
-    }));
+    const instructions = this.graph.instructions.map((instruction) => {
+      const { op, flops, bytes, layer, backward } = instruction;
+      const { writes, reads } = accessesOf(instruction);
+      return { name: kernelOf(op), outputs: formatOperands(instruction, true), inputs: formatOperands(instruction, false), flops, bytes: bytes ?? bytesOf([...writes, ...reads]), layer, backward };
+    });
     const flops = instructions.reduce((sum, instruction) => sum + instruction.flops, 0);
     return { instructions, flops, arenaBytes: this.plan.bytes, codeBytes: this.words * 4 };
   }
@@ -193,53 +210,87 @@ export class Program {
     return lines.join("\n");
   }
 
-  private expectOwnArena(op: string): void {
-    if (this.graph.runtime.arenaOwner === this) return;
-    throw new TypeError(`${op}: the arena holds another program's numbers by now; write the inputs again, run, and read at once`);
-  }
-
-  private view(tensor: Tensor): Float32Array | Int32Array | Float64Array {
+  /** Links, and makes sure that the arena holds every input. */
+  private prepare(op: string): void {
     this.link();
-    return this.graph.runtime.memory[tensor.dtype](this.addressOf(tensor), tensor.size);
+    const { inputs, runtime } = this.graph;
+    if (inputs.size > 0 && (runtime.arenaOwner !== this || this.written.size < inputs.size)) {
+      const missing = runtime.arenaOwner === this ? [...inputs].findIndex((storage) => !this.written.has(storage)) : 0;
+      throw new TypeError(
+        runtime.arenaOwner === this || this.written.size === 0
+          ? `${op}: input ${missing} of ${inputs.size} was never written${[...inputs][missing] === this.graph.randomCell?.storage ? " (it is the random cell: call program.seed)" : ""}`
+          : `${op}: another program has used the arena since the inputs were written; write all of them again`,
+      );
+    }
+    this.own();
+    this.hasRun = true;
   }
 
-  private addressOf(operand: Address): number {
-    if (operand === null) return 0;
-    const tensor = operand instanceof Slice ? operand.tensor : operand;
-    const offset = operand instanceof Slice ? operand.offset * bytesPer(tensor.dtype) : 0;
-    const { storage } = tensor;
-    const base = storage.address ?? this.linkedTo + this.plan.offsets.get(storage)!;
-    return base + offset;
+  /** Takes the arena: what another program left there is gone, and so is what this one wrote before it. */
+  private own(): void {
+    const { runtime } = this.graph;
+    if (runtime.arenaOwner === this) return;
+    runtime.arenaOwner = this;
+    this.written.clear();
+    this.hasRun = false;
   }
 
-  /** Writes the instructions with the addresses that hold while the arena stays where it is. */
+  private expectMine(tensor: Tensor<DType>, op: string): void {
+    if (tensor?.graph !== this.graph) throw new TypeError(`${op}: expected a tensor of the graph that the program was compiled from`);
+    this.link();
+  }
+
+  private placeOf({ storage }: Tensor<DType>): { block: Block; offset: number } {
+    if (storage.block) return { block: storage.block, offset: storage.offset! };
+    return { block: this.arena!, offset: this.plan.offsets.get(storage)! };
+  }
+
+  private addressOf(address: Address): number {
+    const tensor = tensorOf(address);
+    const { block, offset } = this.placeOf(tensor);
+    return block.address + offset + (address instanceof Slice ? byteOffset(tensor, address.offset) : 0);
+  }
+
+  /** Writes the instructions with the addresses that hold until a block moves or is freed. */
   private link(): void {
     if (this.disposed) throw new TypeError("the program was disposed, or the model that it belongs to");
     const { runtime, instructions } = this.graph;
-    const arena = runtime.reserveArena(this.plan.bytes);
-    if (arena === this.linkedTo && this.code) return;
-    this.code ||= runtime.memory.allocate(this.words * 4, "a program");
-    this.linkedTo = arena;
-    const ints = runtime.memory.i32(this.code, this.words);
-    const floats = runtime.memory.f32(this.code, this.words);
+    this.arena = runtime.reserveArena(this.plan.bytes);
+    if (this.linkedAt === runtime.memory.stamp) return;
+    for (const block of this.blocks) block.expectLive();
+    this.code ??= runtime.memory.allocate(this.words * 4, "programs", "instructions");
+    const ints = this.code.i32();
+    const floats = this.code.f32();
     let at = 0;
-    instructions.forEach((instruction, i) => {
-      const list = operands(instruction);
-      ints[at++] = instruction.op;
-      ints[at++] = 2 + list.length + (this.sharing ? shareBits(this.sharing[i]!) : 0);
-      for (const operand of list) {
-        if (operand instanceof Scalar) floats[at++] = operand.value;
-        else ints[at++] = typeof operand === "number" ? operand : this.addressOf(operand);
-      }
+    instructions.forEach(({ op, operands }, i) => {
+      const signature = operandsOf(op);
+      ints[at++] = op;
+      ints[at++] = 2 + operands.length + (this.sharing ? shareBits(this.sharing[i]!) : 0);
+      operands.forEach((operand, j) => {
+        if (operand !== null && typeof operand === "object") ints[at++] = this.addressOf(operand);
+        else if (signature[j]!.kind === "scalar") floats[at++] = operand as number;
+        else ints[at++] = operand ?? 0;
+      });
     });
     ints[at] = Op.End;
+    this.linkedAt = runtime.memory.stamp;
   }
 }
 
-const operands = ({ outputs, inputs, numbers }: Instruction): (Address | number | Scalar)[] => [...outputs, ...inputs, ...numbers];
+function expectNumbers(values: ArrayLike<number>): void {
+  for (let i = 0; i < values.length; i++) {
+    if (typeof values[i] !== "number") throw new TypeError(`write: expected numbers, got ${String(values[i])} at position ${i}`);
+  }
+}
 
-const formatOperand = (address: Address): string => {
-  if (address === null) return "–";
-  const tensor = tensorOf(address)!;
-  return `${tensor.dtype}${formatShape(tensor.shape)}${address instanceof Slice && address.offset ? `+${address.offset}` : ""}`;
-};
+/** The arrays that an instruction writes, or those that it reads. */
+function formatOperands({ op, operands }: Graph["instructions"][number], written: boolean): string[] {
+  return operandsOf(op).flatMap(({ kind }, i) => {
+    const operand = operands[i];
+    const isNumber = kind === "count" || kind === "flag" || kind === "scalar";
+    if (isNumber || (kind === "out" || kind === "inOut") !== written) return [];
+    if (operand === null || typeof operand !== "object") return ["–"];
+    const { dtype, shape } = tensorOf(operand);
+    return [`${dtype}${formatShape(shape)}${operand instanceof Slice && operand.offset ? `+${operand.offset}` : ""}`];
+  });
+}

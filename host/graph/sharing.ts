@@ -1,7 +1,8 @@
 import { Share } from "../../assembly/layouts";
-import { bytesOf, type Graph, type Instruction, storageOf } from "./graph";
+import type { Block } from "../core/memory";
+import { accessesOf, bytesOf, type Graph, type Instruction } from "./graph";
 import type { Plan } from "./planner";
-import type { Storage } from "./tensor";
+import { type Address, type Storage, tensorOf } from "./tensor";
 
 /** Work that repays another thread, in ns: less is done before the other's cache has what it needs. */
 export const GRAIN = 2000;
@@ -43,11 +44,15 @@ export function share(graph: Graph, plan: Plan, threads: number, grain = GRAIN):
 /** As the upper half of an instruction's word 1. */
 export const shareBits = ({ takers, isFree }: Sharing): number => takers * Share.Threads + (isFree ? Share.Free : 0);
 
-const timeOf = ({ flops, outputs, inputs }: Instruction): number => Math.max(flops / FLOPS, bytesOf([...outputs, ...inputs]) / BYTES);
+function timeOf(instruction: Instruction): number {
+  const { writes, reads } = accessesOf(instruction);
+  return Math.max(instruction.flops / FLOPS, bytesOf([...writes, ...reads]) / BYTES);
+}
 
-/** A piece of memory; of working memory, each thread has a part of its own. */
+/** A piece of a block, or of the arena (no block). Of working memory, each thread has a part of its own. */
 interface Range {
   readonly storage: Storage;
+  readonly block: Block | undefined;
   readonly start: number;
   readonly end: number;
 }
@@ -58,19 +63,16 @@ interface Access {
   readonly writes: Range[];
 }
 
-/** The arena's offsets lie apart from all addresses. */
-const ARENA = 2 ** 40;
-
-function accessOf({ outputs, inputs }: Instruction, { offsets }: Plan, takers: number): Access {
-  const ranges = (addresses: Instruction["inputs"]): Range[] =>
-    addresses.flatMap((address) => {
-      const storage = storageOf(address);
-      if (!storage) return [];
-      const start = storage.address ?? ARENA + offsets.get(storage)!;
-      return { storage, start, end: start + storage.bytes };
+function accessOf(instruction: Instruction, { offsets }: Plan, takers: number): Access {
+  const ranges = (addresses: Address[]): Range[] =>
+    addresses.map((address) => {
+      const { storage } = tensorOf(address);
+      const start = storage.block ? storage.offset! : offsets.get(storage)!;
+      return { storage, block: storage.block, start, end: start + storage.bytes };
     });
-  const read = ranges(inputs);
-  return { takers, reads: read.filter(({ storage }) => !storage.isScratch), writes: [...ranges(outputs), ...read.filter(({ storage }) => storage.isScratch)] };
+  const { writes, reads } = accessesOf(instruction);
+  const read = ranges(reads);
+  return { takers, reads: read.filter(({ storage }) => !storage.isScratch), writes: [...ranges(writes), ...read.filter(({ storage }) => storage.isScratch)] };
 }
 
 function conflict(a: Access, b: Access): boolean {
@@ -79,4 +81,4 @@ function conflict(a: Access, b: Access): boolean {
 }
 
 const overlap = (some: readonly Range[], others: readonly Range[]): boolean =>
-  some.some((a) => others.some((b) => a.start < b.end && b.start < a.end && !(a.storage === b.storage && a.storage.isScratch)));
+  some.some((a) => others.some((b) => a.block === b.block && a.start < b.end && b.start < a.end && !(a.storage === b.storage && a.storage.isScratch)));

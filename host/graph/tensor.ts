@@ -1,16 +1,19 @@
+import type { Block } from "../core/memory";
+import { type ArrayOf, type DType, formats } from "./formats";
 import type { Graph } from "./graph";
+import { sizeOf } from "./shape";
 
-export type DType = "f32" | "i32" | "f64";
-export const bytesPer = (dtype: DType): number => (dtype === "f64" ? 8 : 4);
+export type { DType };
 
 /**
- * A piece of memory that a graph's instructions read and write.
- * Either the planner places it in the arena, or it stands at an address of its own (weights, caches, cells).
+ * Memory that a graph's instructions read and write: placed in the arena by the planner, or part of a block that outlives the program
+ * (weights, states).
  */
 export interface Storage {
   readonly bytes: number;
-  /** Set for storage outside the arena. */
-  readonly address?: number;
+  /** Set for storage outside the arena, with the offset in bytes. */
+  readonly block?: Block;
+  readonly offset?: number;
   /** Set for working memory: nothing in it outlives an instruction. */
   readonly isScratch?: boolean;
 }
@@ -23,11 +26,11 @@ export interface Storage {
  * const x = graph.input([2, 10, 64]);
  * [x.size, x.rows, x.columns]; // [1280, 20, 64]
  */
-export class Tensor {
+export class Tensor<D extends DType = "f32"> {
   constructor(
     readonly graph: Graph,
     readonly shape: readonly number[],
-    readonly dtype: DType,
+    readonly dtype: D,
     readonly storage: Storage,
     /** Whether a gradient flows to it. */
     readonly needsGradient: boolean,
@@ -49,51 +52,64 @@ export class Tensor {
   }
 }
 
-export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, length) => product * length, 1);
+/** A tensor from its `offset`-th element on. */
+export class Slice<D extends DType = "f32"> {
+  constructor(
+    readonly tensor: Tensor<D>,
+    readonly offset: number,
+    /** How many elements of it the instruction takes, if not the whole tensor's. */
+    readonly size = tensor.size,
+  ) {}
+}
 
-export const sameShape = (a: readonly number[], b: readonly number[]): boolean => a.length === b.length && a.every((length, i) => length === b[i]);
+/** An array operand of an instruction: a tensor or a part of one. */
+export type Address<D extends DType = DType> = Tensor<D> | Slice<D>;
 
-/** `[2,3]` */
-export const formatShape = (shape: readonly number[]): string => `[${shape.join(",")}]`;
+export const tensorOf = <D extends DType>(address: Address<D>): Tensor<D> => (address instanceof Slice ? address.tensor : address);
 
-/** How a trainable array starts. Random ones draw from Philox, keyed by the model's seed and the parameter's place in it. */
-export type Initializer =
-  | { readonly kind: "constant"; readonly value: number }
-  /** N(0, deviation²) */
-  | { readonly kind: "normal"; readonly deviation: number }
-  /** U(−bound, bound) */
-  | { readonly kind: "uniform"; readonly bound: number };
-
-/** Every element starts as `value`. */
-export const constant = (value: number): Initializer => ({ kind: "constant", value });
-/** N(0, deviation²) */
-export const normal = (deviation: number): Initializer => ({ kind: "normal", deviation });
-/** Glorot & Bengio 2010: U(−√(6/(in+out)), √(6/(in+out))). */
-export const xavierUniform = (inputs: number, outputs: number): Initializer => ({ kind: "uniform", bound: Math.sqrt(6 / (inputs + outputs)) });
+/** Bytes from a tensor's start to its `element`-th element. Formats that pack elements have no such place. */
+export function byteOffset(tensor: Tensor<DType>, element: number): number {
+  return element === 0 ? 0 : formats[tensor.dtype].bytes([element]);
+}
 
 /**
- * A trainable array. Layers create it; `Weights` gives it its place in a runtime's memory.
+ * Memory that outlives a run: it belongs to a session or a trainer, and any graph of its runtime may `use` it.
  *
  * @example
- * new Parameter([256, 64], xavierUniform(64, 256)).size; // 16384
+ * const block = runtime.memory.allocate(64, "example", "positions");
+ * const past = new State(block, [4], "i32");
+ * past.write([3, 0, 0, 0]);
+ * graph.use(past).shape; // [4]
  */
-export class Parameter {
-  /** Bytes; 0 until the model is placed. */
-  address = 0;
-  /** Address of its gradient; 0 unless the model is being trained. */
-  gradientAddress = 0;
-
+export class State<D extends DType = "f32"> {
   constructor(
+    readonly block: Block,
     readonly shape: readonly number[],
-    readonly initializer: Initializer,
+    readonly dtype: D = "f32" as D,
+    /** In bytes from the block's start. */
+    readonly offset = 0,
   ) {}
 
   get size(): number {
     return sizeOf(this.shape);
   }
 
-  /** Weight decay applies to matrices, not to biases and gains (as nanoGPT groups them). */
-  get decays(): boolean {
-    return this.shape.length >= 2;
+  /** A copy of its elements. @throws TypeError once its owner was disposed */
+  read(): ArrayOf<D> {
+    return formats[this.dtype].read(this.block, this.offset, this.shape) as ArrayOf<D>;
+  }
+
+  /** Writes elements from the `from`-th on. @throws TypeError once its owner was disposed; RangeError beyond its end */
+  write(values: ArrayLike<number>, from = 0): void {
+    if (from < 0 || from + values.length > this.size) {
+      throw new RangeError(`${this.block.name}: expected at most ${this.size - from} values from element ${from} on, got ${values.length}`);
+    }
+    formats[this.dtype].write(this.block, this.offset, this.shape, values, from);
+  }
+
+  /** `count` rows (of the first axis) from row `first` on, as a state of their own. */
+  rowsFrom(first: number, count: number): State<D> {
+    const row = this.shape.slice(1);
+    return new State(this.block, [count, ...row], this.dtype, this.offset + formats[this.dtype].bytes([first, ...row]));
   }
 }

@@ -1,50 +1,55 @@
-import { Cell } from "../../assembly/layouts";
 import type { Runtime } from "../core/runtime";
-import type { Loss } from "../graph/ops/crossentropy";
-import { Graph, type GraphOptions } from "../graph/graph";
-import { compile, type Program } from "../graph/program";
-import type { Tensor } from "../graph/tensor";
+import { ProgramCache } from "../graph/cache";
+import type { Loss } from "../graph/loss";
 import { Layer } from "../nn/layer";
-import { Weights } from "../nn/weights";
+import { Weights, type WeightsOptions } from "../nn/weights";
+import { type BatchOf, checkBatch, type Inputs, type InputSpecs } from "./inputs";
 
-/** Arrays of integers for one run of a program: token ids, targets, lengths. */
-export type Batch = Record<string, { readonly shape: readonly number[]; readonly data: Int32Array }>;
-
-/** A program with the symbols its recording returned. */
-export interface Compiled<T> {
-  readonly program: Program;
-  readonly tensors: T;
+/** How a model is placed. */
+export interface PlaceOptions extends Pick<WeightsOptions, "format" | "trainable"> {
+  /** The same seed draws the same weights; 0 by default. */
+  seed?: number;
 }
 
+/** Programs of evaluation that a model keeps: one for each shape of batch. */
+const PROGRAMS = 64;
+
 /**
- * What every model is: layers, weights in a runtime's memory, and programs compiled per shape.
+ * What every model is: layers, declared inputs, a loss, and weights in a runtime's memory.
  *
  * @example
  * const model = new GPT({ vocabulary: 65, block: 32, layers: 1, heads: 2, width: 16 }).place(runtime, { seed: 1 });
  * [...model.weights.read().keys()].slice(0, 2); // ["embedding.weight", "positions.weight"]
  * model.dispose();
  */
-export abstract class Model extends Layer {
+export abstract class Model<S extends InputSpecs = InputSpecs> extends Layer {
   #weights: Weights | undefined;
-  #cells = 0;
-  readonly #programs = new Map<string, Compiled<unknown>>();
+  #programs: ProgramCache | undefined;
 
-  /** The loss of a batch; the input tensors have the batch's names and shapes. */
-  abstract loss(inputs: Record<string, Tensor>): Loss;
+  /** The inputs of `loss`, by name: what a batch must hold. */
+  abstract readonly inputs: S;
+  /** The largest length of an axis of the inputs, by its name. */
+  readonly limits: Readonly<Record<string, number>> = {};
+
+  /** The loss of a batch. */
+  abstract loss(inputs: Inputs<S>): Loss;
 
   /**
-   * @throws RangeError when the batch cannot be run: ids outside the vocabulary, sequences longer than the model takes
+   * @throws TypeError when an array is missing, unknown or of the wrong kind; RangeError when the batch cannot be run: shapes that do
+   *   not fit each other or the model, ids out of range
    */
-  abstract check(batch: Batch): void;
+  check(batch: BatchOf<S>): void {
+    checkBatch(this.constructor.name, this.inputs, this.limits, batch);
+  }
 
   /**
    * Reserves the weights in a runtime's memory and draws them from `seed`.
-   * @throws HeedError `memory` when they do not fit, saying how much they need; RangeError for a seed that is no integer in [0, 2⁵³)
+   * @throws HeedError `memory` when they do not fit, saying how much they need; RangeError for a seed that is not an integer in [0, 2⁵³)
    */
-  place(runtime: Runtime, { seed = 0 }: { seed?: number } = {}): this {
+  place(runtime: Runtime, { seed = 0, format, trainable }: PlaceOptions = {}): this {
     if (this.#weights) throw new TypeError("place: the model already has its memory; dispose it first");
     this.nameLayers();
-    const weights = new Weights(runtime, this.parameters());
+    const weights = new Weights(runtime, this.parameters(), { owner: this.constructor.name, tables: this.tables(), format, trainable });
     try {
       weights.initialize(seed);
     } catch (error) {
@@ -52,6 +57,7 @@ export abstract class Model extends Layer {
       throw error;
     }
     this.#weights = weights;
+    this.#programs = new ProgramCache(runtime, PROGRAMS);
     return this;
   }
 
@@ -60,47 +66,17 @@ export abstract class Model extends Layer {
     return this.#weights;
   }
 
-  /** The compiled program for `key`; `record` is called once for each key. */
-  program<T>(key: string, record: (graph: Graph) => T, options: GraphOptions = {}): Compiled<T> {
-    let compiled = this.#programs.get(key) as Compiled<T> | undefined;
-    if (!compiled) {
-      const graph = new Graph(this.weights.runtime, options);
-      const tensors = record(graph);
-      compiled = { program: compile(graph), tensors };
-      this.#programs.set(key, compiled);
-    }
-    return compiled;
-  }
-
-  /** Address of the cells that evaluation sums up in (see `Cell`). */
-  cells(): number {
-    return (this.#cells ||= this.weights.runtime.memory.allocate(Cell.Bytes, "the evaluation cells"));
+  /** Programs that live as long as the weights. */
+  get programs(): ProgramCache {
+    if (!this.#programs) throw new TypeError("the model has no memory yet: call model.place(runtime) first");
+    return this.#programs;
   }
 
   /** Releases weights and programs. */
   dispose(): void {
-    if (this.#cells) this.weights.runtime.memory.free(this.#cells);
-    this.#cells = 0;
-    for (const { program } of this.#programs.values()) program.dispose();
-    this.#programs.clear();
+    this.#programs?.dispose();
+    this.#programs = undefined;
     this.#weights?.dispose();
     this.#weights = undefined;
-  }
-}
-
-/** @throws RangeError naming the first of a model's sizes that is no integer of at least 1 */
-export function checkSizes(model: string, sizes: Readonly<Record<string, number>>): void {
-  for (const [name, size] of Object.entries(sizes)) {
-    if (!Number.isSafeInteger(size) || size < 1) throw new RangeError(`${model}: ${name} must be an integer of at least 1, got ${size}`);
-  }
-}
-
-/** @throws RangeError naming the first id that is not a whole number in [0, vocabulary) */
-export function checkIds(name: string, ids: ArrayLike<number>, vocabulary: number, ignored?: number): void {
-  for (let i = 0; i < ids.length; i++) {
-    const id = ids[i]!;
-    if (id !== ignored && !(Number.isInteger(id) && id >= 0 && id < vocabulary)) {
-      throw new RangeError(`${name}: token ids must lie in [0, ${vocabulary}), got ${id} at position ${i}`);
-    }
   }
 }

@@ -1,5 +1,6 @@
 import { crossAttention, selfAttention } from "../graph/ops/attention";
-import { type Initializer, type Tensor, xavierUniform } from "../graph/tensor";
+import { type Initializer, xavierUniform } from "../graph/parameter";
+import type { Tensor } from "../graph/tensor";
 import { Layer } from "./layer";
 import { Linear } from "./linear";
 
@@ -19,7 +20,7 @@ export interface AttentionConfig {
 export interface Mask {
   causal?: boolean;
   /** i32 [B]: valid keys of each row. */
-  lengths?: Tensor | null;
+  lengths?: Tensor<"i32"> | null;
 }
 
 /** @throws RangeError when the width is not divisible by the heads */
@@ -49,7 +50,7 @@ export class SelfAttention extends Layer {
   }
 
   forward(x: Tensor, mask: Mask = {}): Tensor {
-    return this.output.forward(selfAttention(this.queryKeyValue.forward(x), { ...this.config, ...mask }));
+    return this.within(x, () => this.output.forward(selfAttention(this.queryKeyValue.forward(x), { ...this.config, ...mask })));
   }
 }
 
@@ -74,8 +75,7 @@ export class CrossAttention extends Layer {
     this.output = new Linear(width, width, { bias, initializer: outputInitializer });
   }
 
-  forward(x: Tensor, memory: Tensor, lengths: Tensor | null = null): Tensor {
-    const attended = crossAttention(this.query.forward(x), this.keyValue.forward(memory), { ...this.config, lengths });
-    return this.output.forward(attended);
+  forward(x: Tensor, memory: Tensor, lengths: Tensor<"i32"> | null = null): Tensor {
+    return this.within(x, () => this.output.forward(crossAttention(this.query.forward(x), this.keyValue.forward(memory), { ...this.config, lengths })));
   }
 }

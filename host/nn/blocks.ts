@@ -1,6 +1,7 @@
 import type { Activation } from "../graph/ops/activation";
 import { dropout } from "../graph/ops/dropout";
-import type { Initializer, Tensor } from "../graph/tensor";
+import type { Initializer } from "../graph/parameter";
+import type { Tensor } from "../graph/tensor";
 import { CrossAttention, type Mask, SelfAttention } from "./attention";
 import { FeedForward } from "./feedforward";
 import { Layer } from "./layer";
@@ -65,8 +66,10 @@ export class EncoderLayer extends Layer {
   }
 
   forward(x: Tensor, mask: Mask = {}): Tensor {
-    x = residual(x, this.norm1, this.config, (x) => this.attention.forward(x, mask));
-    return residual(x, this.norm2, this.config, (x) => this.feedForward.forward(x));
+    return this.within(x, () => {
+      x = residual(x, this.norm1, this.config, (x) => this.attention.forward(x, mask));
+      return residual(x, this.norm2, this.config, (x) => this.feedForward.forward(x));
+    });
   }
 }
 
@@ -95,10 +98,12 @@ export class DecoderLayer extends Layer {
     this.feedForward = new FeedForward(feedForwardConfig(config));
   }
 
-  forward(x: Tensor, memory: Tensor, lengths: Tensor | null): Tensor {
-    x = residual(x, this.norm1, this.config, (x) => this.selfAttention.forward(x, { causal: true }));
-    x = residual(x, this.norm2, this.config, (x) => this.crossAttention.forward(x, memory, lengths));
-    return residual(x, this.norm3, this.config, (x) => this.feedForward.forward(x));
+  forward(x: Tensor, memory: Tensor, lengths: Tensor<"i32"> | null): Tensor {
+    return this.within(x, () => {
+      x = residual(x, this.norm1, this.config, (x) => this.selfAttention.forward(x, { causal: true }));
+      x = residual(x, this.norm2, this.config, (x) => this.crossAttention.forward(x, memory, lengths));
+      return residual(x, this.norm3, this.config, (x) => this.feedForward.forward(x));
+    });
   }
 }
 
@@ -148,7 +153,7 @@ export class Decoder extends Stack<DecoderLayer> {
     super(repeat(depth, () => new DecoderLayer(config)), config);
   }
 
-  forward(x: Tensor, memory: Tensor, lengths: Tensor | null): Tensor {
+  forward(x: Tensor, memory: Tensor, lengths: Tensor<"i32"> | null): Tensor {
     return this.finish(this.layers.reduce((x, layer) => layer.forward(x, memory, lengths), x));
   }
 }

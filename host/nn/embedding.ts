@@ -1,5 +1,7 @@
 import { addPositions, embedding } from "../graph/ops/embedding";
-import { type Initializer, normal, Parameter, type Tensor } from "../graph/tensor";
+import { type Initializer, normal, Parameter } from "../graph/parameter";
+import { expectAxes } from "../graph/shape";
+import type { Tensor } from "../graph/tensor";
 import { Layer } from "./layer";
 
 /** How an `Embedding` starts, and its scale. */
@@ -22,12 +24,13 @@ export class Embedding extends Layer {
 
   constructor(vocabulary: number, width: number, { scale = 1, initializer = normal(1 / Math.sqrt(width)) }: EmbeddingOptions = {}) {
     super();
+    expectAxes("Embedding(vocabulary, width)", [vocabulary, width]);
     this.weight = new Parameter([vocabulary, width], initializer);
     this.scale = scale;
   }
 
-  forward(ids: Tensor): Tensor {
-    return embedding(ids, this.weight, this.scale);
+  forward(ids: Tensor<"i32">): Tensor {
+    return this.within(ids, () => embedding(ids, this.weight, this.scale));
   }
 }
 
@@ -42,10 +45,11 @@ export class LearnedPositions extends Layer {
 
   constructor(length: number, width: number, initializer: Initializer = normal(0.02)) {
     super();
+    expectAxes("LearnedPositions(length, width)", [length, width]);
     this.weight = new Parameter([length, width], initializer);
   }
 
   forward(x: Tensor): Tensor {
-    return addPositions(x, this.weight);
+    return this.within(x, () => addPositions(x, this.weight));
   }
 }

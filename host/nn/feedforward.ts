@@ -1,6 +1,7 @@
 import { Activation } from "../graph/ops/activation";
 import { dropout } from "../graph/ops/dropout";
-import type { Initializer, Tensor } from "../graph/tensor";
+import type { Initializer } from "../graph/parameter";
+import type { Tensor } from "../graph/tensor";
 import { Layer } from "./layer";
 import { Linear } from "./linear";
 
@@ -38,6 +39,6 @@ export class FeedForward extends Layer {
   }
 
   forward(x: Tensor): Tensor {
-    return this.down.forward(dropout(this.up.forward(x, this.activation), this.dropout));
+    return this.within(x, () => this.down.forward(dropout(this.up.forward(x, this.activation), this.dropout)));
   }
 }

@@ -1,4 +1,5 @@
-import { Parameter, Tensor } from "../graph/tensor";
+import { Parameter, Table } from "../graph/parameter";
+import type { DType, Tensor } from "../graph/tensor";
 
 /**
  * A part of a model: parameters and smaller layers as plain fields, and a `forward` that records ops.
@@ -16,18 +17,6 @@ import { Parameter, Tensor } from "../graph/tensor";
 export abstract class Layer {
   #path = "";
 
-  constructor() {
-    // What a forward records, and its backward pass, is noted down under the layer's path: `Program.describe` tells it.
-    const recording = this as { forward?: (...inputs: unknown[]) => unknown };
-    const { forward } = recording;
-    if (!forward) return;
-    recording.forward = (...inputs) => {
-      const record = (): unknown => forward.apply(this, inputs);
-      const tensor = inputs.find((input) => input instanceof Tensor);
-      return tensor ? tensor.graph.within(this.#path, record) : record();
-    };
-  }
-
   /** Every parameter below this layer by its dotted name, in the order of the fields; one that is shared appears once. */
   parameters(): Map<string, Parameter> {
     const found = new Map<string, Parameter>();
@@ -37,19 +26,39 @@ export abstract class Layer {
     return found;
   }
 
-  /** Tells every layer below this one its path; one that is shared has its first. */
+  /** Every table below this layer. */
+  tables(): Table[] {
+    const found: Table[] = [];
+    walk(this, "", (part) => {
+      if (part instanceof Table) found.push(part);
+    });
+    return found;
+  }
+
+  /** Gives every layer below this one its path; one that is shared has its first. */
   protected nameLayers(): void {
     walk(this, "", (part, path) => {
       if (part instanceof Layer) part.#path = path;
     });
   }
+
+  /**
+   * Records under this layer's path what `record` records, and its backward pass: `Program.describe` reports the path.
+   * Smaller layers that `record` calls have paths of their own.
+   */
+  protected within<T>({ graph }: Tensor<DType>, record: () => T): T {
+    return graph.within(this.#path, record);
+  }
 }
 
-/** Visits the parameters and layers that a field holds, itself first, each once. */
-function walk(value: unknown, path: string, visit: (part: Parameter | Layer, path: string) => void, seen = new Set<unknown>()): void {
-  if (!(value instanceof Parameter || value instanceof Layer || Array.isArray(value)) || seen.has(value)) return;
+type Part = Parameter | Table | Layer;
+
+/** Visits the parameters, tables and layers that a field holds, itself first, each once. */
+function walk(value: unknown, path: string, visit: (part: Part, path: string) => void, seen = new Set<unknown>()): void {
+  const isPart = value instanceof Parameter || value instanceof Table || value instanceof Layer;
+  if (!(isPart || Array.isArray(value)) || seen.has(value)) return;
   seen.add(value);
-  if (!Array.isArray(value)) visit(value, path);
-  if (value instanceof Parameter) return;
+  if (isPart) visit(value, path);
+  if (value instanceof Parameter || value instanceof Table) return;
   for (const [field, child] of Object.entries(value)) walk(child, path ? `${path}.${field}` : field, visit, seen);
 }

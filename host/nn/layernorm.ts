@@ -1,5 +1,6 @@
 import { layerNorm } from "../graph/ops/layernorm";
-import { constant, Parameter, type Tensor } from "../graph/tensor";
+import { constant, Parameter } from "../graph/parameter";
+import type { Tensor } from "../graph/tensor";
 import { Layer } from "./layer";
 
 /**
@@ -13,13 +14,18 @@ export class LayerNorm extends Layer {
   readonly weight: Parameter;
   readonly bias: Parameter | null;
 
-  constructor(width: number, { bias = true }: { bias?: boolean } = {}) {
+  private readonly epsilon: number;
+
+  /** @throws RangeError unless the width is a positive integer and epsilon a positive number */
+  constructor(width: number, { bias = true, epsilon = 1e-5 }: { bias?: boolean; epsilon?: number } = {}) {
     super();
+    if (!(epsilon > 0 && epsilon < Infinity)) throw new RangeError(`LayerNorm: epsilon must be a positive number, got ${epsilon}`);
+    this.epsilon = epsilon;
     this.weight = new Parameter([width], constant(1));
     this.bias = bias ? new Parameter([width], constant(0)) : null;
   }
 
   forward(x: Tensor): Tensor {
-    return layerNorm(x, this.weight, this.bias);
+    return this.within(x, () => layerNorm(x, this.weight, this.bias, this.epsilon));
   }
 }

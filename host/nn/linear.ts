@@ -1,6 +1,8 @@
 import { linear } from "../graph/ops/linear";
 import { Activation } from "../graph/ops/activation";
-import { constant, type Initializer, Parameter, type Tensor, xavierUniform } from "../graph/tensor";
+import { constant, type Initializer, Parameter, xavierUniform } from "../graph/parameter";
+import { expectAxes } from "../graph/shape";
+import type { Tensor } from "../graph/tensor";
 import { Layer } from "./layer";
 
 /** How a `Linear` starts. */
@@ -23,11 +25,12 @@ export class Linear extends Layer {
 
   constructor(inputs: number, outputs: number, { bias = true, initializer = xavierUniform(inputs, outputs) }: LinearOptions = {}) {
     super();
+    expectAxes("Linear(inputs, outputs)", [inputs, outputs]);
     this.weight = new Parameter([outputs, inputs], initializer);
     this.bias = bias ? new Parameter([outputs], constant(0)) : null;
   }
 
   forward(x: Tensor, activation = Activation.None): Tensor {
-    return linear(x, this.weight, this.bias, activation);
+    return this.within(x, () => linear(x, this.weight, this.bias, activation));
   }
 }

@@ -1,10 +1,13 @@
 import { Op } from "../../assembly/opcodes";
-import { align, formatBytes, MEMORY_LIMIT } from "../core/memory";
+import { align, type Block, formatBytes, MEMORY_LIMIT } from "../core/memory";
 import type { Runtime } from "../core/runtime";
 import { HeedError } from "../errors";
-import { f32, Graph } from "../graph/graph";
+import { type DType, formats } from "../graph/formats";
+import { Graph } from "../graph/graph";
+import type { Parameter, Table } from "../graph/parameter";
 import { compile } from "../graph/program";
-import type { Parameter } from "../graph/tensor";
+import { formatShape, sizeOf } from "../graph/shape";
+import { State } from "../graph/tensor";
 
 /** A named array of weights outside the runtime: what files hold. */
 export interface WeightArray {
@@ -12,7 +15,7 @@ export interface WeightArray {
   readonly data: Float32Array;
 }
 
-/** A run of bytes of the block that the optimizer treats alike. */
+/** A run of bytes of the trainable parameters that the optimizer treats alike. */
 export interface WeightGroup {
   /** Offset from the block's start, in bytes. */
   readonly offset: number;
@@ -21,9 +24,22 @@ export interface WeightGroup {
   readonly decays: boolean;
 }
 
+/** How a model's parameters are placed. */
+export interface WeightsOptions {
+  /** Who owns the memory, for `runtime.memory.report()`. */
+  owner?: string;
+  /** Tables that layers compute once. */
+  tables?: Iterable<Table>;
+  /** Each parameter's format; f32 by default. Formats other than f32 are not trained. */
+  format?: (name: string, parameter: Parameter) => DType;
+  /** Whether a parameter is trained; all that are f32 by default. */
+  trainable?: (name: string, parameter: Parameter) => boolean;
+}
+
 /**
- * A model's parameters in one block of linear memory, each on a cache line of its own, those that decay first.
- * Gradients and an optimizer's moments take blocks of the same layout, so an update is two or three instructions.
+ * A model's parameters in one block of linear memory, each on a cache line of its own: first the trainable ones that decay, then the
+ * other trainable ones, then those that are not trained. Gradients and an optimizer's moments take blocks of the trainable part's
+ * layout, so an update is two or three instructions.
  *
  * @example
  * const layer = new Linear(64, 256);
@@ -32,101 +48,162 @@ export interface WeightGroup {
  * weights.read().get("weight").data.length; // 16384
  */
 export class Weights {
-  readonly address: number;
-  readonly bytes: number;
+  readonly block: Block;
   readonly groups: readonly WeightGroup[];
-  private readonly offsets = new Map<string, number>();
-  private gradients = 0;
+  /** Bytes of the trainable parameters, at the block's start. */
+  readonly trainableBytes: number;
+  private readonly owner: string;
+  private readonly tables: readonly Table[];
+  private readonly tableBlock: Block | undefined;
+  private gradients: Block | undefined;
 
+  /**
+   * @throws TypeError when a parameter already has its place, or a trainable one is not f32; HeedError `memory` when the weights do not fit
+   */
   constructor(
     readonly runtime: Runtime,
     readonly parameters: ReadonlyMap<string, Parameter>,
+    { owner = "model", tables = [], format = () => "f32", trainable }: WeightsOptions = {},
   ) {
-    for (const [name, { address }] of parameters) {
-      if (address) throw new TypeError(`${name}: the parameter has its place in another model; dispose that one first`);
+    const places: { name: string; parameter: Parameter; dtype: DType; isTrained: boolean }[] = [];
+    for (const [name, parameter] of parameters) {
+      if (parameter.state) throw new TypeError(`${name}: the parameter has its place in another model; dispose that one first`);
+      const dtype = format(name, parameter);
+      if (!Object.hasOwn(formats, dtype) || formats[dtype].code === undefined) throw new TypeError(`${name}: expected a format of weights, got ${JSON.stringify(dtype)}`);
+      const isTrained = trainable ? trainable(name, parameter) : dtype === "f32";
+      if (isTrained && dtype !== "f32") throw new TypeError(`${name}: only f32 parameters can be trained, and this one is ${dtype}`);
+      places.push({ name, parameter, dtype, isTrained });
     }
+    const offsets = new Map<Parameter, number>();
     const groups: WeightGroup[] = [];
     let end = 0;
+    const append = (chosen: typeof places): void => {
+      for (const { parameter, dtype } of chosen) {
+        offsets.set(parameter, end);
+        end += align(formats[dtype].bytes(parameter.shape));
+      }
+    };
     for (const decays of [true, false]) {
       const offset = end;
-      for (const [name, parameter] of parameters) {
-        if (parameter.decays !== decays) continue;
-        this.offsets.set(name, end);
-        end += align(parameter.size * 4);
-      }
+      append(places.filter(({ parameter, isTrained }) => isTrained && parameter.decays === decays));
       if (end > offset) groups.push({ offset, length: (end - offset) / 4, decays });
     }
     this.groups = groups;
-    this.bytes = end;
+    this.trainableBytes = end;
+    append(places.filter(({ isTrained }) => !isTrained));
     if (end > MEMORY_LIMIT) {
       throw new HeedError("memory", `the model's weights need ${formatBytes(end)}; WebAssembly's 32-bit memory ends at ${formatBytes(MEMORY_LIMIT)}`);
     }
-    this.address = runtime.memory.allocate(end, "the model's weights");
-    for (const [name, parameter] of parameters) parameter.address = this.address + this.offsets.get(name)!;
+    this.owner = owner;
+    this.tables = [...tables].filter((table) => !table.state);
+    this.block = runtime.memory.allocate(end, owner, "weights");
+    this.tableBlock = this.placeTables();
+    for (const { parameter, dtype, isTrained } of places) {
+      parameter.format = dtype;
+      parameter.trainable = isTrained;
+      parameter.state = new State(this.block, parameter.shape, dtype, offsets.get(parameter)!);
+    }
   }
 
-  /** Draws every parameter from its initializer; the same seed gives the same weights. */
+  /** Draws every parameter from its initializer, and computes the tables; the same seed gives the same weights. */
   initialize(seed: number): void {
     const graph = new Graph(this.runtime);
+    const packed: { parameter: Parameter; drawn: ReturnType<Graph["tensor"]> }[] = [];
     for (const parameter of this.parameters.values()) {
-      const out = graph.use(parameter);
-      const { initializer } = parameter;
+      const { initializer, shape, size: n } = parameter;
+      const out = parameter.format === "f32" ? graph.use(parameter) : graph.keep(graph.tensor(shape));
+      if (parameter.format !== "f32") packed.push({ parameter, drawn: out });
       const stream = graph.stream();
-      if (initializer.kind === "constant") {
-        graph.emit({ name: "fill", op: Op.Fill, outputs: [out], inputs: [], numbers: [out.size, f32(initializer.value)] });
-      } else if (initializer.kind === "normal") {
-        graph.emit({
-          name: "randomNormal", op: Op.RandomNormal,
-          outputs: [out], inputs: [graph.random()], numbers: [out.size, f32(initializer.deviation), stream],
-        });
-      } else {
-        graph.emit({
-          name: "randomUniform", op: Op.RandomUniform,
-          outputs: [out], inputs: [graph.random()], numbers: [out.size, f32(-initializer.bound), f32(initializer.bound), stream],
-        });
-      }
+      if (initializer.kind === "constant") graph.emit(Op.Fill, { out, n, value: initializer.value });
+      else if (initializer.kind === "normal") graph.emit(Op.RandomNormal, { out, rng: graph.random(), n, deviation: initializer.deviation, stream });
+      else graph.emit(Op.RandomUniform, { out, rng: graph.random(), n, low: -initializer.bound, high: initializer.bound, stream });
+    }
+    for (const table of this.tables) {
+      const [T = 0, C = 0] = table.shape;
+      if (table.rule.kind === "sinusoidal") graph.emit(Op.SinusoidalPositions, { out: graph.use(table), T, C });
     }
     const program = compile(graph);
     program.seed(seed, 0);
     program.run();
+    for (const { parameter, drawn } of packed) parameter.state!.write(program.read(drawn));
     program.dispose();
   }
 
-  /** Where gradients stand; the first call reserves them and lets graphs find them. */
-  gradientBlock(): number {
+  /** Where gradients lie; the first call reserves them and lets graphs find them. */
+  gradientBlock(): Block {
     if (!this.gradients) {
-      this.gradients = this.runtime.memory.allocate(this.bytes, "the gradients");
-      for (const [name, parameter] of this.parameters) parameter.gradientAddress = this.gradients + this.offsets.get(name)!;
+      this.gradients = this.runtime.memory.allocate(this.trainableBytes, this.owner, "gradients");
+      for (const parameter of this.parameters.values()) {
+        if (parameter.trainable) parameter.gradient = new State(this.gradients, parameter.shape, "f32", parameter.state!.offset);
+      }
     }
     return this.gradients;
   }
 
-  /** Copies the arrays of a block (the weights by default) out of linear memory. */
-  read(block = this.address): Map<string, WeightArray> {
+  /**
+   * Copies the arrays of a block (the weights by default) out of linear memory.
+   * @param block  the weights, or one of the trainable part's layout: gradients, moments
+   */
+  read(block = this.block): Map<string, WeightArray> {
     const arrays = new Map<string, WeightArray>();
-    for (const [name, { shape, size }] of this.parameters) {
-      arrays.set(name, { shape, data: this.runtime.memory.f32(block + this.offsets.get(name)!, size).slice() });
-    }
+    for (const [name, state] of this.states(block)) arrays.set(name, { shape: state.shape, data: state.read() as Float32Array });
     return arrays;
   }
 
   /**
-   * Copies arrays into a block (the weights by default). The caller has checked names and shapes.
+   * Copies arrays into a block (the weights by default).
+   * @throws RangeError naming every array that is missing, unknown or not as long as its shape says; nothing is then written
    */
-  write(arrays: ReadonlyMap<string, { data: ArrayLike<number> }>, block = this.address): void {
-    for (const [name, { size }] of this.parameters) {
-      this.runtime.memory.f32(block + this.offsets.get(name)!, size).set(arrays.get(name)!.data);
+  write(arrays: ReadonlyMap<string, { data: ArrayLike<number> }>, block = this.block): void {
+    const states = this.states(block);
+    const flaws = [...arrays.keys()].filter((name) => !states.has(name)).map((name) => `${name}: there is no such parameter`);
+    for (const [name, { size, shape }] of states) {
+      const data = arrays.get(name)?.data;
+      if (!data) flaws.push(`${name}: missing`);
+      else if (data.length !== size) flaws.push(`${name}: expected ${size} values for ${formatShape(shape)}, got ${data.length}`);
     }
+    if (flaws.length > 0) throw new RangeError(`weights: the arrays do not fit the model:\n  ${flaws.join("\n  ")}`);
+    for (const [name, state] of states) state.write(arrays.get(name)!.data);
+  }
+
+  /**
+   * A function that writes a run of a parameter's elements, row by row: how a file that is read in pieces reaches linear memory.
+   * @throws RangeError when there is no such parameter; its result throws one for elements beyond the parameter's end
+   */
+  writer(name: string): (values: Float32Array, from: number) => void {
+    const state = this.parameters.get(name)?.state;
+    if (!state) throw new RangeError(`weights: there is no parameter ${name}`);
+    return (values, from) => state.write(values, from);
   }
 
   /** Gives the memory back; the parameters have no place afterwards. */
   dispose(): void {
-    this.runtime.memory.free(this.address);
-    if (this.gradients) this.runtime.memory.free(this.gradients);
-    this.gradients = 0;
-    for (const parameter of this.parameters.values()) {
-      parameter.address = 0;
-      parameter.gradientAddress = 0;
+    this.block.free();
+    this.tableBlock?.free();
+    this.gradients?.free();
+    this.gradients = undefined;
+    for (const table of this.tables) table.state = undefined;
+    for (const parameter of this.parameters.values()) parameter.state = parameter.gradient = undefined;
+  }
+
+  /** A block's arrays: of another than the weights, the trainable parameters'. */
+  private states(block: Block): Map<string, State<DType>> {
+    const found = new Map<string, State<DType>>();
+    for (const [name, { state, trainable, shape }] of this.parameters) {
+      if (!state) throw new TypeError("weights: the model was disposed");
+      if (block === this.block) found.set(name, state);
+      else if (trainable) found.set(name, new State(block, shape, "f32", state.offset));
     }
+    return found;
+  }
+
+  private placeTables(): Block | undefined {
+    if (this.tables.length === 0) return undefined;
+    const sizes = this.tables.map(({ shape }) => align(4 * sizeOf(shape)));
+    const block = this.runtime.memory.allocate(sizes.reduce((a, b) => a + b), this.owner, "tables");
+    this.tables.forEach((table, i) => {
+      table.state = new State(block, table.shape, "f32", sizes.slice(0, i).reduce((a, b) => a + b, 0));
+    });
+    return block;
   }
 }

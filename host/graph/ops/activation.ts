@@ -4,22 +4,22 @@ import type { Tensor } from "../tensor";
 
 export { Activation };
 
-const NAMES = ["none", "relu", "gelu", "geluTanh", "silu"] as const;
-
 /**
  * out = activation(x), element by element.
+ * @throws TypeError for something else than a member of `Activation`
  *
  * @example
  * activate(graph.input([2, 3]), Activation.Silu).shape; // [2, 3]
  */
 export function activate(x: Tensor, activation: Activation): Tensor {
+  expectActivation("activate", activation);
   const graph = x.graph;
   const n = x.size;
   const out = graph.tensor(x.shape, { needsGradient: x.needsGradient });
-  graph.emit({ name: `${NAMES[activation]}Forward`, op: Op.ActivationForward, outputs: [out], inputs: [x], numbers: [n, activation], flops: n });
+  graph.emit(Op.ActivationForward, { out, x, n, activation }, { flops: n });
   graph.differentiate(out, (dOut) => {
     const dX = graph.tensor(x.shape);
-    graph.emit({ name: `${NAMES[activation]}Backward`, op: Op.ActivationBackward, outputs: [dX], inputs: [dOut, x], numbers: [n, activation], flops: n });
+    graph.emit(Op.ActivationBackward, { dX, dOut, x, n, activation }, { flops: n });
     graph.addGradient(x, dX);
   });
   return out;
@@ -33,3 +33,10 @@ export const gelu = (x: Tensor): Tensor => activate(x, Activation.Gelu);
 export const geluTanh = (x: Tensor): Tensor => activate(x, Activation.GeluTanh);
 /** x·sigmoid(x) */
 export const silu = (x: Tensor): Tensor => activate(x, Activation.Silu);
+
+/** @throws TypeError for something else than a member of `Activation` */
+export function expectActivation(op: string, activation: unknown): void {
+  if (!Number.isInteger(activation) || (activation as number) < Activation.None || (activation as number) > Activation.Silu) {
+    throw new TypeError(`${op}: expected a member of Activation, got ${String(activation)}`);
+  }
+}

@@ -1,7 +1,8 @@
 import { AttentionScratch } from "../../../assembly/layouts";
 import { Op } from "../../../assembly/opcodes";
-import { f32, type Graph, Slice } from "../graph";
-import { formatShape, type Tensor } from "../tensor";
+import type { Graph } from "../graph";
+import { formatShape } from "../shape";
+import { Slice, type Tensor } from "../tensor";
 import { expectDType, expectProbability, needsGradient } from "./shared";
 
 /** What `selfAttention` and `crossAttention` take besides tensors. */
@@ -10,7 +11,7 @@ export interface AttentionOptions {
   /** Query i sees keys up to i + (Tk − Tq): queries are aligned to the end of the keys. */
   causal?: boolean;
   /** i32 [B]: how many keys of each row are valid; all of them by default. */
-  lengths?: Tensor | null;
+  lengths?: Tensor<"i32"> | null;
   /** Probability of dropping a weight while training. */
   dropout?: number;
 }
@@ -70,27 +71,22 @@ function attention(op: string, C: number, { query, key, value }: Operands, optio
 
   const p = graph.training ? dropout : 0;
   const rng = p > 0 ? graph.random() : null;
-  const strides = [C, query.tensor.columns, key.tensor.columns, value.tensor.columns];
-  const numbers = [B, H, Tq, Tk, D, ...strides, f32(1 / Math.sqrt(D)), f32(p), p > 0 ? graph.stream() : 0, causal ? 1 : 0];
   const pairs = B * H * (causal ? causalPairs(Tq, Tk) : Tq * Tk);
   const [q, k, v] = [query, key, value].map(({ tensor, column }) => new Slice(tensor, column)) as [Slice, Slice, Slice];
 
+  const shared = {
+    q, k, v, lengths, rng, scratch: AttentionScratch.Base + AttentionScratch.PerDim * D, B, H, Tq, Tk, D,
+    ldo: C, ldq: query.tensor.columns, ldk: key.tensor.columns, ldv: value.tensor.columns,
+    scale: 1 / Math.sqrt(D), dropout: p, stream: p > 0 ? graph.stream() : 0, causal,
+  };
   const out = graph.tensor([B, Tq, C], { needsGradient: needsGradient(query.tensor, key.tensor, value.tensor) });
   const lse = graph.tensor([B, H, Tq]);
-  graph.emit({
-    name: "attentionForward", op: Op.AttentionForward,
-    outputs: [out, lse], inputs: [q, k, v, lengths, rng, graph.scratch(AttentionScratch.Base + AttentionScratch.PerDim * D)],
-    numbers, flops: 4 * D * pairs,
-  });
+  graph.emit(Op.AttentionForward, { out, lse, ...shared }, { flops: 4 * D * pairs });
   graph.differentiate(out, (dOut) => {
     // The kernel writes whole gradients of the projections: each tensor's slices once.
     const gradients = new Map([query, key, value].map(({ tensor }) => [tensor, graph.tensor(tensor.shape)]));
-    const slices = [query, key, value].map(({ tensor, column }) => new Slice(gradients.get(tensor)!, column));
-    graph.emit({
-      name: "attentionBackward", op: Op.AttentionBackward,
-      outputs: slices, inputs: [dOut, out, lse, q, k, v, lengths, rng, graph.scratch(AttentionScratch.Base + AttentionScratch.PerDim * D)],
-      numbers, flops: 10 * D * pairs,
-    });
+    const [dQ, dK, dV] = [query, key, value].map(({ tensor, column }) => new Slice(gradients.get(tensor)!, column)) as [Slice, Slice, Slice];
+    graph.emit(Op.AttentionBackward, { dQ, dK, dV, dOut, out, lse, ...shared }, { flops: 10 * D * pairs });
     for (const [tensor, gradient] of gradients) graph.addGradient(tensor, gradient);
   });
   return out;

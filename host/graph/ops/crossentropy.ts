@@ -1,7 +1,10 @@
 import { Op } from "../../../assembly/opcodes";
-import { f32, type Graph, Slice } from "../graph";
+import type { Graph } from "../graph";
 import { expectIndices } from "../indices";
-import { formatShape, type Parameter, type Tensor } from "../tensor";
+import { Loss } from "../loss";
+import type { Parameter } from "../parameter";
+import { formatShape } from "../shape";
+import { Slice, type Tensor } from "../tensor";
 import { emitMatmul } from "./linear";
 import { expectDType, expectProbability, needsGradient } from "./shared";
 
@@ -17,17 +20,6 @@ export interface CrossEntropyOptions {
 const CHUNK_ELEMENTS = 1 << 20;
 
 /**
- * What a model is trained to make small. It is recorded once: by `forward` where only the loss is wanted,
- * by `backward` where its gradient is too.
- */
-export interface Loss {
-  /** Adds Σ loss and the number of rows that counted to the cells. */
-  forward(cells: Tensor): void;
-  /** The same, and the gradient of Σ loss in every parameter. */
-  backward(cells: Tensor): void;
-}
-
-/**
  * The vocabulary projection and the cross-entropy of its softmax, as one op: logits = x·Wᵀ, loss = −Σ_v q_v·log p_v.
  *
  * Rows go through in chunks, so the [rows, vocabulary] matrix never stands in memory; in training the gradient is taken
@@ -39,15 +31,15 @@ export interface Loss {
  *
  * @example
  * class Bigrams extends Model {
+ *   inputs = { tokens: ids(["B", "T"], 65), targets: ids(["B", "T"], 65, -1) };
  *   table = new Embedding(65, 65);
  *   output = new Linear(65, 65);
  *   loss({ tokens, targets }) {
  *     return crossEntropy(this.table.forward(tokens), this.output.weight, targets, { smoothing: 0.1 });
  *   }
- *   check() {}
  * }
  */
-export function crossEntropy(x: Tensor, weight: Tensor | Parameter, targets: Tensor, { smoothing = 0, ignored = -1 }: CrossEntropyOptions = {}): Loss {
+export function crossEntropy(x: Tensor, weight: Tensor | Parameter, targets: Tensor<"i32">, { smoothing = 0, ignored = -1 }: CrossEntropyOptions = {}): Loss {
   const w = x.graph.use(weight);
   const [V = 0, C = 0] = w.shape;
   if (w.shape.length !== 2 || x.columns !== C) {
@@ -57,23 +49,24 @@ export function crossEntropy(x: Tensor, weight: Tensor | Parameter, targets: Ten
   if (targets.size !== x.rows) throw new RangeError(`crossEntropy: expected a target for each of ${x.rows} rows, got ${formatShape(targets.shape)}`);
   expectProbability("crossEntropy", "a smoothing", smoothing);
   expectIndices(targets, V, ignored);
-  const record = (cells: Tensor, training: boolean): void => recordChunks(x.graph, { x, w, targets, cells, V, C, smoothing, ignored, training });
-  return { forward: (cells) => record(cells, false), backward: (cells) => record(cells, true) };
+  return new Loss([{ factor: 1, record: (cells, options) => recordChunks(x.graph, { x, w, targets, cells, V, C, smoothing, ignored, ...options }) }]);
 }
 
 interface Chunked {
   x: Tensor;
   w: Tensor;
-  targets: Tensor;
+  targets: Tensor<"i32">;
   cells: Tensor;
   V: number;
   C: number;
   smoothing: number;
   ignored: number;
+  factor: number;
+  isCounted: boolean;
   training: boolean;
 }
 
-function recordChunks(graph: Graph, { x, w, targets, cells, V, C, smoothing, ignored, training }: Chunked): void {
+function recordChunks(graph: Graph, { x, w, targets, cells, V, C, smoothing, ignored, factor, isCounted, training }: Chunked): (readonly [Tensor, Tensor])[] {
   const R = x.rows;
   const rows = Math.min(R, Math.max(48, Math.floor(CHUNK_ELEMENTS / V / 48) * 48));
   const losses = graph.tensor([R]);
@@ -84,14 +77,12 @@ function recordChunks(graph: Graph, { x, w, targets, cells, V, C, smoothing, ign
     const logits = graph.tensor([M, V]);
     const xRows = new Slice(x, row * C, M * C);
     emitMatmul(graph, { layout: "NT", out: logits, a: xRows, b: w, M, N: V, K: C });
-    graph.emit({
-      name: "crossEntropy", op: Op.CrossEntropy,
-      outputs: [new Slice(losses, row, M), training ? logits : null], inputs: [logits, new Slice(targets, row, M)],
-      numbers: [M, V, f32(smoothing), ignored], flops: 6 * M * V,
-    });
+    graph.emit(Op.CrossEntropy, {
+      loss: new Slice(losses, row, M), dLogits: training ? logits : null, logits, targets: new Slice(targets, row, M), R: M, V, smoothing, ignored,
+    }, { flops: 6 * M * V });
     if (dX) emitMatmul(graph, { layout: "NN", out: new Slice(dX, row * C, M * C), a: logits, b: w, M, N: C, K: V });
     if (dW) emitMatmul(graph, { layout: "TN", out: dW.d, a: logits, b: xRows, M: V, N: C, K: M, accumulate: row > 0 ? 1 : dW.accumulate });
   }
-  graph.emit({ name: "lossSum", op: Op.LossSum, outputs: [cells], inputs: [losses, targets], numbers: [R, ignored], flops: R });
-  if (dX) graph.backward(x, dX);
+  graph.emit(Op.LossSum, { cells, loss: losses, targets, R, ignored }, { flops: R });
+  return dX ? [[x, dX]] : [];
 }

@@ -1,5 +1,4 @@
 import { Op } from "../../../assembly/opcodes";
-import { f32 } from "../graph";
 import type { Tensor } from "../tensor";
 import { add } from "./elementwise";
 import { expectProbability, expectShape, needsGradient } from "./shared";
@@ -17,15 +16,14 @@ export function dropout(x: Tensor, p: number, residual?: Tensor): Tensor {
   expectProbability("dropout", "a probability", p);
   if (residual) expectShape("dropout", "the residual", residual, x.shape);
   if (p === 0 || !graph.training) return residual ? add(residual, x) : x;
-  const rng = graph.random();
-  const numbers = [x.size, f32(p), graph.stream()];
+  const shared = { rng: graph.random(), n: x.size, p, stream: graph.stream() };
   const out = graph.tensor(x.shape, { needsGradient: needsGradient(x, residual) });
-  graph.emit({ name: "dropout", op: Op.Dropout, outputs: [out], inputs: [x, residual ?? null, rng], numbers, flops: 2 * x.size });
+  graph.emit(Op.Dropout, { out, x, residual: residual ?? null, ...shared }, { flops: 2 * x.size });
   graph.differentiate(out, (dOut) => {
     if (residual) graph.addGradient(residual, dOut);
     if (!x.needsGradient) return;
     const dX = graph.tensor(x.shape);
-    graph.emit({ name: "dropout", op: Op.Dropout, outputs: [dX], inputs: [dOut, null, rng], numbers, flops: 2 * x.size });
+    graph.emit(Op.Dropout, { out: dX, x: dOut, residual: null, ...shared }, { flops: 2 * x.size });
     graph.addGradient(x, dX);
   });
   return out;

@@ -1,7 +1,7 @@
 import { Op } from "../../../assembly/opcodes";
-import { f32 } from "../graph";
 import { expectIndices } from "../indices";
-import { formatShape, type Tensor } from "../tensor";
+import { formatShape } from "../shape";
+import type { Tensor } from "../tensor";
 import { expectDType, expectShape, needsGradient } from "./shared";
 
 /**
@@ -15,7 +15,7 @@ export function add(a: Tensor, b: Tensor): Tensor {
   const graph = a.graph;
   expectShape("add", "b", b, a.shape);
   const out = graph.tensor(a.shape, { needsGradient: needsGradient(a, b) });
-  graph.emit({ name: "add", op: Op.Add, outputs: [out], inputs: [a, b], numbers: [a.size], flops: a.size });
+  graph.emit(Op.Add, { out, a, b, n: a.size }, { flops: a.size });
   graph.differentiate(out, (dOut) => {
     graph.addGradient(a, dOut);
     graph.addGradient(b, dOut);
@@ -31,12 +31,14 @@ export function add(a: Tensor, b: Tensor): Tensor {
  */
 export function scale(x: Tensor, factor: number): Tensor {
   const graph = x.graph;
-  const times = (y: Tensor, of: Tensor): Tensor => {
-    graph.emit({ name: "scale", op: Op.Scale, outputs: [y], inputs: [of], numbers: [x.size, f32(factor)], flops: x.size });
-    return y;
-  };
-  const out = times(graph.tensor(x.shape, { needsGradient: x.needsGradient }), x);
-  graph.differentiate(out, (dOut) => graph.addGradient(x, times(graph.tensor(x.shape), dOut)));
+  const n = x.size;
+  const out = graph.tensor(x.shape, { needsGradient: x.needsGradient });
+  graph.emit(Op.Scale, { out, x, n, factor }, { flops: n });
+  graph.differentiate(out, (dOut) => {
+    const dX = graph.tensor(x.shape);
+    graph.emit(Op.Scale, { out: dX, x: dOut, n, factor }, { flops: n });
+    graph.addGradient(x, dX);
+  });
   return out;
 }
 
@@ -53,10 +55,10 @@ export function transpose(x: Tensor): Tensor {
   if (x.shape.length !== 2) throw new RangeError(`transpose: expected a matrix, got ${formatShape(x.shape)}`);
   const [R = 0, C = 0] = x.shape;
   const out = graph.tensor([C, R], { needsGradient: x.needsGradient });
-  graph.emit({ name: "transpose", op: Op.Transpose, outputs: [out], inputs: [x], numbers: [R, C] });
+  graph.emit(Op.Transpose, { out, x, R, C });
   graph.differentiate(out, (dOut) => {
     const dX = graph.tensor(x.shape);
-    graph.emit({ name: "transpose", op: Op.Transpose, outputs: [dX], inputs: [dOut], numbers: [C, R] });
+    graph.emit(Op.Transpose, { out: dX, x: dOut, R: C, C: R });
     graph.addGradient(x, dX);
   });
   return out;
@@ -71,7 +73,7 @@ export function transpose(x: Tensor): Tensor {
  * @example
  * gatherRows(graph.input([2, 10, 64]), graph.input([2], "i32")).shape; // [2, 64]
  */
-export function gatherRows(x: Tensor, index: Tensor): Tensor {
+export function gatherRows(x: Tensor, index: Tensor<"i32">): Tensor {
   const graph = x.graph;
   const [B = 0, T = 0, C = 0] = x.shape;
   if (x.shape.length !== 3) throw new RangeError(`gatherRows: expected x of shape [B,T,C], got ${formatShape(x.shape)}`);
@@ -80,6 +82,6 @@ export function gatherRows(x: Tensor, index: Tensor): Tensor {
   expectIndices(index, T);
   if (x.needsGradient) throw new TypeError("gatherRows: it has no gradient, and x needs one");
   const out = graph.tensor([B, C]);
-  graph.emit({ name: "gatherRows", op: Op.GatherRows, outputs: [out], inputs: [x, index], numbers: [B, T, C], bytes: 4 * (B + 2 * B * C) });
+  graph.emit(Op.GatherRows, { out, x, index, B, T, C }, { bytes: 4 * (B + 2 * B * C) });
   return out;
 }

@@ -1,7 +1,8 @@
 import { Op } from "../../../assembly/opcodes";
-import { f32 } from "../graph";
 import { expectIndices } from "../indices";
-import { formatShape, type Parameter, type Tensor } from "../tensor";
+import type { Parameter, Table } from "../parameter";
+import { formatShape } from "../shape";
+import type { Tensor } from "../tensor";
 import { expectDType } from "./shared";
 
 /**
@@ -14,19 +15,19 @@ import { expectDType } from "./shared";
  * @example
  * embedding(graph.input([2, 10], "i32"), graph.input([65, 64])).shape; // [2, 10, 64]
  */
-export function embedding(ids: Tensor, weight: Tensor | Parameter, scale = 1): Tensor {
+export function embedding(ids: Tensor<"i32">, weight: Tensor | Parameter, scale = 1): Tensor {
   const graph = ids.graph;
   const w = graph.use(weight);
   expectDType("embedding", "i32 ids", ids, "i32");
   if (w.shape.length !== 2) throw new RangeError(`embedding: expected a weight of shape [V,C], got ${formatShape(w.shape)}`);
   expectIndices(ids, w.shape[0]!);
   const C = w.columns;
-  const numbers = [ids.size, C, f32(scale)];
+  const N = ids.size;
   const out = graph.tensor([...ids.shape, C], { needsGradient: w.needsGradient });
   const bytes = 4 * (ids.size + 2 * out.size); // of the table, only the rows that the ids name
-  graph.emit({ name: "embeddingForward", op: Op.EmbeddingForward, outputs: [out], inputs: [ids, w], numbers, flops: out.size, bytes });
+  graph.emit(Op.EmbeddingForward, { out, ids, weight: w, N, C, scale }, { flops: out.size, bytes });
   graph.differentiate(out, (dOut) => {
-    graph.emit({ name: "embeddingBackward", op: Op.EmbeddingBackward, outputs: [graph.cleared(w)], inputs: [dOut, ids], numbers, flops: 2 * out.size, bytes });
+    graph.emit(Op.EmbeddingBackward, { dWeight: graph.cleared(w), dOut, ids, N, C, scale }, { flops: 2 * out.size, bytes });
   });
   return out;
 }
@@ -40,7 +41,7 @@ export function embedding(ids: Tensor, weight: Tensor | Parameter, scale = 1): T
  * @example
  * addPositions(graph.input([2, 10, 64]), graph.input([32, 64])).shape; // [2, 10, 64]
  */
-export function addPositions(x: Tensor, table: Tensor | Parameter): Tensor {
+export function addPositions(x: Tensor, table: Tensor | Parameter | Table): Tensor {
   const graph = x.graph;
   const p = graph.use(table);
   const [B = 0, T = 0, C = 0] = x.shape;
@@ -48,11 +49,11 @@ export function addPositions(x: Tensor, table: Tensor | Parameter): Tensor {
     throw new RangeError(`addPositions: x=${formatShape(x.shape)} needs a table of at least [${T},${C}], got ${formatShape(p.shape)}`);
   }
   const out = graph.tensor(x.shape, { needsGradient: x.needsGradient || p.needsGradient });
-  graph.emit({ name: "positionsForward", op: Op.PositionsForward, outputs: [out], inputs: [x, p], numbers: [B, T, C], flops: x.size });
+  graph.emit(Op.PositionsForward, { out, x, table: p, B, T, C }, { flops: x.size });
   graph.differentiate(out, (dOut) => {
     graph.addGradient(x, dOut);
     if (!p.needsGradient) return;
-    graph.emit({ name: "positionsBackward", op: Op.PositionsBackward, outputs: [graph.cleared(p)], inputs: [dOut], numbers: [B, T, C], flops: x.size });
+    graph.emit(Op.PositionsBackward, { dTable: graph.cleared(p), dOut, B, T, C }, { flops: x.size });
   });
   return out;
 }

@@ -1,6 +1,6 @@
 import { Op } from "../../../assembly/opcodes";
-import { f32 } from "../graph";
-import type { Parameter, Tensor } from "../tensor";
+import type { Parameter } from "../parameter";
+import type { Tensor } from "../tensor";
 import { expectShape, needsGradient } from "./shared";
 
 /**
@@ -22,27 +22,18 @@ export function layerNorm(x: Tensor, weight: Tensor | Parameter, bias: Tensor | 
   const out = graph.tensor(x.shape, { needsGradient: needsGradient(x, w, b) });
   const mean = graph.tensor([R]);
   const rstd = graph.tensor([R]);
-  graph.emit({
-    name: "layerNormForward", op: Op.LayerNormForward,
-    outputs: [out, mean, rstd], inputs: [x, w, b], numbers: [R, C, f32(epsilon)], flops: 8 * x.size,
-  });
+  graph.emit(Op.LayerNormForward, { out, mean, rstd, x, weight: w, bias: b, R, C, epsilon }, { flops: 8 * x.size });
   graph.differentiate(out, (dOut) => {
     if (x.needsGradient) {
       const { d, accumulate } = graph.accumulate(x);
-      graph.emit({
-        name: "layerNormBackward", op: Op.LayerNormBackward,
-        outputs: [d], inputs: [dOut, x, mean, rstd, w], numbers: [R, C, accumulate], flops: 10 * x.size,
-      });
+      graph.emit(Op.LayerNormBackward, { dX: d, dOut, x, mean, rstd, weight: w, R, C, accumulate }, { flops: 10 * x.size });
     }
     if (w.needsGradient) {
       const dWeight = graph.cleared(w);
       const dBias = b?.needsGradient ? graph.cleared(b) : null;
-      graph.emit({
-        name: "layerNormBackwardParameters", op: Op.LayerNormBackwardParameters,
-        outputs: [dWeight, dBias], inputs: [dOut, x, mean, rstd], numbers: [R, C], flops: 5 * x.size,
-      });
+      graph.emit(Op.LayerNormBackwardParameters, { dWeight, dBias, dOut, x, mean, rstd, R, C }, { flops: 5 * x.size });
     } else if (b?.needsGradient) {
-      graph.emit({ name: "columnSum", op: Op.ColumnSum, outputs: [graph.cleared(b)], inputs: [dOut], numbers: [R, C], flops: x.size });
+      graph.emit(Op.ColumnSum, { out: graph.cleared(b), x: dOut, R, C }, { flops: x.size });
     }
   });
   return out;

@@ -1,7 +1,9 @@
 import { Activation, MatmulScratch } from "../../../assembly/layouts";
 import { Op } from "../../../assembly/opcodes";
-import type { Address, Graph } from "../graph";
-import { formatShape, type Parameter, sameShape, type Tensor } from "../tensor";
+import type { Graph } from "../graph";
+import type { Parameter } from "../parameter";
+import { formatShape, sameShape } from "../shape";
+import type { Address, Tensor } from "../tensor";
 import { activate } from "./activation";
 import { needsGradient } from "./shared";
 
@@ -10,9 +12,9 @@ export type Layout = "NN" | "NT" | "TN";
 /** One product of two matrices (or of `batch` pairs of them), as the kernel takes it. */
 export interface Product {
   layout: Layout;
-  out: Address;
-  a: Address;
-  b: Address;
+  out: Address<"f32">;
+  a: Address<"f32">;
+  b: Address<"f32">;
   M: number;
   N: number;
   K: number;
@@ -29,14 +31,10 @@ export function emitMatmul(graph: Graph, product: Product): void {
   const { layout, out, a, b, M, N, K, bias = null, activation = Activation.None, accumulate = 0, batch = 1 } = product;
   const lda = layout === "TN" ? M : K;
   const ldb = layout === "NT" ? K : N;
-  graph.emit({
-    name: `matmul${layout}`,
-    op: OPS[layout],
-    outputs: [out],
-    inputs: [a, b, bias, graph.scratch(MatmulScratch.Bytes)],
-    numbers: [batch, M, N, K, N, lda, ldb, M * N, M * K, N * K, activation, accumulate],
-    flops: 2 * batch * M * N * K,
-  });
+  graph.emit(OPS[layout], {
+    out, a, b, bias, scratch: MatmulScratch.Bytes, batch, M, N, K, ldo: N, lda, ldb, strideOut: M * N, strideA: M * K, strideB: N * K,
+    activation, accumulate,
+  }, { flops: 2 * batch * M * N * K });
 }
 
 /**
@@ -72,7 +70,7 @@ export function linear(x: Tensor, weight: Tensor | Parameter, bias?: Tensor | Pa
     let dY = dOut;
     if (fused === Activation.Relu) {
       dY = graph.tensor(out.shape);
-      graph.emit({ name: "reluBackward", op: Op.ActivationBackward, outputs: [dY], inputs: [dOut, out], numbers: [out.size, fused] });
+      graph.emit(Op.ActivationBackward, { dX: dY, dOut, x: out, n: out.size, activation: fused });
     }
     if (x.needsGradient) {
       const { d, accumulate } = graph.accumulate(x);
@@ -83,7 +81,7 @@ export function linear(x: Tensor, weight: Tensor | Parameter, bias?: Tensor | Pa
       emitMatmul(graph, { layout: "TN", out: d, a: dY, b: x, M: N, N: K, K: M, accumulate });
     }
     if (b?.needsGradient) {
-      graph.emit({ name: "columnSum", op: Op.ColumnSum, outputs: [graph.cleared(b)], inputs: [dY], numbers: [M, N], flops: M * N });
+      graph.emit(Op.ColumnSum, { out: graph.cleared(b), x: dY, R: M, C: N }, { flops: M * N });
     }
   });
   return deferred ? activate(out, activation) : out;

@@ -1,6 +1,7 @@
 import { Sampling, SampleScratch } from "../../../assembly/layouts";
 import { Op } from "../../../assembly/opcodes";
-import { formatShape, type Tensor } from "../tensor";
+import { formatShape } from "../shape";
+import type { Tensor } from "../tensor";
 
 /**
  * The id of the largest logit of each row, the lowest id on ties; −1 for a row with NaN.
@@ -10,10 +11,10 @@ import { formatShape, type Tensor } from "../tensor";
  * @example
  * argmax(graph.input([2, 65])).shape; // [2]
  */
-export function argmax(logits: Tensor): Tensor {
+export function argmax(logits: Tensor): Tensor<"i32"> {
   const graph = logits.graph;
   const out = graph.tensor([logits.rows], { dtype: "i32" });
-  graph.emit({ name: "argmax", op: Op.Argmax, outputs: [out], inputs: [logits], numbers: [logits.rows, logits.columns], flops: logits.size });
+  graph.emit(Op.Argmax, { out, logits, R: logits.rows, V: logits.columns }, { flops: logits.size });
   return out;
 }
 
@@ -32,16 +33,14 @@ export function argmax(logits: Tensor): Tensor {
  * program.run();
  * program.read(next).length; // 2
  */
-export function sample(logits: Tensor, settings: Tensor): Tensor {
+export function sample(logits: Tensor, settings: Tensor<"i32">): Tensor<"i32"> {
   const graph = logits.graph;
   if (logits.shape.length !== 2) throw new RangeError(`sample: expected logits of shape [R,V], got ${formatShape(logits.shape)}`);
   const out = graph.tensor([logits.rows], { dtype: "i32" });
   const V = logits.columns;
-  graph.emit({
-    name: "sample", op: Op.Sample,
-    outputs: [out], inputs: [logits, settings, graph.random(), graph.scratch(SampleScratch.Base + SampleScratch.PerToken * V)],
-    numbers: [logits.rows, V, graph.stream()], flops: 4 * logits.size,
-  });
+  graph.emit(Op.Sample, {
+    out, logits, settings, rng: graph.random(), scratch: SampleScratch.Base + SampleScratch.PerToken * V, R: logits.rows, V, stream: graph.stream(),
+  }, { flops: 4 * logits.size });
   return out;
 }
 

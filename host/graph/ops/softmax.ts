@@ -9,12 +9,12 @@ import type { Tensor } from "../tensor";
  */
 export function softmax(x: Tensor): Tensor {
   const graph = x.graph;
-  const dims = [x.rows, x.columns];
+  const dims = { R: x.rows, C: x.columns };
   const out = graph.tensor(x.shape, { needsGradient: x.needsGradient });
-  graph.emit({ name: "softmaxForward", op: Op.SoftmaxForward, outputs: [out], inputs: [x], numbers: dims, flops: 4 * x.size });
+  graph.emit(Op.SoftmaxForward, { out, x, ...dims }, { flops: 4 * x.size });
   graph.differentiate(out, (dOut) => {
     const { d, accumulate } = graph.accumulate(x);
-    graph.emit({ name: "softmaxBackward", op: Op.SoftmaxBackward, outputs: [d], inputs: [dOut, out], numbers: [...dims, accumulate], flops: 4 * x.size });
+    graph.emit(Op.SoftmaxBackward, { dX: d, dOut, out, ...dims, accumulate }, { flops: 4 * x.size });
   });
   return out;
 }

@@ -1,0 +1,56 @@
+import type { Tensor } from "./tensor";
+
+/** One loss of a sum: how its instructions are recorded. */
+export interface LossTerm {
+  readonly factor: number;
+  /**
+   * Adds factor · Σ loss to the cells, and the rows that counted if `isCounted`.
+   * @returns if `training`, the tensors that the loss depends on with their gradients; parameters' are added where they lie
+   */
+  record(cells: Tensor, options: { factor: number; isCounted: boolean; training: boolean }): readonly (readonly [Tensor, Tensor])[];
+}
+
+/**
+ * What a model is trained to make small. Losses can be added and scaled: several heads, distillation.
+ * A sum counts the tokens of its first loss, and its mean is per token of that one.
+ *
+ * @example
+ * class TwoHeads extends Model {
+ *   inputs = { tokens: ids(["B", "T"], 65), targets: ids(["B", "T"], 65, -1), classes: ids(["B", "T"], 4, -1) };
+ *   table = new Embedding(65, 16);
+ *   word = new Linear(16, 65);
+ *   kind = new Linear(16, 4);
+ *   loss({ tokens, targets, classes }) {
+ *     const x = this.table.forward(tokens);
+ *     return crossEntropy(x, this.word.weight, targets).plus(crossEntropy(x, this.kind.weight, classes).times(0.5));
+ *   }
+ * }
+ */
+export class Loss {
+  constructor(private readonly terms: readonly LossTerm[]) {}
+
+  plus(other: Loss): Loss {
+    return new Loss([...this.terms, ...other.terms]);
+  }
+
+  /** @throws RangeError for a factor that is not a finite number */
+  times(factor: number): Loss {
+    if (!Number.isFinite(factor)) throw new RangeError(`Loss.times: expected a finite number, got ${factor}`);
+    return new Loss(this.terms.map((term) => ({ factor: factor * term.factor, record: (cells, options) => term.record(cells, options) })));
+  }
+
+  /** Records the loss alone: adds Σ loss and the number of rows that counted to the cells. */
+  forward(cells: Tensor): void {
+    this.record(cells, false);
+  }
+
+  /** Records the loss and the gradient of Σ loss in every parameter. */
+  backward(cells: Tensor): void {
+    const seeds = this.record(cells, true);
+    if (seeds.length > 0) cells.graph.backward(...seeds);
+  }
+
+  private record(cells: Tensor, training: boolean): (readonly [Tensor, Tensor])[] {
+    return this.terms.flatMap((term, i) => term.record(cells, { factor: term.factor, isCounted: i === 0, training }));
+  }
+}

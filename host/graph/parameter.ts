@@ -1,0 +1,75 @@
+import { type DType } from "./formats";
+import { expectAxes, sizeOf } from "./shape";
+import type { State } from "./tensor";
+
+/** How an array of a model starts. Random ones draw from Philox, keyed by the model's seed and the parameter's place in it. */
+export type Initializer =
+  | { readonly kind: "constant"; readonly value: number }
+  /** N(0, deviation²) */
+  | { readonly kind: "normal"; readonly deviation: number }
+  /** U(−bound, bound) */
+  | { readonly kind: "uniform"; readonly bound: number };
+
+/** Every element starts as `value`. */
+export const constant = (value: number): Initializer => ({ kind: "constant", value });
+/** N(0, deviation²) */
+export const normal = (deviation: number): Initializer => ({ kind: "normal", deviation });
+/** Glorot & Bengio 2010: U(−√(6/(in+out)), √(6/(in+out))). */
+export const xavierUniform = (inputs: number, outputs: number): Initializer => ({ kind: "uniform", bound: Math.sqrt(6 / (inputs + outputs)) });
+
+/**
+ * An array that a model learns. Layers create it; `Weights` gives it its place in a runtime's memory.
+ *
+ * @example
+ * new Parameter([256, 64], xavierUniform(64, 256)).size; // 16384
+ */
+export class Parameter {
+  /** Where it lies; undefined until the model is placed. */
+  state: State<DType> | undefined;
+  /** Where its gradient lies; undefined unless the model is being trained. */
+  gradient: State | undefined;
+  /** How it lies in memory, and whether it is trained: fixed when the model is placed. */
+  format: DType = "f32";
+  trainable = true;
+
+  /** @throws RangeError when an axis of the shape is not a positive integer */
+  constructor(
+    readonly shape: readonly number[],
+    readonly initializer: Initializer,
+  ) {
+    expectAxes("Parameter", shape);
+  }
+
+  get size(): number {
+    return sizeOf(this.shape);
+  }
+
+  /** Weight decay applies to matrices, not to biases and gains (as nanoGPT groups them). */
+  get decays(): boolean {
+    return this.shape.length >= 2;
+  }
+}
+
+/** A table that follows from a layer's settings: computed when the model is placed, neither trained nor saved. */
+export type TableRule =
+  /** Sines and cosines of positions, Vaswani 2017, section 3.5. */
+  | { readonly kind: "sinusoidal" }
+  /** Cosines, then sines, of position · base^(−2i/columns) (Su et al. 2021). */
+  | { readonly kind: "rotary"; readonly base: number };
+
+/**
+ * An array that a layer computes once, when the model is placed.
+ *
+ * @example
+ * new Table([64, 16], { kind: "sinusoidal" }).shape; // [64, 16]
+ */
+export class Table {
+  state: State | undefined;
+
+  constructor(
+    readonly shape: readonly number[],
+    readonly rule: TableRule,
+  ) {
+    expectAxes("Table", shape);
+  }
+}
