@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { gunzipSync } from "node:zlib";
 import { type Lines, parseLines } from "../data/lines";
 import { HeedError } from "../errors";
-import { parseJsonText } from "../io/fields";
+import { parseJsonText } from "../fields";
 
 /**
  * A file's bytes; gzip is taken off where the file has it.

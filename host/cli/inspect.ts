@@ -6,7 +6,7 @@ import { openCheckpoint } from "../io/checkpoint";
 import { parseConfig } from "../io/model";
 import { readSafetensors } from "../io/safetensors";
 import { type Context, report } from "./context";
-import { nodeFiles } from "./files";
+import { nodeFiles } from "../platform/node-files";
 import { readInput } from "./input";
 import { addCommonOptions, type CommonOptions } from "./options";
 import { readTrainerFile } from "./run-folder";

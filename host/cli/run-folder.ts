@@ -2,7 +2,7 @@ import type { Build } from "../core/runtime";
 import type { Tokenizer } from "../data/tokenizer";
 import { HeedError } from "../errors";
 import { type Checkpoint, openCheckpoint, saveCheckpoint } from "../io/checkpoint";
-import { checkFields, type Field, type Fields, notNegative, object, parseJsonText, whole } from "../io/fields";
+import { checkFields, type Field, type Fields, notNegative, object, parseJsonText, whole } from "../fields";
 import type { Files } from "../io/files";
 import { type CheckpointConfig, readSnapshot, snapshotFiles } from "../io/model";
 import type { Snapshot, Trainer, TrainerState } from "../train/trainer";

@@ -1,5 +1,5 @@
 import { HeedError } from "../errors";
-import { checkFields, count, type Field, type Fields, isObject, notNegative, object, oneOf, optional, positive, share, whole } from "../io/fields";
+import { checkFields, count, type Field, type Fields, isObject, notNegative, object, oneOf, optional, positive, share, whole } from "../fields";
 import { gptFields, type Task, transformerFields } from "../io/model";
 import type { GPTConfig } from "../models/gpt";
 import type { TransformerConfig } from "../models/transformer";

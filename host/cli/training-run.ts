@@ -4,7 +4,7 @@ import { HeedError } from "../errors";
 import type { CheckpointConfig } from "../io/model";
 import type { Batch, Model } from "../models/model";
 import { Trainer, type TrainingData, type TrainingEvent } from "../train/trainer";
-import { nodeFiles } from "./files";
+import { nodeFiles } from "../platform/node-files";
 import { lockFolder } from "./lock";
 import type { TrainOptions } from "./options";
 import type { TrainingSettings } from "./presets";

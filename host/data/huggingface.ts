@@ -1,6 +1,6 @@
 import { Tokenizer as Implementation } from "@huggingface/tokenizers";
 import { HeedError } from "../errors";
-import { isObject } from "../io/fields";
+import { isObject } from "../fields";
 import { GPT2_SPLIT, toAlphabet } from "./bytelevel";
 import { CharacterTokenizer } from "./characters";
 import { checkIds, specialIds, type DecodeOptions, type SpecialIds, type Tokenizer, type TokenizerJSON } from "./tokenizer";

@@ -9,7 +9,7 @@ import type { Snapshot, TrainerState } from "../train/trainer";
 import { type Checkpoint, saveCheckpoint } from "./checkpoint";
 import { checkTensors } from "./checktensors";
 import { type StoredTensor, toFloat32 } from "./dtype";
-import { checkFields, count, depth, type Fields, flag, object, oneOf, optional, parseJsonText, share, whole } from "./fields";
+import { checkFields, count, depth, type Fields, flag, object, oneOf, optional, parseJsonText, share, whole } from "../fields";
 import type { Files } from "./files";
 import { readSafetensors, writeSafetensors } from "./safetensors";
 

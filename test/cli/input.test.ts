@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFi
 import { hostname } from "node:os";
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import { nodeFiles } from "../../host/cli/files";
+import { nodeFiles } from "../../host/platform/node-files";
 import { HeedError } from "../../host/errors";
 import { readSafetensors, writeSafetensors } from "../../host/io/safetensors";
 import { corpus, type Outcome, run, temporaryFolder, text, tinyGPT, tinyTransformer } from "./command";

@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { Cell } from "../../assembly/opcodes";
-import { nodeWorkers } from "../../host/cli/workers";
+import { nodeWorkers } from "../../host/platform/node-workers";
 import { Runtime } from "../../host/core/runtime";
 import { Graph, type Instruction, storageOf } from "../../host/graph/graph";
 import { add, scale } from "../../host/graph/ops/elementwise";

@@ -1,5 +1,5 @@
 import { distance } from "fastest-levenshtein";
-import { HeedError } from "../errors";
+import { HeedError } from "./errors";
 
 /** What a field of a JSON object may hold. */
 export interface Field {
