@@ -46,6 +46,6 @@ export { generate, type GenerateOptions } from "./decode/generate";
 
 export { type Dtype, type DtypeArrays, type StoredTensor, type StoredTensorOf, toFloat32 } from "./io/dtype";
 export { readSafetensors, type Safetensors, writeSafetensors } from "./io/safetensors";
-export { type Files, MemoryFiles } from "./io/files";
+export { type Files, MemoryFiles, type OpenFile } from "./io/files";
 export { type Checkpoint, openCheckpoint, recoverCheckpoint, saveCheckpoint } from "./io/checkpoint";
 export { checkTensors, type Shapes } from "./io/checktensors";

@@ -12,5 +12,5 @@ export { pairBatch } from "./pairbatch";
 export { parallelCorpus, type Pair, type ParallelOptions, type Skipped } from "./parallel";
 export { philox, Random, shuffle, Stream } from "./random";
 export { seedKey } from "../seed";
-export { SPECIALS, type DecodeOptions, type SpecialIds, type Tokenizer, type TokenizerJSON } from "./tokenizer";
+export { SPECIALS, type DecodeOptions, type SpecialIds, type SpecialIdsOf, type Tokenizer, type TokenizerJSON } from "./tokenizer";
 export { batchesByTokens, TokenBatches, type TokenBatchOptions } from "./translation";

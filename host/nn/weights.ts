@@ -119,6 +119,25 @@ export class Weights {
     }
   }
 
+  /**
+   * A function that copies values into a parameter, a chunk at a time, starting at an element's offset.
+   * It takes a new view of linear memory for each chunk, since growth detaches views.
+   *
+   * @throws RangeError for a name that the model lacks, and the function for a chunk that does not fit
+   */
+  writer(name: string): (values: Float32Array, from: number) => void {
+    const parameter = this.parameters.get(name);
+    if (!parameter) throw new RangeError(`Weights.writer: expected a parameter's name, got ${JSON.stringify(name)}`);
+    const { size } = parameter;
+    const address = this.address + this.offsets.get(name)!;
+    return (values, from) => {
+      if (!Number.isInteger(from) || from < 0 || from + values.length > size) {
+        throw new RangeError(`Weights.writer: ${name}: expected a range within [0, ${size}), got [${from}, ${from + values.length})`);
+      }
+      this.runtime.memory.f32(address + 4 * from, values.length).set(values);
+    };
+  }
+
   /** Gives the memory back; the parameters have no place afterwards. */
   dispose(): void {
     this.runtime.memory.free(this.address);
