@@ -2,6 +2,7 @@
 export { Runtime, hasRelaxedSimd, hasSharedMemory, type Build, type CoreSource, type RuntimeOptions } from "./core/runtime";
 export { type Limit, machineLimits } from "./core/limit";
 export type { Workers } from "./core/workers";
+export type { Batch, BatchTensor } from "./batch";
 export { HeedError, type HeedErrorCode } from "./errors";
 
 export { Graph, type GraphOptions } from "./graph/graph";
@@ -28,7 +29,7 @@ export { FeedForward, type FeedForwardConfig } from "./nn/feedforward";
 export { type BlockConfig, Decoder, DecoderLayer, Encoder, EncoderLayer } from "./nn/blocks";
 export { Weights, type WeightArray } from "./nn/weights";
 
-export { type Batch, Model } from "./models/model";
+export { Model } from "./models/model";
 export { GPT, type GPTConfig, gptPresets } from "./models/gpt";
 export { Transformer, type TransformerConfig, transformerPresets } from "./models/transformer";
 

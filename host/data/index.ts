@@ -1,5 +1,6 @@
 /** Data: tokenizers, corpora, batches, scores, and random numbers by position. */
-export { type Batch, type IntTensor } from "./batch";
+export { type Batch, type BatchTensor } from "../batch";
+export { type IntTensor, type PairBatch, type TokenBatch } from "./batch";
 export { bleu, tokenize13a, type BleuOptions, type BleuScore } from "./bleu";
 export { trainBPE, type TrainBPEOptions } from "./bpe";
 export { gpt2JSON } from "./bytelevel";

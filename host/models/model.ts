@@ -1,4 +1,5 @@
 import { Cell } from "../../assembly/opcodes";
+import type { Batch } from "../batch";
 import type { Runtime } from "../core/runtime";
 import type { Loss } from "../graph/ops/crossentropy";
 import { Graph, type GraphOptions } from "../graph/graph";
@@ -6,9 +7,6 @@ import { compile, type Program } from "../graph/program";
 import type { Tensor } from "../graph/tensor";
 import { Layer } from "../nn/layer";
 import { Weights } from "../nn/weights";
-
-/** Arrays of integers for one run of a program: token ids, targets, lengths. */
-export type Batch = Record<string, { readonly shape: readonly number[]; readonly data: Int32Array }>;
 
 /** A program with the symbols its recording returned. */
 export interface Compiled<T> {

@@ -191,13 +191,13 @@ describe("a token without an id", () => {
   });
 
   it("is an error in byte-level BPE too: a byte that the vocabulary lacks, a merge whose token it lacks", () => {
-    const json = trainBPE(["low lower"], { vocabularySize: 262, specials: [] }).toJSON();
+    const json = trainBPE(["low low"], { vocabularySize: 258, specials: [], prefixSpace: false, minFrequency: 1 }).toJSON();
     const without = (token: string) => {
       const { [token]: _, ...vocab } = json.model.vocab as Record<string, number>;
       return loadTokenizer({ ...json, model: { ...json.model, vocab } });
     };
-    expect(() => without("z").encode("low z")).toThrow(new HeedError("data", 'the token "z" is not in the tokenizer\'s vocabulary'));
-    expect(() => without("lo").encode(" lo")).toThrow(HeedError);
+    expect(() => without("z").encode("z")).toThrow(new HeedError("data", 'the token "z" is not in the tokenizer\'s vocabulary'));
+    expect(() => without("low").encode("low")).toThrow(new HeedError("data", 'the token "low" is not in the tokenizer\'s vocabulary'));
     expect(without("z").encode("low")).toEqual(loadTokenizer(json).encode("low"));
   });
 
