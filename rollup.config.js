@@ -6,7 +6,7 @@ import dts from "rollup-plugin-dts";
 const { dependencies } = JSON.parse(readFileSync("package.json", "utf8"));
 const external = [/^node:/, ...Object.keys(dependencies)];
 const entries = { index: "host/index.ts", data: "host/data/index.ts", io: "host/io/index.ts", node: "host/node.ts", web: "host/web.ts" };
-const scripts = { cli: "host/cli/main.ts", "node-worker": "host/node-worker.ts", "web-worker": "host/web-worker.ts" };
+const scripts = { cli: "host/cli/main.ts", "node-worker": "host/platform/node-worker.ts", "web-worker": "host/platform/web-worker.ts" };
 const builds = ["simd", "relaxed", "turbo"];
 
 /** Puts the core's builds beside the bundle, and makes it look there for them and for the workers' scripts. */

@@ -25,10 +25,36 @@ export type HeedErrorCode = "file" | "format" | "data" | "checkpoint" | "memory"
  */
 export class HeedError extends Error {
   readonly code: HeedErrorCode;
+  /** The file that the error is about, where there is one; the message names it. */
+  readonly file: string | undefined;
 
-  constructor(code: HeedErrorCode, message: string, options?: ErrorOptions) {
+  constructor(code: HeedErrorCode, message: string, { file, ...options }: ErrorOptions & { file?: string } = {}) {
     super(message, options);
     this.name = "HeedError";
     this.code = code;
+    this.file = file;
+  }
+}
+
+/**
+ * Runs an action on a file's content, and puts the file's name before the message of any HeedError in it that names no file yet.
+ * Other errors pass through: they are mistakes in the program, not in the file.
+ *
+ * @param file    what to call the file, or a place in it such as `train.de, line 3`
+ * @param action  may be asynchronous: then so is the result
+ *
+ * @example
+ * inFile("numbers.txt", () => 1 + 1); // 2
+ */
+export function inFile<T>(file: string, action: () => T): T {
+  const rethrow = (cause: unknown): never => {
+    if (!(cause instanceof HeedError) || cause.file !== undefined) throw cause;
+    throw new HeedError(cause.code, `${file}: ${cause.message}`, { cause, file });
+  };
+  try {
+    const result = action();
+    return result instanceof Promise ? (result.catch(rethrow) as T) : result;
+  } catch (cause) {
+    return rethrow(cause);
   }
 }

@@ -2,6 +2,7 @@
 export { Runtime, hasRelaxedSimd, hasSharedMemory, type Build, type CoreSource, type RuntimeOptions } from "./core/runtime";
 export { type Limit, machineLimits } from "./core/limit";
 export type { Workers } from "./core/workers";
+export type { Batch, BatchTensor } from "./batch";
 export { HeedError, type HeedErrorCode } from "./errors";
 
 export { Graph, type GraphOptions } from "./graph/graph";
@@ -28,7 +29,7 @@ export { FeedForward, type FeedForwardConfig } from "./nn/feedforward";
 export { type BlockConfig, Decoder, DecoderLayer, Encoder, EncoderLayer } from "./nn/blocks";
 export { Weights, type WeightArray } from "./nn/weights";
 
-export { type Batch, Model } from "./models/model";
+export { Model } from "./models/model";
 export { GPT, type GPTConfig, gptPresets } from "./models/gpt";
 export { Transformer, type TransformerConfig, transformerPresets } from "./models/transformer";
 
@@ -46,6 +47,6 @@ export { generate, type GenerateOptions } from "./decode/generate";
 
 export { type Dtype, type DtypeArrays, type StoredTensor, type StoredTensorOf, toFloat32 } from "./io/dtype";
 export { readSafetensors, type Safetensors, writeSafetensors } from "./io/safetensors";
-export { type Files, MemoryFiles } from "./io/files";
+export { type Files, MemoryFiles, type OpenFile } from "./io/files";
 export { type Checkpoint, openCheckpoint, recoverCheckpoint, saveCheckpoint } from "./io/checkpoint";
 export { checkTensors, type Shapes } from "./io/checktensors";

@@ -1,11 +1,11 @@
 /** heed/node: what the library needs of Node, Deno or Bun, and what only Node can do. */
 import { readFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
-import { nodeWorkers } from "./cli/workers";
+import { nodeWorkers } from "./platform/node-workers";
 import { countThreads, Runtime, type RuntimeOptions } from "./core/runtime";
 import { trialTraining } from "./train/trial";
 
-export { nodeFiles } from "./cli/files";
+export { nodeFiles } from "./platform/node-files";
 export { nodeWorkers, trialTraining };
 
 /** Something that was done otherwise than asked, and why. */

@@ -18,9 +18,9 @@ interface Documented {
   example: string;
 }
 
-/** Every export that has a docstring, with its `@example`; of the command line's files only those that heed/node shows. */
+/** Every export that has a docstring, with its `@example`, outside the command line. */
 const documented = readdirSync(host, { recursive: true, encoding: "utf8" })
-  .filter((file) => file.endsWith(".ts") && (!file.startsWith("cli") || /files|workers/.test(file)))
+  .filter((file) => file.endsWith(".ts") && !file.startsWith("cli"))
   .flatMap((file) =>
     Array.from(read(file).matchAll(/\/\*\*((?:(?!\*\/)[^])*)\*\/\nexport (?:declare |abstract |async )*(\w+)\*? (\w+)/g), ([, text, kind, name]): Documented => {
       const [, example = ""] = /@example\n([^]*)$/.exec(text!.replace(/^ ?\* ?/gm, "")) ?? [];
@@ -54,7 +54,7 @@ async function given(file: string): Promise<Record<string, unknown>> {
   await io.saveModel(files, "runs/dates", { model: transformer, tokenizer });
   await files.write("heed.turbo.wasm", readFileSync(`${host}../build/heed.turbo.wasm`));
   return {
-    runtime, tokenizer, files, nodeFiles: file === "cli/files.ts" ? node.nodeFiles : files,
+    runtime, tokenizer, files, nodeFiles: file === "platform/node-files.ts" ? node.nodeFiles : files,
     graph: new heed.Graph(runtime),
     model: file === "decode/generate.ts" ? gpt : transformer,
     data: { batch: () => data.pairBatch([pair], specials) },

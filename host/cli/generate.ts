@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import type { Tokenizer } from "../data/tokenizer";
 import { generate } from "../decode/generate";
-import { HeedError } from "../errors";
+import { HeedError, inFile } from "../errors";
 import { type Context, report } from "./context";
 import { loadGPT, type ModelOptions } from "./load";
 import { addComputeOptions, notNegative, requireOption, wholeNumber } from "./options";
@@ -57,10 +57,5 @@ async function run(options: GenerateCommandOptions, context: Context): Promise<v
 }
 
 function encodePrompt(tokenizer: Tokenizer, prompt: string): number[] {
-  try {
-    return tokenizer.encode(prompt);
-  } catch (cause) {
-    if (!(cause instanceof HeedError)) throw cause;
-    throw new HeedError("data", `the prompt: ${cause.message.replace(/; make the tokenizer.*$/, "; the model has never seen it")}`, { cause });
-  }
+  return inFile("the prompt", () => tokenizer.encode(prompt));
 }

@@ -2,8 +2,8 @@ import { readFile } from "node:fs/promises";
 import { createHash } from "node:crypto";
 import { gunzipSync } from "node:zlib";
 import { type Lines, parseLines } from "../data/lines";
-import { HeedError } from "../errors";
-import { parseJsonText } from "../io/fields";
+import { HeedError, inFile } from "../errors";
+import { parseJson } from "../json";
 
 /**
  * A file's bytes; gzip is taken off where the file has it.
@@ -16,16 +16,16 @@ export async function readInput(path: string): Promise<Uint8Array> {
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
     const reason = { ENOENT: "there is no such file", EISDIR: "it is a folder, expected a file", EACCES: "you may not read it" }[code ?? ""] ?? message;
-    throw new HeedError("file", `${path}: ${reason}`, { cause });
+    throw new HeedError("file", `${path}: ${reason}`, { cause, file: path });
   }
   if (bytes[0] === 0x1f && bytes[1] === 0x8b) {
     try {
       bytes = gunzipSync(bytes);
     } catch (cause) {
-      throw new HeedError("format", `${path}: broken gzip: ${(cause as Error).message}`, { cause });
+      throw new HeedError("format", `${path}: broken gzip: ${(cause as Error).message}`, { cause, file: path });
     }
   }
-  if (bytes.length === 0) throw new HeedError("file", `${path}: the file is empty`);
+  if (bytes.length === 0) throw new HeedError("file", `${path}: the file is empty`, { file: path });
   return bytes;
 }
 
@@ -60,7 +60,8 @@ export async function* streamLines(stream: AsyncIterable<Uint8Array | string>, n
 
 /** A JSON file. */
 export async function readJson(path: string): Promise<unknown> {
-  return parseJsonText(new TextDecoder().decode(await readInput(path)), path);
+  const bytes = await readInput(path);
+  return inFile(path, () => parseJson(new TextDecoder().decode(bytes)));
 }
 
 /** A short name for some text, by which a resumed training tells that its data is still the same. */

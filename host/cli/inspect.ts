@@ -1,12 +1,13 @@
 import { stat } from "node:fs/promises";
 import type { Command } from "commander";
 import { formatBytes } from "../core/memory";
-import { HeedError } from "../errors";
+import { HeedError, inFile } from "../errors";
 import { openCheckpoint } from "../io/checkpoint";
 import { parseConfig } from "../io/model";
-import { readSafetensors } from "../io/safetensors";
+import { type Header, headerOf } from "../io/safetensors";
+import { TensorFile } from "../io/tensorfile";
 import { type Context, report } from "./context";
-import { nodeFiles } from "./files";
+import { nodeFiles } from "../platform/node-files";
 import { readInput } from "./input";
 import { addCommonOptions, type CommonOptions } from "./options";
 import { readTrainerFile } from "./run-folder";
@@ -28,41 +29,42 @@ Examples:
 async function inspect(path: string, options: CommonOptions, context: Context): Promise<void> {
   const folder = path.replace(/(.)\/+$/, "$1");
   if (await isFolder(folder)) return inspectCheckpoint(folder, options, context);
+  if (folder.endsWith(".safetensors")) return inspectTensors(path, await readTensorFile(path), options, context);
   const bytes = await readInput(path);
   const isWasm = bytes[0] === 0 && bytes[1] === 0x61 && bytes[2] === 0x73 && bytes[3] === 0x6d;
-  return isWasm ? inspectCore(path, bytes, options, context) : inspectTensors(path, bytes, options, context);
+  return isWasm ? inspectCore(path, bytes, options, context) : inspectTensors(path, inFile(path, () => headerOf(bytes)), options, context);
 }
 
 const isFolder = (path: string): Promise<boolean> => stat(path).then((entry) => entry.isDirectory(), () => false);
 
-async function inspectTensors(path: string, bytes: Uint8Array, options: CommonOptions, context: Context): Promise<void> {
-  const { tensors, metadata } = readTensors(path, bytes);
-  const rows = Array.from(tensors, ([name, { dtype, shape, data }]) => ({ name, dtype, shape: [...shape], elements: data.length, bytes: data.byteLength }));
+/** The header of a file, of which nothing else is read. */
+async function readTensorFile(path: string, opened = nodeFiles.open(path)): Promise<Header> {
+  const file = await TensorFile.open(await opened, path);
+  await file.close();
+  return file;
+}
+
+const elementsOf = (shape: readonly number[]): number => shape.reduce((size, dim) => size * dim, 1);
+
+async function inspectTensors(path: string, { tensors, metadata }: Header, options: CommonOptions, context: Context): Promise<void> {
+  const rows = Array.from(tensors, ([name, { dtype, shape, begin, end }]) => ({ name, dtype, shape: [...shape], elements: elementsOf(shape), bytes: end - begin }));
   rows.sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
   const elements = rows.reduce((sum, row) => sum + row.elements, 0);
-  const result = { file: path, bytes: bytes.length, elements, metadata: Object.fromEntries(metadata), tensors: rows };
+  const size = (await stat(path)).size;
+  const result = { file: path, bytes: size, elements, metadata: Object.fromEntries(metadata), tensors: rows };
   const lines = [
-    `${path}: ${rows.length} tensors, ${thousands(elements)} elements, ${formatBytes(bytes.length)}`,
+    `${path}: ${rows.length} tensors, ${thousands(elements)} elements, ${formatBytes(size)}`,
     ...Array.from(metadata, ([key, text]) => `  ${key} = ${text}`),
     table(rows.map(({ name, dtype, shape, bytes }) => [name, dtype, `[${shape.join(", ")}]`, formatBytes(bytes)])),
   ];
   await report(context, options, result, lines.join("\n"));
 }
 
-function readTensors(path: string, bytes: Uint8Array): ReturnType<typeof readSafetensors> {
-  try {
-    return readSafetensors(bytes);
-  } catch (cause) {
-    if (!(cause instanceof HeedError)) throw cause;
-    throw new HeedError(cause.code, `${path}: ${cause.message}`, { cause });
-  }
-}
-
 async function inspectCheckpoint(folder: string, options: CommonOptions, context: Context): Promise<void> {
   const checkpoint = await openCheckpoint(nodeFiles, folder);
-  const config = parseConfig(await checkpoint.readText("config.json"), `${folder}/config.json`);
-  const { tensors } = readTensors(`${folder}/model.safetensors`, await checkpoint.read("model.safetensors"));
-  const parameters = [...tensors.values()].reduce((sum, { data }) => sum + data.length, 0);
+  const config = parseConfig(await checkpoint.readText("config.json"), checkpoint.path("config.json"));
+  const { tensors } = await readTensorFile(checkpoint.path("model.safetensors"), checkpoint.open("model.safetensors"));
+  const parameters = [...tensors.values()].reduce((sum, { shape }) => sum + elementsOf(shape), 0);
   const trainer = checkpoint.has("trainer.json") ? await readTrainerFile(checkpoint) : undefined;
   const training = trainer && { ...trainer.state, of: trainer.training.steps, seed: trainer.seed, build: trainer.build };
   const result = { folder, ...config, parameters, training, files: checkpoint.names };

@@ -2,7 +2,7 @@ import { HeedError } from "../errors";
 import { openCheckpoint } from "../io/checkpoint";
 import { loadModel, type LoadedModel } from "../io/model";
 import type { Context } from "./context";
-import { nodeFiles } from "./files";
+import { nodeFiles } from "../platform/node-files";
 import type { ThreadsOptions } from "./options";
 import { openRuntime } from "./runtime";
 

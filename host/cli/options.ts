@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type Build, MAX_THREADS } from "../core/runtime";
-import { nearest } from "../io/fields";
+import { nearest } from "../fields";
 import type { Task } from "../io/model";
 import { type Preset, presetsOf } from "./presets";
 

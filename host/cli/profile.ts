@@ -5,7 +5,7 @@ import { type Profile, profile } from "../profile/profile";
 import { byKernel, byLayer, type Summary, total } from "../profile/summary";
 import { chromeTrace } from "../profile/trace";
 import { type Context, report } from "./context";
-import { nodeFiles } from "./files";
+import { nodeFiles } from "../platform/node-files";
 import { load, type ModelOptions } from "./load";
 import { addCommonOptions, choice, notNegative, positiveInteger, requireOption, threadCount } from "./options";
 import { chosenWorkloads, longest, WORKLOADS } from "./profile-programs";

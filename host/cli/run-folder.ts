@@ -1,10 +1,11 @@
 import type { Build } from "../core/runtime";
 import type { Tokenizer } from "../data/tokenizer";
-import { HeedError } from "../errors";
+import { HeedError, inFile } from "../errors";
 import { type Checkpoint, openCheckpoint, saveCheckpoint } from "../io/checkpoint";
-import { checkFields, type Field, type Fields, notNegative, object, parseJsonText, whole } from "../io/fields";
+import { checkFields, type Fields, finite, finiteOrNull, notNegative, object, text, whole } from "../fields";
+import { parseJson } from "../json";
 import type { Files } from "../io/files";
-import { type CheckpointConfig, readSnapshot, snapshotFiles } from "../io/model";
+import { type CheckpointConfig, parseConfig, readSnapshot, snapshotFiles } from "../io/model";
 import type { Snapshot, Trainer, TrainerState } from "../train/trainer";
 import type { TrainingSettings } from "./presets";
 import { differences } from "./settings";
@@ -41,10 +42,9 @@ interface TrainerFile extends Omit<RunIdentity, "config"> {
   record: RunRecord;
 }
 
-const numberOrNull: Field = { expected: "a number or null", accepts: (value) => value === null || typeof value === "number" };
-const fileFields: Fields<TrainerFile> = { seed: whole, build: { expected: "a build", accepts: (value) => typeof value === "string" }, training: object, data: object, state: object, record: object };
-const stateFields: Fields<TrainerState> = { step: whole, updates: whole, skipped: whole, validatedStep: whole, bestStep: whole, bestLoss: numberOrNull, stale: whole };
-const recordFields: Fields<RunRecord> = { seconds: notNegative, stepSeconds: notNegative, tokens: whole, trainLoss: numberOrNull, lossSum: { expected: "a number", accepts: Number.isFinite }, lossSteps: whole };
+const fileFields: Fields<TrainerFile> = { seed: whole, build: text, training: object, data: object, state: object, record: object };
+const stateFields: Fields<TrainerState> = { step: whole, updates: whole, skipped: whole, validatedStep: whole, bestStep: whole, bestLoss: finiteOrNull, stale: whole };
+const recordFields: Fields<RunRecord> = { seconds: notNegative, stepSeconds: notNegative, tokens: whole, trainLoss: finiteOrNull, lossSum: finite, lossSteps: whole };
 
 /** Files that tell a checkpoint from any other folder. */
 const SIGNS = ["commit.json", "config.json", "model.safetensors", "trainer.json"];
@@ -82,7 +82,7 @@ export class RunFolder {
     if (!checkpoint) return undefined;
     if (!checkpoint.has("trainer.json")) throw new HeedError("checkpoint", `${this.folder} holds a model, but no training to go on with (trainer.json)`);
     const { state, record, ...saved } = await readTrainerFile(checkpoint);
-    const config = parseJsonText(await checkpoint.readText("config.json"), `${this.folder}/config.json`);
+    const config = parseConfig(await checkpoint.readText("config.json"), checkpoint.path("config.json"));
     const changes = differences({ config, ...saved }, this.identity);
     if (changes.length > 0) {
       const advice = "give the same settings and data, or start anew with --overwrite";
@@ -122,12 +122,14 @@ export class RunFolder {
 
 /** @throws HeedError (`format`) saying which field is wrong, and what was expected */
 export async function readTrainerFile(checkpoint: Checkpoint): Promise<TrainerFile> {
-  const name = `${checkpoint.folder}/trainer.json`;
-  const file = parseJsonText(await checkpoint.readText("trainer.json"), name) as TrainerFile;
-  checkFields(name, file, fileFields);
-  checkFields(`${name}: state`, file.state, stateFields);
-  checkFields(`${name}: record`, file.record, recordFields);
-  return file;
+  const json = await checkpoint.readText("trainer.json");
+  return inFile(checkpoint.path("trainer.json"), () => {
+    const file = parseJson(json) as TrainerFile;
+    checkFields("", file, fileFields);
+    checkFields("state", file.state, stateFields);
+    checkFields("record", file.record, recordFields);
+    return file;
+  });
 }
 
 /** The lines up to a state: what a session wrote after its last checkpoint, or half wrote, is written again. */

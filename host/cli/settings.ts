@@ -1,5 +1,5 @@
-import { HeedError } from "../errors";
-import { checkFields, count, type Field, type Fields, isObject, notNegative, object, oneOf, optional, positive, share, whole } from "../io/fields";
+import { HeedError, inFile } from "../errors";
+import { checkFields, count, type Field, type Fields, type FieldsByName, isObject, notNegative, object, oneOf, optional, positive, share, whole } from "../fields";
 import { gptFields, type Task, transformerFields } from "../io/model";
 import type { GPTConfig } from "../models/gpt";
 import type { TransformerConfig } from "../models/transformer";
@@ -39,7 +39,7 @@ const trainingFields: Fields<TrainingSettings> = {
 export async function trainingSettings<Config extends TransformerConfig | GPTConfig>(task: Task, options: TrainOptions & { vocabulary?: number }): Promise<Settings<Config>> {
   const preset = presetsOf(task).get(options.preset)!;
   const { config: file, steps, validateEvery, saveEvery, vocabulary } = options;
-  const settings = withConfig(preset, file === undefined ? {} : await readJson(file), file ?? "") as Settings<Config>;
+  const settings = withConfig(preset, file === undefined ? {} : await readJson(file), file ?? "--preset") as Settings<Config>;
   const given = Object.fromEntries(Object.entries({ steps, validateEvery, saveEvery }).filter(([, value]) => value !== undefined));
   return { ...settings, training: { ...settings.training, ...given }, ...(vocabulary === undefined ? {} : { vocabulary }) };
 }
@@ -52,8 +52,12 @@ export async function trainingSettings<Config extends TransformerConfig | GPTCon
  * @throws HeedError (`format`) for fields that are unknown or of the wrong kind
  */
 export function withConfig(preset: Preset, config: unknown, file: string): Settings {
+  return inFile(file, () => merge(preset, config));
+}
+
+function merge(preset: Preset, config: unknown): Settings {
   const vocabulary: Record<string, Field> = preset.vocabulary === undefined ? {} : { vocabulary: optional(count) };
-  checkFields(file, config, { model: optional(object), training: optional(object), ...vocabulary });
+  checkFields("", config, { model: optional(object), training: optional(object), ...vocabulary });
   const { model = {}, training = {}, vocabulary: size = preset.vocabulary } = config as Partial<Record<"model" | "training", object>> & { vocabulary?: number };
   const { schedule, optimizer, ...plain } = training as Record<string, unknown>;
   const settings = {
@@ -68,10 +72,10 @@ export function withConfig(preset: Preset, config: unknown, file: string): Setti
   };
   const modelFields: Record<string, Field> = { ...(preset.type === "gpt" ? gptFields : transformerFields) };
   delete modelFields.vocabulary; // it comes from the data
-  checkFields(`${file}: model`, settings.model, modelFields);
-  checkFields(`${file}: training`, settings.training, trainingFields);
-  checkKind(`${file}: training.schedule`, settings.training.schedule, scheduleFields);
-  checkKind(`${file}: training.optimizer`, settings.training.optimizer, optimizerFields);
+  checkFields("model", settings.model, modelFields);
+  checkFields("training", settings.training, trainingFields);
+  checkKind("training.schedule", settings.training.schedule, scheduleFields);
+  checkKind("training.optimizer", settings.training.optimizer, optimizerFields);
   return settings as Settings;
 }
 
@@ -81,7 +85,7 @@ function mergeKind(preset: { kind: string }, given: unknown): unknown {
   return { ...preset, ...given };
 }
 
-function checkKind(where: string, value: unknown, kinds: Readonly<Record<string, Readonly<Record<string, Field>>>>): void {
+function checkKind(where: string, value: unknown, kinds: Readonly<Record<string, FieldsByName>>): void {
   if (!isObject(value)) throw new HeedError("format", `${where}: expected an object, got ${JSON.stringify(value)}`);
   const kind = oneOf(...Object.keys(kinds));
   if (!kind.accepts(value.kind)) throw new HeedError("format", `${where}: kind: expected ${kind.expected}, got ${JSON.stringify(value.kind)}`);

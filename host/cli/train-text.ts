@@ -5,7 +5,7 @@ import { decodeUtf8 } from "../data/lines";
 import type { Tokenizer } from "../data/tokenizer";
 import { HeedError } from "../errors";
 import { GPT, type GPTConfig } from "../models/gpt";
-import type { Batch } from "../models/model";
+import type { Batch } from "../batch";
 import { type Context, finish } from "./context";
 import { fingerprint, readInput } from "./input";
 import { addComputeOptions, addTrainOptions, requireOption, type TrainOptions } from "./options";

@@ -1,14 +1,17 @@
-/** An integer tensor of the host: what a program's input cell is filled with. */
-export interface IntTensor {
-  shape: number[];
-  /** Row-major. */
-  data: Int32Array;
+import type { BatchTensor } from "../batch";
+
+/** A tensor of integers: token ids, targets, lengths. */
+export interface IntTensor extends BatchTensor {
+  readonly data: Int32Array;
 }
 
-/** A program's inputs by name. */
-export type Batch = Record<string, IntTensor>;
+/** A batch for a language model: `tokens` and `targets` [B, T]. */
+export type TokenBatch = Readonly<Record<"tokens" | "targets", IntTensor>>;
 
-/** An integer tensor of one value everywhere. */
+/** A batch for a translating model: `source` [B, S], `sourceLengths` [B], `target` and `targets` [B, T]. */
+export type PairBatch = Readonly<Record<"source" | "sourceLengths" | "target" | "targets", IntTensor>>;
+
+/** A tensor of integers with the same value everywhere. */
 export function filled(shape: number[], value = 0): IntTensor {
   return { shape, data: new Int32Array(shape.reduce((size, dim) => size * dim, 1)).fill(value) };
 }

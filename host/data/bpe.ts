@@ -4,11 +4,11 @@ import { MOST_TOKENS, Pairs } from "./pairs";
 import { SPECIALS } from "./tokenizer";
 
 /** What to train, and how far. */
-export interface TrainBPEOptions {
+export interface TrainBPEOptions<Specials extends readonly string[] = readonly string[]> {
   /** The most tokens the vocabulary may have: special tokens, 256 bytes, then merges. */
   vocabularySize: number;
   /** Special tokens; they take the first ids. Default: `<pad> <bos> <eos> <unk>`. */
-  specials?: readonly string[];
+  specials?: Specials;
   /** A pair seen less often is not merged. Default: 2. */
   minFrequency?: number;
   /** See `ByteLevelVocabulary.prefixSpace`. Default: true. */
@@ -32,8 +32,12 @@ const PROGRESS_EVERY = 100;
  * const tokenizer = trainBPE(["low lower lowest", "new newer newest"], { vocabularySize: 270 });
  * tokenizer.decode(tokenizer.encode("the lowest")); // "the lowest"
  */
-export function trainBPE(texts: Iterable<string>, options: TrainBPEOptions): HuggingFaceTokenizer {
-  const { vocabularySize, specials = SPECIALS, minFrequency = 2, prefixSpace = true, onProgress } = options;
+export function trainBPE<const Specials extends readonly string[] = typeof SPECIALS>(
+  texts: Iterable<string>,
+  options: TrainBPEOptions<Specials>,
+): HuggingFaceTokenizer<Specials[number]> {
+  const specials: readonly string[] = options.specials ?? SPECIALS;
+  const { vocabularySize, minFrequency = 2, prefixSpace = true, onProgress } = options;
   const initial = [...specials, ...[...BYTE_ALPHABET].sort()];
   if (!Number.isInteger(vocabularySize) || vocabularySize < initial.length) {
     throw new RangeError(

@@ -1,5 +1,5 @@
 import { HeedError } from "../errors";
-import { addedToken, checkIds, specialIds, type DecodeOptions, type SpecialIds, type Tokenizer, type TokenizerJSON } from "./tokenizer";
+import { addedToken, checkIds, specialIds, type DecodeOptions, type SpecialIdsOf, type Tokenizer, type TokenizerJSON } from "./tokenizer";
 
 /**
  * One id a character (Unicode code point), after the special tokens.
@@ -10,9 +10,9 @@ import { addedToken, checkIds, specialIds, type DecodeOptions, type SpecialIds, 
  * tokenizer.encode("beet"); // [1, 2, 2, 4]: ids go by code point, the space is 0
  * tokenizer.decode([4, 3]); // "to"
  */
-export class CharacterTokenizer implements Tokenizer {
+export class CharacterTokenizer<Special extends string = string> implements Tokenizer {
   readonly size: number;
-  readonly specials: SpecialIds;
+  readonly specials: SpecialIdsOf<Special>;
   private readonly ids: Map<string, number>;
 
   /**
@@ -28,14 +28,15 @@ export class CharacterTokenizer implements Tokenizer {
     this.specials = specialIds((name) => {
       const id = this.ids.get(name);
       return id !== undefined && id < special ? id : undefined;
-    });
+    }) as SpecialIdsOf<Special>;
   }
 
   /**
    * The tokenizer that knows every character of `texts`, in the order of their code points.
    * @param options.specials  special tokens, which take the first ids. Default: none
    */
-  static of(texts: Iterable<string>, { specials = [] as readonly string[] } = {}): CharacterTokenizer {
+  static of<const Specials extends readonly string[] = []>(texts: Iterable<string>, options: { specials?: Specials } = {}): CharacterTokenizer<Specials[number]> {
+    const specials: readonly string[] = options.specials ?? [];
     const characters = new Set<string>();
     for (const text of texts) for (const character of text) characters.add(character);
     const sorted = [...characters].sort((a, b) => a.codePointAt(0)! - b.codePointAt(0)!);
@@ -101,9 +102,6 @@ export class CharacterTokenizer implements Tokenizer {
 
 function unknownCharacter(character: string, position: number, known: number): HeedError {
   const code = character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0");
-  return new HeedError(
-    "data",
-    `character ${JSON.stringify(character)} (U+${code}) at position ${position} is none of the tokenizer's ${known}; ` +
-      "make the tokenizer of all texts, or give it an <unk> token",
-  );
+  const where = `character ${JSON.stringify(character)} (U+${code}) at position ${position}`;
+  return new HeedError("data", `${where} is not one of the tokenizer's ${known} characters, and there is no <unk> token`);
 }

@@ -1,5 +1,6 @@
 /** Data: tokenizers, corpora, batches, scores, and random numbers by position. */
-export { type Batch, type IntTensor } from "./batch";
+export { type Batch, type BatchTensor } from "../batch";
+export { type IntTensor, type PairBatch, type TokenBatch } from "./batch";
 export { bleu, tokenize13a, type BleuOptions, type BleuScore } from "./bleu";
 export { trainBPE, type TrainBPEOptions } from "./bpe";
 export { gpt2JSON } from "./bytelevel";
@@ -12,5 +13,5 @@ export { pairBatch } from "./pairbatch";
 export { parallelCorpus, type Pair, type ParallelOptions, type Skipped } from "./parallel";
 export { philox, Random, shuffle, Stream } from "./random";
 export { seedKey } from "../seed";
-export { SPECIALS, type DecodeOptions, type SpecialIds, type Tokenizer, type TokenizerJSON } from "./tokenizer";
+export { SPECIALS, type DecodeOptions, type SpecialIds, type SpecialIdsOf, type Tokenizer, type TokenizerJSON } from "./tokenizer";
 export { batchesByTokens, TokenBatches, type TokenBatchOptions } from "./translation";

@@ -1,4 +1,4 @@
-import { checkPositive, filled, type Batch } from "./batch";
+import { checkPositive, filled, type TokenBatch } from "./batch";
 import { Random, Stream } from "./random";
 
 /** The shape of training batches. */
@@ -21,7 +21,7 @@ export interface LanguageModelOptions {
  * const batches = languageModelBatches(Int32Array.from([3, 1, 4, 1, 5, 9, 2, 6]), { batch: 2, block: 4 });
  * batches.batchAt(0).tokens.shape; // [2, 4]
  */
-export function languageModelBatches(tokens: Int32Array, { batch, block, seed = 0 }: LanguageModelOptions): { batchAt(step: number): Batch } {
+export function languageModelBatches(tokens: Int32Array, { batch, block, seed = 0 }: LanguageModelOptions): { batchAt(step: number): TokenBatch } {
   checkPositive("languageModelBatches: batch", batch);
   checkPositive("languageModelBatches: block", block);
   if (tokens.length <= block) {
@@ -66,13 +66,13 @@ export interface EvaluationOptions {
 export function evaluationBatches(
   tokens: Int32Array,
   { batch, block, ignored = -1 }: EvaluationOptions,
-): { batches: number; batchAt(index: number): Batch } {
+): { batches: number; batchAt(index: number): TokenBatch } {
   checkPositive("evaluationBatches: batch", batch);
   checkPositive("evaluationBatches: block", block);
   if (tokens.length < 2) throw new RangeError(`evaluationBatches: needs at least 2 tokens, got ${tokens.length}`);
   const predicted = tokens.length - 1;
   const batches = Math.ceil(predicted / (batch * block));
-  const batchAt = (index: number): Batch => {
+  const batchAt = (index: number): TokenBatch => {
     if (!Number.isInteger(index) || index < 0 || index >= batches) {
       throw new RangeError(`evaluationBatches: index must be in [0, ${batches}), got ${index}`);
     }

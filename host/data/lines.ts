@@ -19,7 +19,7 @@ const NEWLINE = 0x0a;
  */
 export function parseLines(bytes: Uint8Array, name: string): Lines {
   const text = decodeUtf8(bytes, name);
-  if (text === "") throw new HeedError("file", `${name}: the file is empty`);
+  if (text === "") throw new HeedError("file", `${name}: the file is empty`, { file: name });
   const lines = text.split("\n");
   if (lines.at(-1) === "") lines.pop(); //                    the last line's end is no line of its own
   return { name, lines: lines.map((line) => (line.endsWith("\r") ? line.slice(0, -1) : line)) };
@@ -36,7 +36,7 @@ export function decodeUtf8(bytes: Uint8Array, name: string): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch (cause) {
-    throw new HeedError("format", `${name}: not UTF-8: ${firstInvalid(bytes)}`, { cause });
+    throw new HeedError("format", `${name}: not UTF-8: ${firstInvalid(bytes)}`, { cause, file: name });
   }
 }
 

@@ -1,4 +1,4 @@
-import { type Batch, filled } from "./batch";
+import { filled, type PairBatch } from "./batch";
 import type { Pair } from "./parallel";
 
 const roundUp = (n: number, multiple: number): number => Math.ceil(n / multiple) * multiple;
@@ -14,7 +14,7 @@ const roundUp = (n: number, multiple: number): number => Math.ceil(n / multiple)
  * const batch = pairBatch([{ source: [5, 6, 7], target: [8] }], { pad: 0, bos: 1, eos: 2 });
  * batch.targets.data; // Int32Array [8, 2]
  */
-export function pairBatch(pairs: readonly Pair[], { pad, bos, eos }: { pad: number; bos: number; eos: number }, multiple = 8): Batch {
+export function pairBatch(pairs: readonly Pair[], { pad, bos, eos }: { pad: number; bos: number; eos: number }, multiple = 8): PairBatch {
   const B = pairs.length;
   const S = roundUp(Math.max(...pairs.map((pair) => pair.source.length)), multiple);
   const T = Math.max(...pairs.map((pair) => pair.target.length + 1));

@@ -1,4 +1,4 @@
-import { HeedError } from "../errors";
+import { HeedError, inFile } from "../errors";
 import type { Lines } from "./lines";
 import type { Tokenizer } from "./tokenizer";
 
@@ -63,12 +63,7 @@ export function parallelCorpus(source: Lines, target: Lines, options: ParallelOp
 
 function encodeLine({ name, lines }: Lines, index: number, tokenizer: Tokenizer): number[] {
   if (lines[index]!.trim() === "") return []; // white space alone says nothing that could be translated
-  try {
-    return tokenizer.encode(lines[index]!);
-  } catch (cause) {
-    if (!(cause instanceof HeedError)) throw cause;
-    throw new HeedError(cause.code, `${name}, line ${index + 1}: ${cause.message}`, { cause });
-  }
+  return inFile(`${name}, line ${index + 1}`, () => tokenizer.encode(lines[index]!));
 }
 
 function emptyLine(name: string, line: number): HeedError {

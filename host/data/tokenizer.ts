@@ -24,7 +24,7 @@ export interface Tokenizer {
 
   /**
    * The text's ids, without any special token around them: `<eos>` in a text is five characters.
-   * @throws HeedError "data" where a character is unknown and there is no `unk`
+   * @throws HeedError "data" for text that the vocabulary has no id for, not even that of an unknown token
    */
   encode(text: string): number[];
 
@@ -46,7 +46,7 @@ export interface AddedToken {
   normalized: boolean;
 }
 
-/** What of a tokenizer.json heed looks at; the rest passes through untouched. */
+/** The parts of a tokenizer.json that heed reads; the rest passes through untouched. */
 export interface TokenizerJSON {
   version: string;
   truncation: unknown;
@@ -59,8 +59,8 @@ export interface TokenizerJSON {
   model: { type?: string; vocab: unknown; merges?: unknown[]; unk_token?: string | null; [key: string]: unknown };
 }
 
-/** What heed calls the special tokens it makes itself, in the order of their ids. */
-export const SPECIALS: readonly string[] = ["<pad>", "<bos>", "<eos>", "<unk>"];
+/** The names of the special tokens that heed creates, in the order of their ids. */
+export const SPECIALS = ["<pad>", "<bos>", "<eos>", "<unk>"] as const;
 
 const NAMES = {
   pad: ["<pad>", "[PAD]"],
@@ -68,6 +68,14 @@ const NAMES = {
   eos: ["<eos>", "</s>", "[SEP]", "<|endoftext|>"],
   unk: ["<unk>", "[UNK]"],
 } as const;
+
+/**
+ * The ids of a tokenizer whose special tokens are known to the compiler: a number for each role that one of `Special` has.
+ * `string` stands for tokens that are not known; each role may then be undefined.
+ */
+export type SpecialIdsOf<Special extends string> = string extends Special
+  ? SpecialIds
+  : { readonly [Role in keyof typeof NAMES]: [Extract<Special, (typeof NAMES)[Role][number]>] extends [never] ? undefined : number };
 
 /** The roles of special tokens, told by their usual names (`<pad>`, `[PAD]`, `</s>`, `<|endoftext|>`, …). */
 export function specialIds(idOf: (token: string) => number | undefined): SpecialIds {
@@ -80,7 +88,7 @@ export function addedToken(content: string, id: number): AddedToken {
   return { id, content, special: true, single_word: false, lstrip: false, rstrip: false, normalized: false };
 }
 
-/** @throws RangeError where an id is none of the vocabulary's */
+/** @throws RangeError for an id outside the vocabulary */
 export function checkIds(ids: ArrayLike<number>, size: number): void {
   for (let i = 0; i < ids.length; i++) {
     const id = ids[i]!;

@@ -1,4 +1,4 @@
-import { checkPositive, filled, type Batch } from "./batch";
+import { checkPositive, filled, type PairBatch } from "./batch";
 import type { Pair } from "./parallel";
 import { shuffle, Stream } from "./random";
 
@@ -83,12 +83,12 @@ export class TokenBatches {
    *
    * Here S = T: both sides are filled up to the longer.
    */
-  batchAt(step: number): Batch {
+  batchAt(step: number): PairBatch {
     return this.at(Math.floor(step / this.perEpoch), step % this.perEpoch);
   }
 
   /** The `index`-th batch of an epoch. */
-  at(epoch: number, index: number): Batch {
+  at(epoch: number, index: number): PairBatch {
     if (epoch !== this.planned.epoch) this.planned = { epoch, plans: this.plan(epoch) };
     const plan = this.planned.plans[index];
     if (plan === undefined) throw new RangeError(`TokenBatches: index must be in [0, ${this.perEpoch}), got ${index}`);
@@ -96,7 +96,7 @@ export class TokenBatches {
   }
 
   /** An epoch's batches one after the other. */
-  *epoch(epoch: number): Generator<Batch> {
+  *epoch(epoch: number): Generator<PairBatch> {
     for (let index = 0; index < this.perEpoch; index++) yield this.at(epoch, index);
   }
 
@@ -123,7 +123,7 @@ export class TokenBatches {
     return inOrder ? plans : Array.from(shuffle(plans.length, seed, Stream.Shuffle, 2 * epoch + 1), (i) => plans[i]!);
   }
 
-  private fill({ length, rows }: Plan): Batch {
+  private fill({ length, rows }: Plan): PairBatch {
     const { specials, sourcePad = specials.pad } = this.options;
     const B = this.rowsOf(length);
     const source = filled([B, length], sourcePad);

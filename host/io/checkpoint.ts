@@ -1,5 +1,5 @@
 import { HeedError } from "../errors";
-import type { Files } from "./files";
+import type { Files, OpenFile } from "./files";
 
 // A checkpoint is a folder of files that change together. A set of files is replaced by a write-ahead journal:
 //
@@ -46,10 +46,12 @@ export class Checkpoint {
 
   /** @throws HeedError (`file`) when the checkpoint has no such file, or it cannot be read. */
   async read(name: string): Promise<Uint8Array> {
-    if (!this.has(name)) throw new HeedError("file", `checkpoint ${this.folder}: expected ${name}, found ${this.names.join(", ")}`);
-    const path = `${this.folder}/${name}`;
-    const isPending = this.pending.has(name) && (await this.files.exists(path + NEXT));
-    return this.files.read(isPending ? path + NEXT : path);
+    return this.files.read(await this.locate(name));
+  }
+
+  /** Opens a file for reading by ranges; the caller closes it. @throws HeedError (`file`) as `read` does */
+  async open(name: string): Promise<OpenFile> {
+    return this.files.open(await this.locate(name));
   }
 
   /** The same, as UTF-8 text. */
@@ -58,8 +60,20 @@ export class Checkpoint {
     try {
       return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
     } catch (cause) {
-      throw new HeedError("format", `checkpoint ${this.folder}: ${name}: expected UTF-8 text`, { cause });
+      throw new HeedError("format", `${this.folder}/${name}: expected UTF-8 text`, { cause, file: this.path(name) });
     }
+  }
+
+  /** The file's path once the save that wrote it is complete: what errors call it. */
+  path(name: string): string {
+    return `${this.folder}/${name}`;
+  }
+
+  private async locate(name: string): Promise<string> {
+    const path = this.path(name);
+    if (!this.has(name)) throw new HeedError("file", `checkpoint ${this.folder}: expected ${name}, found ${this.names.join(", ")}`, { file: path });
+    const isPending = this.pending.has(name) && (await this.files.exists(path + NEXT));
+    return isPending ? path + NEXT : path;
   }
 }
 
@@ -77,7 +91,7 @@ export async function openCheckpoint(files: Files, folder: string): Promise<Chec
   const found = (await files.list(folder)).filter(isName);
   const names = new Set([...found, ...(journal?.replace ?? [])]);
   for (const name of journal?.remove ?? []) names.delete(name);
-  if (names.size === 0) throw new HeedError("file", `openCheckpoint: ${folder}: expected a checkpoint, found no files`);
+  if (names.size === 0) throw new HeedError("file", `${folder}: expected a checkpoint, found no files`, { file: folder });
   return new Checkpoint(files, folder, [...names].sort(), new Set(journal?.replace));
 }
 
@@ -169,7 +183,7 @@ async function readJournal(files: Files, folder: string): Promise<Journal | null
   if (!(await files.exists(path))) return null;
   const text = new TextDecoder().decode(await files.read(path));
   const journal = parseJournal(text);
-  if (journal === null) throw new HeedError("checkpoint", `${path}: expected a journal of ${FORMAT}, got ${text.slice(0, 80)}`);
+  if (journal === null) throw new HeedError("checkpoint", `${path}: expected a journal of ${FORMAT}, got ${text.slice(0, 80)}`, { file: path });
   return journal;
 }
 

@@ -57,34 +57,35 @@ export interface StoredTensorOf<D extends Dtype> {
 /** A tensor as a file holds it; switching on `dtype` narrows `data`. */
 export type StoredTensor = { [D in Dtype]: StoredTensorOf<D> }[Dtype];
 
+/** The dtypes that convert to f32. */
+export type FloatDtype = "F64" | "F32" | "F16" | "BF16";
+
+export const isFloat = (dtype: Dtype): dtype is FloatDtype => ["F64", "F32", "F16", "BF16"].includes(dtype);
+
 /**
  * The elements of a floating-point tensor as f32. F16 and BF16 are exact, F64 is rounded to nearest.
  * An F32 tensor's own array is returned, not a copy.
  *
- * @throws TypeError when the dtype is none of F64, F32, F16, BF16.
+ * @throws TypeError when the dtype is not one of F64, F32, F16, BF16.
  *
  * @example
  * toFloat32({ dtype: "BF16", shape: [2], data: Uint16Array.of(0x3f80, 0xc000) }); // Float32Array [1, -2]
  */
 export function toFloat32(tensor: StoredTensor): Float32Array {
-  switch (tensor.dtype) {
-    case "F32":
-      return tensor.data;
-    case "F64":
-      return Float32Array.from(tensor.data);
-    case "BF16":
-      return bitsToFloat32(tensor.data, (bits) => bits << 16);
-    case "F16":
-      return bitsToFloat32(tensor.data, widenHalf);
-    default:
-      throw new TypeError(`toFloat32: expected a dtype of F64, F32, F16, BF16, got ${tensor.dtype}`);
-  }
+  const { dtype, data } = tensor;
+  if (!isFloat(dtype)) throw new TypeError(`toFloat32: expected a dtype of F64, F32, F16, BF16, got ${dtype}`);
+  if (dtype === "F32") return data as Float32Array;
+  const values = new Float32Array(data.length);
+  convert(dtype, data as DtypeArrays[FloatDtype], values);
+  return values;
 }
 
-function bitsToFloat32(data: Uint16Array, widen: (bits: number) => number): Float32Array {
-  const bits = new Uint32Array(data.length);
-  for (let i = 0; i < data.length; i++) bits[i] = widen(data[i]!);
-  return new Float32Array(bits.buffer);
+/** Writes the elements of a floating-point tensor to `out` as f32. */
+export function convert(dtype: FloatDtype, data: DtypeArrays[FloatDtype], out: Float32Array): void {
+  if (dtype === "F32" || dtype === "F64") return out.set(data);
+  const bits = new Uint32Array(out.buffer, out.byteOffset, out.length);
+  if (dtype === "BF16") for (let i = 0; i < data.length; i++) bits[i] = data[i]! << 16;
+  else for (let i = 0; i < data.length; i++) bits[i] = widenHalf(data[i]!);
 }
 
 /** The bits of the f32 that equals the IEEE 754 binary16 of these bits. */

@@ -1,15 +1,29 @@
 import { HeedError } from "../errors";
 
 /**
- * The files that the library needs, for a runtime to fill. Paths are parts joined by `/`.
+ * A file that is open for reading. It shows the content the file had when it was opened, whatever replaces it meanwhile.
+ * Every method rejects with a HeedError (`file`).
+ */
+export interface OpenFile {
+  /** In bytes. */
+  readonly size: number;
+  /** Fills `into` with the bytes from `position` on; rejects when the file ends before that. */
+  read(into: Uint8Array, position: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+/**
+ * The file system as the library needs it, implemented once for each platform. Paths are parts joined by `/`.
  *
- * A promise that resolves means that the change is on the disk for good (fsync of the file and of its folder, where the
- * runtime has it): `saveCheckpoint` builds on that order. Every method rejects with a HeedError (`file`).
+ * A promise that resolves means that the change is durable (fsync of the file and of its folder, where the platform has it):
+ * `saveCheckpoint` relies on that order. Every method rejects with a HeedError (`file`) whose `file` is the path.
  */
 export interface Files {
   exists(path: string): Promise<boolean>;
   /** The whole file. */
   read(path: string): Promise<Uint8Array>;
+  /** For reading by ranges: files of any size, a part at a time. The caller closes it. */
+  open(path: string): Promise<OpenFile>;
   /** Creates or overwrites a file. Not atomic: a failure may leave a part of the bytes. */
   write(path: string, bytes: Uint8Array): Promise<void>;
   /** Adds bytes at the end of a file, creating it. */
@@ -43,6 +57,18 @@ export class MemoryFiles implements Files {
     return this.get(path).slice();
   }
 
+  async open(path: string): Promise<OpenFile> {
+    const bytes = this.get(path);
+    return {
+      size: bytes.length,
+      async read(into, position) {
+        if (position + into.length > bytes.length) throw endOfFile(path, position + into.length, bytes.length);
+        into.set(bytes.subarray(position, position + into.length));
+      },
+      async close() {},
+    };
+  }
+
   async write(path: string, bytes: Uint8Array): Promise<void> {
     this.contents.set(path, bytes.slice());
   }
@@ -74,7 +100,12 @@ export class MemoryFiles implements Files {
 
   private get(path: string): Uint8Array {
     const bytes = this.contents.get(path);
-    if (bytes === undefined) throw new HeedError("file", `cannot read ${path}: no such file`);
+    if (bytes === undefined) throw new HeedError("file", `cannot read ${path}: no such file`, { file: path });
     return bytes;
   }
+}
+
+/** The error for a read beyond the end of a file. */
+export function endOfFile(path: string, wanted: number, size: number): HeedError {
+  return new HeedError("file", `cannot read ${path}: expected at least ${wanted} bytes, got ${size}`, { file: path });
 }

@@ -1,17 +1,19 @@
 import type { Runtime } from "../core/runtime";
 import { loadTokenizer } from "../data/huggingface";
 import type { Tokenizer } from "../data/tokenizer";
-import { HeedError } from "../errors";
+import { HeedError, inFile } from "../errors";
+import { checkFields, count, depth, type Fields, flag, object, oneOf, optional, share, whole } from "../fields";
+import { parseJson } from "../json";
 import { GPT, type GPTConfig } from "../models/gpt";
 import { Transformer, type TransformerConfig } from "../models/transformer";
 import type { WeightArray } from "../nn/weights";
 import type { Snapshot, TrainerState } from "../train/trainer";
 import { type Checkpoint, saveCheckpoint } from "./checkpoint";
-import { checkTensors } from "./checktensors";
-import { type StoredTensor, toFloat32 } from "./dtype";
-import { checkFields, count, depth, type Fields, flag, object, oneOf, optional, parseJsonText, share, whole } from "./fields";
+import type { Shapes } from "./checktensors";
+import type { StoredTensor } from "./dtype";
 import type { Files } from "./files";
-import { readSafetensors, writeSafetensors } from "./safetensors";
+import { writeSafetensors } from "./safetensors";
+import { TensorFile } from "./tensorfile";
 
 /** What a model was trained for. */
 export type Task = "dates" | "translate" | "text";
@@ -28,6 +30,14 @@ export type LoadedModel = { readonly tokenizer: Tokenizer; readonly config: Chec
   | { readonly type: "transformer"; readonly model: Transformer }
   | { readonly type: "gpt"; readonly model: GPT }
 );
+
+type ArrayShapes = ReadonlyMap<string, { readonly shape: readonly number[] }>;
+
+/** The names and shapes of a snapshot's arrays; a `Snapshot` has them. */
+export interface SnapshotShapes {
+  readonly best: ArrayShapes;
+  readonly training: ArrayShapes;
+}
 
 export const transformerFields: Fields<TransformerConfig> = {
   vocabulary: count,
@@ -69,17 +79,19 @@ const configFields: Fields<CheckpointConfig> = {
  * parseConfig(await files.read("runs/dates/config.json").then((bytes) => new TextDecoder().decode(bytes))).type; // "transformer"
  */
 export function parseConfig(text: string, name = "config.json"): CheckpointConfig {
-  const config = parseJsonText(text, name) as CheckpointConfig;
-  checkFields(name, config, configFields);
-  checkFields(`${name}: model`, config.model, config.type === "gpt" ? gptFields : transformerFields);
-  return config;
+  return inFile(name, () => {
+    const config = parseJson(text) as CheckpointConfig;
+    checkFields("", config, configFields);
+    checkFields("model", config.model, config.type === "gpt" ? gptFields : transformerFields);
+    return config;
+  });
 }
 
 /**
  * Loads a checkpoint's best weights.
  *
  * @throws HeedError: `file` for missing files, `format` for broken ones, `checkpoint` listing every tensor that is
- *   missing, unexpected or misshapen, `memory` when the model does not fit
+ *   missing, unexpected or of the wrong shape, `memory` when the model does not fit
  *
  * @example
  * const loaded = await loadModel(await Runtime.create(), await openCheckpoint(nodeFiles, "runs/dates"));
@@ -87,27 +99,42 @@ export function parseConfig(text: string, name = "config.json"): CheckpointConfi
  */
 export async function loadModel(runtime: Runtime, checkpoint: Checkpoint): Promise<LoadedModel> {
   const { folder } = checkpoint;
-  const config = parseConfig(await checkpoint.readText("config.json"), `${folder}/config.json`);
-  const tokenizer = loadTokenizer(await checkpoint.readText("tokenizer.json"), `${folder}/tokenizer.json`);
+  const config = parseConfig(await checkpoint.readText("config.json"), checkpoint.path("config.json"));
+  const tokenizer = loadTokenizer(await checkpoint.readText("tokenizer.json"), checkpoint.path("tokenizer.json"));
   if (tokenizer.size > config.model.vocabulary) {
     const sizes = `the tokenizer has ${tokenizer.size} tokens, but the model only ${config.model.vocabulary}`;
     throw new HeedError("checkpoint", `${folder}: ${sizes}; they do not belong together`);
   }
-  const tensors = await readTensors(checkpoint, "model.safetensors");
-  const loaded = build(config, `${folder}/config.json`);
-  const expected = new Map(Array.from(loaded.model.parameters(), ([name, { shape }]) => [name, shape]));
-  checkStored(`${folder}/model.safetensors`, expected, tensors);
-  loaded.model.place(runtime);
-  loaded.model.weights.write(tensors);
-  return { ...loaded, tokenizer, config };
+  const file = await openTensors(checkpoint, "model.safetensors");
+  try {
+    const loaded = inFile(checkpoint.path("config.json"), () => build(config));
+    file.check(new Map(Array.from(loaded.model.parameters(), ([name, { shape }]) => [name, shape])));
+    loaded.model.place(runtime);
+    await readWeights(file, loaded.model);
+    return { ...loaded, tokenizer, config };
+  } finally {
+    await file.close();
+  }
+}
+
+const openTensors = async (checkpoint: Checkpoint, name: string): Promise<TensorFile> => TensorFile.open(await checkpoint.open(name), checkpoint.path(name));
+
+/** Reads a model's weights straight into linear memory. */
+async function readWeights(file: TensorFile, model: GPT | Transformer): Promise<void> {
+  try {
+    for (const name of file.tensors.keys()) await file.readFloat32(name, model.weights.writer(name));
+  } catch (error) {
+    model.dispose();
+    throw error;
+  }
 }
 
 /** The model without its weights, which its constructor may refuse: a width that the heads do not divide, say. */
-function build(config: CheckpointConfig, name: string): { type: "gpt"; model: GPT } | { type: "transformer"; model: Transformer } {
+function build(config: CheckpointConfig): { type: "gpt"; model: GPT } | { type: "transformer"; model: Transformer } {
   try {
     return config.type === "gpt" ? { type: config.type, model: new GPT(config.model) } : { type: config.type, model: new Transformer(config.model) };
   } catch (cause) {
-    throw new HeedError("format", `${name}: ${(cause as Error).message}`, { cause });
+    throw new HeedError("format", (cause as Error).message, { cause });
   }
 }
 
@@ -145,7 +172,7 @@ export function snapshotFiles({ best, training }: Snapshot): Record<"model.safet
 /**
  * Reads the arrays of `snapshotFiles` back.
  *
- * @param like  a snapshot of the model that is to go on: its names and shapes are what the files must have
+ * @param like  the names and shapes that the files must have, such as those of a snapshot of the same trainer
  * @throws HeedError (`checkpoint`) listing every tensor that does not fit
  *
  * @example
@@ -154,47 +181,27 @@ export function snapshotFiles({ best, training }: Snapshot): Record<"model.safet
  * const checkpoint = await openCheckpoint(files, "runs/half");
  * trainer.restore(await readSnapshot(checkpoint, trainer.state, trainer.snapshot()));
  */
-export async function readSnapshot(checkpoint: Checkpoint, state: TrainerState, like: Snapshot): Promise<Snapshot> {
-  const read = async (name: string, expected: ReadonlyMap<string, WeightArray>): Promise<Map<string, WeightArray>> => {
-    const tensors = await readTensors(checkpoint, name);
-    const shapes = new Map(Array.from(expected, ([tensor, { shape }]) => [tensor, shape]));
-    checkStored(`${checkpoint.folder}/${name}`, shapes, tensors);
-    return tensors;
-  };
-  return { state, best: await read("model.safetensors", like.best), training: await read("optimizer.safetensors", like.training) };
+export async function readSnapshot(checkpoint: Checkpoint, state: TrainerState, like: SnapshotShapes): Promise<Snapshot> {
+  const best = await readArrays(checkpoint, "model.safetensors", like.best);
+  return { state, best, training: await readArrays(checkpoint, "optimizer.safetensors", like.training) };
+}
+
+async function readArrays(checkpoint: Checkpoint, name: string, like: ArrayShapes): Promise<Map<string, WeightArray>> {
+  const shapes: Shapes = new Map(Array.from(like, ([tensor, { shape }]) => [tensor, shape]));
+  const file = await openTensors(checkpoint, name);
+  try {
+    file.check(shapes);
+    const arrays = new Map<string, WeightArray>();
+    for (const [tensor, { shape }] of file.tensors) {
+      const data = new Float32Array(shape.reduce((size, dim) => size * dim, 1));
+      await file.readFloat32(tensor, (values, from) => data.set(values, from));
+      arrays.set(tensor, { shape, data });
+    }
+    return arrays;
+  } finally {
+    await file.close();
+  }
 }
 
 const toSafetensors = (arrays: ReadonlyMap<string, WeightArray>): Uint8Array =>
   writeSafetensors(new Map(Array.from(arrays, ([name, { shape, data }]): [string, StoredTensor] => [name, { dtype: "F32", shape, data }])));
-
-async function readTensors(checkpoint: Checkpoint, name: string): Promise<Map<string, WeightArray>> {
-  const { tensors } = await named(`${checkpoint.folder}/${name}`, async () => readSafetensors(await checkpoint.read(name)));
-  return new Map(Array.from(tensors, ([tensor, stored]) => [tensor, { shape: stored.shape, data: asFloat32(checkpoint, name, tensor, stored) }]));
-}
-
-function asFloat32({ folder }: Checkpoint, file: string, name: string, stored: StoredTensor): Float32Array {
-  try {
-    return toFloat32(stored);
-  } catch (cause) {
-    throw new HeedError("checkpoint", `${folder}/${file}: tensor ${name}: expected floating-point numbers, got ${stored.dtype}`, { cause });
-  }
-}
-
-function checkStored(file: string, expected: ReadonlyMap<string, readonly number[]>, found: ReadonlyMap<string, WeightArray>): void {
-  try {
-    checkTensors(expected, new Map(Array.from(found, ([name, { shape }]) => [name, shape])));
-  } catch (cause) {
-    if (!(cause instanceof HeedError)) throw cause;
-    throw new HeedError(cause.code, `${file}: ${cause.message.replace(/^checkTensors: /, "")}`, { cause });
-  }
-}
-
-/** Puts a file's name before the message of what goes wrong with it. */
-async function named<T>(file: string, action: () => Promise<T>): Promise<T> {
-  try {
-    return await action();
-  } catch (cause) {
-    if (!(cause instanceof HeedError) || cause.message.includes(file)) throw cause;
-    throw new HeedError(cause.code, `${file}: ${cause.message}`, { cause });
-  }
-}

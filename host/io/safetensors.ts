@@ -1,11 +1,12 @@
 import { HeedError } from "../errors";
 import { type Dtype, type StoredTensor, arrayTypes, dtypes } from "./dtype";
-import { type Json, parseJson, quote } from "./json";
+import { type Json, parseStrictJson, quote } from "./strictjson";
 
 // The format: u64 N (little-endian), N bytes of JSON, then the tensors' bytes without a gap.
 // Source: huggingface/safetensors, README and safetensors/src/tensor.rs.
 
-const LENGTH_BYTES = 8;
+/** The bytes before the header, which hold its length. */
+export const LENGTH_BYTES = 8;
 const MAX_HEADER_BYTES = 100_000_000;
 const METADATA = "__metadata__";
 
@@ -17,19 +18,27 @@ export interface Safetensors {
   metadata: Map<string, string>;
 }
 
-interface Entry {
-  name: string;
-  dtype: Dtype;
-  shape: number[];
-  begin: number;
-  end: number;
+/** A tensor as the header describes it. */
+export interface TensorInfo {
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  /** Where its bytes begin and end in the file. */
+  readonly begin: number;
+  readonly end: number;
+}
+
+/** What the header says. */
+export interface Header {
+  /** In the order of their bytes in the file. */
+  readonly tensors: ReadonlyMap<string, TensorInfo>;
+  readonly metadata: ReadonlyMap<string, string>;
 }
 
 /**
  * Reads a .safetensors file, refusing everything that the format forbids.
  *
  * @param bytes the whole file; the tensors are views into it where it is aligned, else copies.
- * @throws HeedError (`format`) saying where, what was expected and what came.
+ * @throws HeedError (`format`) saying where, what was expected and what was received.
  *
  * @example
  * const bytes = writeSafetensors(new Map([["bias", { dtype: "F32", shape: [2], data: Float32Array.of(1, 2) }]]));
@@ -37,22 +46,42 @@ interface Entry {
  * tensors.get("bias").data; // Float32Array [1, 2]
  */
 export function readSafetensors(bytes: Uint8Array): Safetensors {
-  const headerEnd = LENGTH_BYTES + readHeaderLength(bytes);
-  const header = parseHeader(bytes.subarray(LENGTH_BYTES, headerEnd));
-  const metadata = readMetadata(header.get(METADATA));
-  header.delete(METADATA);
-  const entries = [...header].map(([name, info]) => readEntry(name, info));
-  entries.sort((a, b) => a.begin - b.begin || a.end - b.end);
-  checkCoverage(entries, bytes.length - headerEnd);
-  const tensors = new Map(entries.map((entry) => [entry.name, view(bytes, headerEnd, entry)]));
-  return { tensors, metadata };
+  const { tensors, metadata } = headerOf(bytes);
+  return { tensors: new Map(Array.from(tensors, ([name, info]) => [name, view(bytes, info)])), metadata: new Map(metadata) };
 }
 
-function readHeaderLength(bytes: Uint8Array): number {
-  if (bytes.length < LENGTH_BYTES) refuse(`expected at least ${LENGTH_BYTES} bytes, got ${bytes.length}`);
+/** The header of a whole file. @throws HeedError (`format`) */
+export function headerOf(bytes: Uint8Array): Header {
+  return readHeader(bytes.subarray(LENGTH_BYTES, LENGTH_BYTES + readHeaderLength(bytes, bytes.length)), bytes.length);
+}
+
+/**
+ * The header's contents, checked.
+ *
+ * @param bytes     the header's
+ * @param fileSize  in bytes
+ * @throws HeedError (`format`)
+ */
+export function readHeader(bytes: Uint8Array, fileSize: number): Header {
+  const header = parseHeader(bytes);
+  const metadata = readMetadata(header.get(METADATA));
+  header.delete(METADATA);
+  const dataStart = LENGTH_BYTES + bytes.length;
+  const entries = Array.from(header, ([name, info]): [string, TensorInfo] => [name, readEntry(name, info, dataStart)]);
+  entries.sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
+  checkCoverage(entries, dataStart, fileSize);
+  return { tensors: new Map(entries), metadata };
+}
+
+/**
+ * The header's length in bytes, from a file's first bytes.
+ * @throws HeedError (`format`) when it cannot be one
+ */
+export function readHeaderLength(bytes: Uint8Array, fileSize: number): number {
+  if (fileSize < LENGTH_BYTES) refuse(`expected at least ${LENGTH_BYTES} bytes, got ${fileSize}`);
   const length = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
   if (length > MAX_HEADER_BYTES) refuse(`header length: expected at most ${MAX_HEADER_BYTES} bytes, got ${length}`);
-  const room = bytes.length - LENGTH_BYTES;
+  const room = fileSize - LENGTH_BYTES;
   if (length > room) refuse(`header length: expected at most the ${room} bytes that follow it, got ${length}`);
   return length;
 }
@@ -60,7 +89,7 @@ function readHeaderLength(bytes: Uint8Array): number {
 function parseHeader(bytes: Uint8Array): Map<string, Json> {
   if (bytes[0] !== 0x7b) refuse(`header: expected '{' first, got ${bytes.length === 0 ? "nothing" : `byte ${bytes[0]}`}`);
   try {
-    return parseJson(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes)) as Map<string, Json>;
+    return parseStrictJson(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes)) as Map<string, Json>;
   } catch (cause) {
     if (cause instanceof SyntaxError) refuse(`header: expected JSON: ${cause.message}`, { cause });
     return refuse("header: expected UTF-8, got other bytes", { cause });
@@ -77,7 +106,7 @@ function readMetadata(value: Json | undefined): Map<string, string> {
   return value as Map<string, string>;
 }
 
-function readEntry(name: string, info: Json): Entry {
+function readEntry(name: string, info: Json, dataStart: number): TensorInfo {
   checkName(name);
   const where = `tensor ${quote(name)}`;
   if (!(info instanceof Map)) return refuse(`${where}: expected an object, got ${describe(info)}`);
@@ -90,7 +119,7 @@ function readEntry(name: string, info: Json): Entry {
   if (begin > end) refuse(`${where}: data_offsets: expected begin <= end, got [${begin}, ${end}]`);
   const size = countElements(shape, where) * arrayTypes[dtype].BYTES_PER_ELEMENT;
   if (end - begin !== size) refuse(`${where}: expected ${size} bytes for ${dtype} [${shape}], got ${end - begin}`);
-  return { name, dtype, shape, begin, end };
+  return { dtype, shape, begin: dataStart + begin, end: dataStart + end };
 }
 
 /** An array of integers from 0 to 2^53 − 1. */
@@ -112,19 +141,19 @@ function countElements(shape: readonly number[], where: string): number {
 }
 
 /** The tensors, sorted by their bytes, must cover the data exactly once. */
-function checkCoverage(entries: readonly Entry[], dataBytes: number): void {
-  let covered = 0;
-  for (const { name, begin, end } of entries) {
+function checkCoverage(entries: readonly [string, TensorInfo][], dataStart: number, fileSize: number): void {
+  let covered = dataStart;
+  for (const [name, { begin, end }] of entries) {
     const flaw = begin < covered ? "an overlap" : "a hole";
-    if (begin !== covered) refuse(`tensor ${quote(name)}: expected its data at offset ${covered}, got ${begin} (${flaw})`);
+    if (begin !== covered) refuse(`tensor ${quote(name)}: expected its data at offset ${covered - dataStart}, got ${begin - dataStart} (${flaw})`);
     covered = end;
   }
-  if (covered !== dataBytes) refuse(`data: expected ${covered} bytes after the header, got ${dataBytes}`);
+  if (covered !== fileSize) refuse(`data: expected ${covered - dataStart} bytes after the header, got ${fileSize - dataStart}`);
 }
 
-function view(bytes: Uint8Array, dataStart: number, { dtype, shape, begin, end }: Entry): StoredTensor {
+function view(bytes: Uint8Array, { dtype, shape, begin, end }: TensorInfo): StoredTensor {
   const type = arrayTypes[dtype];
-  const raw = bytes.subarray(dataStart + begin, dataStart + end);
+  const raw = bytes.subarray(begin, end);
   const aligned = raw.byteOffset % type.BYTES_PER_ELEMENT === 0 ? raw : new Uint8Array(raw);
   const data = new type(aligned.buffer as ArrayBuffer, aligned.byteOffset, raw.length / type.BYTES_PER_ELEMENT);
   return { dtype, shape, data } as StoredTensor;
@@ -221,5 +250,5 @@ function describe(value: Json | undefined): string {
 }
 
 function refuse(message: string, options?: ErrorOptions): never {
-  throw new HeedError("format", `readSafetensors: ${message}`, options);
+  throw new HeedError("format", `safetensors: ${message}`, options);
 }

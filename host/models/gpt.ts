@@ -5,7 +5,8 @@ import { formatShape, normal, type Tensor } from "../graph/tensor";
 import { EncoderLayer } from "../nn/blocks";
 import { Embedding, LearnedPositions } from "../nn/embedding";
 import { LayerNorm } from "../nn/layernorm";
-import { type Batch, checkIds, checkSizes, Model } from "./model";
+import type { Batch } from "../batch";
+import { checkIds, checkSizes, Model } from "./model";
 
 /** The shape of a GPT. */
 export interface GPTConfig {

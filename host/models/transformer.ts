@@ -4,7 +4,8 @@ import { formatShape, type Tensor } from "../graph/tensor";
 import { type BlockConfig, Decoder, Encoder } from "../nn/blocks";
 import { Embedding } from "../nn/embedding";
 import { SinusoidalPositions } from "../nn/positions";
-import { type Batch, checkIds, checkSizes, Model } from "./model";
+import type { Batch } from "../batch";
+import { checkIds, checkSizes, Model } from "./model";
 
 /** The shape of a Transformer. */
 export interface TransformerConfig {

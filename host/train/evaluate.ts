@@ -4,7 +4,8 @@ import type { Runtime } from "../core/runtime";
 import { HeedError } from "../errors";
 import type { Graph } from "../graph/graph";
 import { formatShape, sizeOf, type Tensor } from "../graph/tensor";
-import type { Batch, Compiled, Model } from "../models/model";
+import type { Batch } from "../batch";
+import type { Compiled, Model } from "../models/model";
 import { cellsOf } from "./optimizer";
 
 /** What `evaluate` measures. */
@@ -23,18 +24,20 @@ type LossProgram = Compiled<Record<string, Tensor>>;
  * @throws RangeError when an array is not as long as its shape says
  */
 export function lossProgram(model: Model, batch: Batch, cells: number, training: boolean): LossProgram {
-  const shapes = Object.entries(batch).map(([name, { shape }]) => `${name}[${shape.join(",")}]`);
+  const shapes = Object.entries(batch).map(([name, { shape, data }]) => `${name} ${dtypeOf(data)}[${shape.join(",")}]`);
   for (const [name, { shape, data }] of Object.entries(batch)) {
     if (data.length !== sizeOf(shape)) throw new RangeError(`${name}: a batch of shape ${formatShape(shape)} holds ${sizeOf(shape)} numbers, got ${data.length}`);
   }
   const record = (graph: Graph): Record<string, Tensor> => {
-    const inputs = Object.fromEntries(Object.entries(batch).map(([name, { shape }]) => [name, graph.input(shape, "i32")]));
+    const inputs = Object.fromEntries(Object.entries(batch).map(([name, { shape, data }]) => [name, graph.input(shape, dtypeOf(data))]));
     const loss = model.loss(inputs);
     graph.within("loss", () => (training ? loss.backward(cellsOf(graph, cells)) : loss.forward(cellsOf(graph, cells))));
     return inputs;
   };
   return model.program(`${training ? "train" : "evaluate"} ${cells} ${shapes.join(" ")}`, record, { training });
 }
+
+const dtypeOf = (data: Int32Array | Float32Array): "i32" | "f32" => (data instanceof Float32Array ? "f32" : "i32");
 
 /** Writes a batch to its program's inputs. */
 export function writeBatch({ program, tensors }: LossProgram, batch: Batch): void {

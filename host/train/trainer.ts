@@ -1,5 +1,6 @@
 import { breathe } from "../core/breathe";
-import type { Batch, Model } from "../models/model";
+import type { Batch } from "../batch";
+import type { Model } from "../models/model";
 import { seedKey } from "../seed";
 import type { WeightArray } from "../nn/weights";
 import { evaluate, lossProgram, takeLoss, writeBatch } from "./evaluate";

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFi
 import { hostname } from "node:os";
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import { nodeFiles } from "../../host/cli/files";
+import { nodeFiles } from "../../host/platform/node-files";
 import { HeedError } from "../../host/errors";
 import { readSafetensors, writeSafetensors } from "../../host/io/safetensors";
 import { corpus, type Outcome, run, temporaryFolder, text, tinyGPT, tinyTransformer } from "./command";
@@ -132,10 +132,10 @@ describe("a bad checkpoint", () => {
     truncateSync(weights, original.length - 100);
     const { code, stderr } = await generate();
     expect(code).toBe(1);
-    expect(stderr).toMatch(/^heed: .*model\.safetensors: readSafetensors: .*expected \d+ bytes.*got \d+\n$/);
+    expect(stderr).toMatch(/^heed: .*model\.safetensors: safetensors: .*expected \d+ bytes.*got \d+\n$/);
   });
 
-  it("with missing, unexpected and misshapen tensors lists them all", async () => {
+  it("with missing, unexpected and wrongly shaped tensors lists them all", async () => {
     const { tensors } = readSafetensors(original);
     const stored = new Map(tensors);
     const width = stored.get("norm.weight")!;
@@ -145,7 +145,7 @@ describe("a bad checkpoint", () => {
     writeFileSync(weights, writeSafetensors(stored));
     expectLine(
       await generate(),
-      `${weights}: 3 tensors do not fit the model: misshapen: layers.0.norm1.weight: expected [16], got [4,4]; missing: norm.weight [16]; unexpected: extra [16]`,
+      `${weights}: 3 tensors do not fit the model: wrong shape: layers.0.norm1.weight: expected [16], got [4,4]; missing: norm.weight [16]; unexpected: extra [16]`,
     );
   });
 
@@ -171,7 +171,7 @@ describe("a bad checkpoint", () => {
 
   it("a character that the model has never seen is named", async () => {
     const { stderr } = await run(["generate", "--model", model, "--prompt", "thé"]);
-    expect(stderr).toBe('heed: the prompt: character "é" (U+00E9) at position 2 is none of the tokenizer\'s 16; the model has never seen it\n');
+    expect(stderr).toBe('heed: the prompt: character "é" (U+00E9) at position 2 is not one of the tokenizer\'s 16 characters, and there is no <unk> token\n');
   });
 });
 

@@ -110,6 +110,6 @@ describe("heed inspect", () => {
   it("of anything else says what it is not", async () => {
     const { code, stderr } = await run(["inspect", path("book.txt")]);
     expect(code).toBe(1);
-    expect(stderr).toMatch(/^heed: .*book\.txt: readSafetensors: /);
+    expect(stderr).toMatch(/^heed: .*book\.txt: safetensors: /);
   });
 });

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { afterEach, describe, expect, it } from "vitest";
-import { listen, nodeWorkers } from "../../host/cli/workers";
+import { listen, nodeWorkers } from "../../host/platform/node-workers";
 import { Runtime } from "../../host/core/runtime";
 import type { Workers } from "../../host/core/workers";
 import { HeedError } from "../../host/errors";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Batch } from "../../host/data/batch";
+import type { PairBatch } from "../../host/data/batch";
 import { evaluationBatches, languageModelBatches } from "../../host/data/language";
 import type { Pair } from "../../host/data/parallel";
 import { batchesByTokens } from "../../host/data/translation";
@@ -19,7 +19,7 @@ function randomPairs(n: number): Pair[] {
 }
 
 /** The pairs that a batch's rows hold; rows without a target that counts are left out. */
-function rowsOf(batch: Batch): Pair[] {
+function rowsOf(batch: PairBatch): Pair[] {
   const [B, T] = batch.targets!.shape as [number, number];
   const S = batch.source!.shape[1]!;
   const pairs: Pair[] = [];

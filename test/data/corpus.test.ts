@@ -16,7 +16,7 @@ describe("parseLines", () => {
   });
 
   it("refuses an empty file by its name", () => {
-    expect(() => parseLines(bytes(), "train.de")).toThrow(new HeedError("file", "train.de: the file is empty"));
+    expect(() => parseLines(bytes(), "train.de")).toThrow(new HeedError("file", "train.de: the file is empty", { file: "train.de" }));
   });
 
   it.each([
@@ -72,7 +72,7 @@ describe("parallelCorpus", () => {
   it("names file and line of an unknown character", () => {
     const strict = CharacterTokenizer.of(["ab"]);
     expect(() => corpus(["a", "b"], ["a", "bé"], { targetTokenizer: strict })).toThrow(
-      'x.en, line 2: character "é" (U+00E9) at position 1 is none of the tokenizer\'s 2',
+      'x.en, line 2: character "é" (U+00E9) at position 1 is not one of the tokenizer\'s 2 characters, and there is no <unk> token',
     );
   });
 });

@@ -4,6 +4,7 @@ import { trainBPE } from "../../host/data/bpe";
 import { BYTE_ALPHABET, toAlphabet } from "../../host/data/bytelevel";
 import { CharacterTokenizer } from "../../host/data/characters";
 import { type HuggingFaceTokenizer, loadTokenizer } from "../../host/data/huggingface";
+import { parallelCorpus } from "../../host/data/parallel";
 import { SPECIALS, type TokenizerJSON } from "../../host/data/tokenizer";
 import { HeedError } from "../../host/errors";
 
@@ -85,7 +86,7 @@ describe("CharacterTokenizer", () => {
   it("gives <unk> for an unknown character, or an error that names it and its place", () => {
     expect(tokenizer.encode("aŵ")[1]).toBe(tokenizer.specials.unk);
     const strict = CharacterTokenizer.of(["ab🎉"]);
-    expect(() => strict.encode("🎉bŵ")).toThrow('character "ŵ" (U+0175) at position 2 is none of the tokenizer\'s 3');
+    expect(() => strict.encode("🎉bŵ")).toThrow('character "ŵ" (U+0175) at position 2 is not one of the tokenizer\'s 3 characters, and there is no <unk> token');
     expect(strict.specials).toEqual({ pad: undefined, bos: undefined, eos: undefined, unk: undefined });
   });
 
@@ -139,7 +140,7 @@ describe("loadTokenizer", () => {
     const json = JSON.parse(read("characters.json")) as Record<string, unknown> & { model: object };
     const { model, ...rest } = flaw as { model?: object };
     const broken = JSON.stringify({ ...json, ...rest, model: { ...json.model, ...model } });
-    expect(() => loadTokenizer(broken, "x.json")).toThrow(new HeedError("format", `x.json: ${message}`));
+    expect(() => loadTokenizer(broken, "x.json")).toThrow(new HeedError("format", `x.json: ${message}`, { file: "x.json" }));
   });
 
   it("leaves no hole in a character tokenizer's ids unseen", () => {
@@ -157,5 +158,70 @@ describe("loadTokenizer", () => {
       expect(() => tokenizer.decode([5, tokenizer.size])).toThrow(`got ${tokenizer.size} at position 1`);
       expect(tokenizer.decode([])).toBe("");
     }
+  });
+});
+
+describe("a token without an id", () => {
+  const base = { version: "1.0", truncation: null, padding: null, added_tokens: [], normalizer: null, pre_tokenizer: { type: "Whitespace" }, post_processor: null, decoder: null };
+  const vocab = { a: 3, b: 4, "[CLS]": 0 };
+  const models: Record<string, TokenizerJSON["model"]> = {
+    WordPiece: { type: "WordPiece", unk_token: "[UNK]", continuing_subword_prefix: "##", max_input_chars_per_word: 100, vocab },
+    "WordPiece, a word too long": { type: "WordPiece", unk_token: "[UNK]", continuing_subword_prefix: "##", max_input_chars_per_word: 1, vocab: { ...vocab, zz: 5 } },
+    BPE: { type: "BPE", unk_token: "[UNK]", fuse_unk: false, vocab, merges: [] },
+    "BPE that fuses": { type: "BPE", unk_token: "[UNK]", fuse_unk: true, vocab, merges: [] },
+    Unigram: { type: "Unigram", unk_id: null, vocab: [["a", -1], ["b", -2]] },
+  };
+
+  it.each(Object.entries(models))("is an error that names it: %s", (name, model) => {
+    const tokenizer = loadTokenizer({ ...base, model });
+    expect(tokenizer.encode("a b")).toEqual([...Object.entries(model.vocab as object)].length === 2 ? [0, 1] : [3, 4]);
+    const token = name === "Unigram" ? "zz" : "[UNK]";
+    for (const options of [{}, { specials: true }]) {
+      expect(() => (tokenizer as HuggingFaceTokenizer).encode("a zz b", options)).toThrow(new HeedError("data", `the token "${token}" is not in the tokenizer's vocabulary`));
+    }
+  });
+
+  it("is an error that names it, in a template for special tokens", () => {
+    const post_processor = {
+      type: "TemplateProcessing",
+      single: [{ SpecialToken: { id: "[SEP]", type_id: 0 } }, { Sequence: { id: "A", type_id: 0 } }], pair: [], special_tokens: {},
+    };
+    const tokenizer = loadTokenizer({ ...base, post_processor, model: models.WordPiece! }) as HuggingFaceTokenizer;
+    expect(() => tokenizer.encode("a", { specials: true })).toThrow(`the token "[SEP]" is not in the tokenizer's vocabulary`);
+  });
+
+  it("is an error in byte-level BPE too: a byte that the vocabulary lacks, a merge whose token it lacks", () => {
+    const json = trainBPE(["low low"], { vocabularySize: 258, specials: [], prefixSpace: false, minFrequency: 1 }).toJSON();
+    const without = (token: string) => {
+      const { [token]: _, ...vocab } = json.model.vocab as Record<string, number>;
+      return loadTokenizer({ ...json, model: { ...json.model, vocab } });
+    };
+    expect(() => without("z").encode("z")).toThrow(new HeedError("data", 'the token "z" is not in the tokenizer\'s vocabulary'));
+    expect(() => without("low").encode("low")).toThrow(new HeedError("data", 'the token "low" is not in the tokenizer\'s vocabulary'));
+    expect(without("z").encode("low")).toEqual(loadTokenizer(json).encode("low"));
+  });
+
+  it("is an error in a corpus, with file and line", () => {
+    const tokenizer = loadTokenizer({ ...base, model: models.WordPiece! });
+    const lines = { name: "train.de", lines: ["a", "zz"] };
+    expect(() => parallelCorpus(lines, lines, { sourceTokenizer: tokenizer, targetTokenizer: tokenizer, maxLength: 8 })).toThrow('train.de, line 2: the token "[UNK]" is not');
+  });
+
+  it("cannot be decoded: a hole in the ids is a RangeError", () => {
+    const sparse = loadTokenizer({ ...base, model: models.BPE! });
+    expect(sparse.decode([3, 4])).toBe("a b");
+    expect(() => sparse.decode([3, 1])).toThrow(new RangeError("decode: no token has the id 1 at position 1"));
+  });
+});
+
+describe("the types of special ids", () => {
+  it("say number for each special token that is given, and undefined for the others", () => {
+    const { pad, bos, eos, unk } = CharacterTokenizer.of(["a"], { specials: SPECIALS }).specials;
+    const all: number[] = [pad, bos, eos, unk];
+    const none: undefined = CharacterTokenizer.of(["a"]).specials.pad;
+    const some: number = CharacterTokenizer.of(["a"], { specials: ["[PAD]"] }).specials.pad;
+    const bpe: number = trainBPE(["a"], { vocabularySize: 260 }).specials.eos;
+    const loaded: number | undefined = loadTokenizer(JSON.stringify(CharacterTokenizer.of(["a"]))).specials.pad;
+    expect([all, none, some, bpe, loaded]).toEqual([[0, 1, 2, 3], undefined, 0, 2, undefined]);
   });
 });

@@ -3,7 +3,7 @@ import { generate, type GenerateOptions } from "../../host/decode/generate";
 import { greedy } from "../../host/decode/greedy";
 import { linear } from "../../host/graph/ops/linear";
 import { GPT } from "../../host/models/gpt";
-import type { Batch } from "../../host/models/model";
+import type { Batch } from "../../host/batch";
 import { Transformer, transformerPresets } from "../../host/models/transformer";
 import { Trainer } from "../../host/train/trainer";
 import { createRuntime } from "../graph/runtime";

@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { Cell } from "../../assembly/layouts";
-import { nodeWorkers } from "../../host/cli/workers";
+import { nodeWorkers } from "../../host/platform/node-workers";
 import { Runtime } from "../../host/core/runtime";
 import { Graph, type Instruction, storageOf } from "../../host/graph/graph";
 import { add, scale } from "../../host/graph/ops/elementwise";
@@ -9,7 +9,8 @@ import { lifetimes, plan, type Plan } from "../../host/graph/planner";
 import { compile } from "../../host/graph/program";
 import { share } from "../../host/graph/sharing";
 import { GPT } from "../../host/models/gpt";
-import type { Batch, Model } from "../../host/models/model";
+import type { Batch } from "../../host/batch";
+import type { Model } from "../../host/models/model";
 import { Transformer, transformerPresets } from "../../host/models/transformer";
 import { randomArray } from "../random";
 import { randomGraph, seeds } from "./random";

@@ -30,6 +30,7 @@ class FaultyFiles implements Files {
 
   exists = (path: string) => this.run(() => this.inner.exists(path));
   read = (path: string) => this.run(() => this.inner.read(path));
+  open = (path: string) => this.run(() => this.inner.open(path));
   rename = (from: string, to: string) => this.run(() => this.inner.rename(from, to));
   remove = (path: string) => this.run(() => this.inner.remove(path));
   list = (path: string) => this.run(() => this.inner.list(path));
@@ -168,7 +169,7 @@ describe("openCheckpoint", () => {
     await expect(opened.read("tokenizer.json")).rejects.toThrow(
       "checkpoint runs/a: expected tokenizer.json, found config.json, model.safetensors, optimizer.safetensors, trainer.json",
     );
-    await expect(openCheckpoint(files, "runs/b")).rejects.toThrow("openCheckpoint: runs/b: expected a checkpoint, found no files");
+    await expect(openCheckpoint(files, "runs/b")).rejects.toThrow("runs/b: expected a checkpoint, found no files");
   });
 
   it("refuses a journal that it did not write", async () => {
@@ -197,13 +198,13 @@ describe("checkTensors", () => {
     expect(() => checkTensors(shapes({ a: [2, 3], b: [] }), shapes({ b: [], a: [2, 3] }))).not.toThrow();
   });
 
-  it("lists all that is missing, misshapen and unexpected in one error", () => {
+  it("lists all that is missing, unexpected or of the wrong shape in one error", () => {
     const expected = shapes({ a: [2, 3], b: [4], c: [], d: [1] });
     const found = shapes({ b: [4, 1], d: [1], x: [7], y: [] });
     expect(() => checkTensors(expected, found)).toThrow(
       new HeedError(
         "checkpoint",
-        "checkTensors: 5 tensors do not fit the model:\n  missing: a [2,3]\n  misshapen: b: expected [4], got [4,1]\n  missing: c []\n  unexpected: x [7]\n  unexpected: y []",
+        "5 tensors do not fit the model:\n  missing: a [2,3]\n  wrong shape: b: expected [4], got [4,1]\n  missing: c []\n  unexpected: x [7]\n  unexpected: y []",
       ),
     );
   });

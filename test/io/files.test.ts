@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { nodeFiles } from "../../host/cli/files";
+import { nodeFiles } from "../../host/platform/node-files";
 import { HeedError } from "../../host/errors";
 import { openCheckpoint, saveCheckpoint } from "../../host/io/checkpoint";
 import { type Files, MemoryFiles } from "../../host/io/files";

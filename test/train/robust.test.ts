@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { Runtime } from "../../host/core/runtime";
 import { HeedError } from "../../host/errors";
 import { GPT } from "../../host/models/gpt";
-import type { Batch } from "../../host/models/model";
+import type { Batch } from "../../host/batch";
 import { evaluate } from "../../host/train/evaluate";
 import { Trainer, type TrainerOptions, type TrainingEvent } from "../../host/train/trainer";
 import { createRuntime } from "../graph/runtime";

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Runtime } from "../../host/core/runtime";
 import { GPT } from "../../host/models/gpt";
-import type { Batch } from "../../host/models/model";
+import type { Batch } from "../../host/batch";
 import { Transformer, transformerPresets } from "../../host/models/transformer";
 import { type Snapshot, Trainer, type TrainerOptions, type TrainingEvent } from "../../host/train/trainer";
 import { createRuntime } from "../graph/runtime";

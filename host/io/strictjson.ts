@@ -1,4 +1,4 @@
-/** A JSON value as `parseJson` gives it: objects are maps, so no key is special, and integers are exact. */
+/** A JSON value as `parseStrictJson` returns it: objects are maps, so no key is special, and integers are exact. */
 export type Json = null | boolean | number | bigint | string | Json[] | Map<string, Json>;
 
 const MAX_DEPTH = 64;
@@ -15,7 +15,7 @@ const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
  *
  * @throws SyntaxError with the offset (in UTF-16 units) of what is wrong.
  */
-export function parseJson(text: string): Json {
+export function parseStrictJson(text: string): Json {
   const parser = new Parser(text);
   const value = parser.value(0);
   parser.end();

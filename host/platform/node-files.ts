@@ -1,7 +1,7 @@
 import { type FileHandle, access, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { HeedError } from "../errors";
-import type { Files } from "../io/files";
+import { endOfFile, type Files, type OpenFile } from "../io/files";
 
 /**
  * The file system of Node, Deno and Bun. Every change is synced to the disk before its promise resolves.
@@ -10,12 +10,23 @@ import type { Files } from "../io/files";
  * await nodeFiles.exists("no such file"); // false
  */
 export const nodeFiles: Files = {
-  exists: (path) => attempt(`look for ${path}`, () => orIfMissing(access(path).then(() => true), false)),
+  exists: (path) => attempt("look for", path, () => orIfMissing(access(path).then(() => true), false)),
 
-  read: (path) => attempt(`read ${path}`, () => withFile(path, "r", readWhole)),
+  read: (path) => attempt("read", path, () => withFile(path, "r", readWhole)),
+
+  open: (path) =>
+    attempt("read", path, async () => {
+      const file = await open(path, "r");
+      try {
+        return openFile(path, file, (await file.stat()).size);
+      } catch (error) {
+        await file.close();
+        throw error;
+      }
+    }),
 
   write: (path, bytes) =>
-    attempt(`write ${path}`, async () => {
+    attempt("write", path, async () => {
       await withFile(path, "w", async (file) => {
         await file.writeFile(bytes);
         await file.sync();
@@ -24,7 +35,7 @@ export const nodeFiles: Files = {
     }),
 
   append: (path, bytes) =>
-    attempt(`append to ${path}`, () =>
+    attempt("append to", path, () =>
       withFile(path, "a", async (file) => {
         await file.writeFile(bytes);
         await file.sync();
@@ -32,37 +43,48 @@ export const nodeFiles: Files = {
     ),
 
   rename: (from, to) =>
-    attempt(`rename ${from} to ${to}`, async () => {
+    attempt("rename", from, async () => {
       await rename(from, to);
       await syncFolder(dirname(to));
-    }),
+    }, ` to ${to}`),
 
   remove: (path) =>
-    attempt(`remove ${path}`, async () => {
+    attempt("remove", path, async () => {
       await rm(path, { force: true });
       await syncFolder(dirname(path));
     }),
 
   list: (folder) =>
-    attempt(`list ${folder}`, async () => {
+    attempt("list", folder, async () => {
       const names = await orIfMissing(readdir(folder), []);
       return names.sort();
     }),
 
   makeDirectory: (path) =>
-    attempt(`make the folder ${path}`, async () => {
+    attempt("make the folder", path, async () => {
       const first = await mkdir(path, { recursive: true });
       if (first !== undefined) await syncFolder(dirname(first));
     }),
 };
 
-async function attempt<T>(what: string, action: () => Promise<T>): Promise<T> {
+async function attempt<T>(what: string, path: string, action: () => Promise<T>, more = ""): Promise<T> {
   try {
     return await action();
   } catch (cause) {
-    throw new HeedError("file", `cannot ${what}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    if (cause instanceof HeedError) throw cause;
+    throw new HeedError("file", `cannot ${what} ${path}${more}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause, file: path });
   }
 }
+
+const openFile = (path: string, file: FileHandle, size: number): OpenFile => ({
+  size,
+  read: (into, position) =>
+    attempt("read", path, async () => {
+      const bytes = await fill(file, into, position);
+      if (bytes < into.length) throw endOfFile(path, position + into.length, position + bytes);
+    }),
+  close: () => attempt("close", path, () => file.close()),
+});
 
 async function orIfMissing<T>(action: Promise<T>, otherwise: T): Promise<T> {
   try {
@@ -73,17 +95,21 @@ async function orIfMissing<T>(action: Promise<T>, otherwise: T): Promise<T> {
   }
 }
 
-/** All of a file, in parts: Node reads no more than 2 GiB at a time, and a model's optimizer may be larger. */
 async function readWhole(file: FileHandle): Promise<Uint8Array> {
   const { size } = await file.stat();
   const bytes = new Uint8Array(size);
-  let at = 0;
-  while (at < size) {
-    const { bytesRead } = await file.read(bytes, at, Math.min(size - at, 2 ** 30), at);
-    if (bytesRead === 0) break; // it has become shorter meanwhile
-    at += bytesRead;
+  return bytes.subarray(0, await fill(file, bytes, 0)); // the file may have become shorter meanwhile
+}
+
+/** Reads until `into` is full or the file ends, in parts: Node reads no more than 2 GiB at a time. Returns how many bytes it read. */
+async function fill(file: FileHandle, into: Uint8Array, position: number): Promise<number> {
+  let filled = 0;
+  while (filled < into.length) {
+    const { bytesRead } = await file.read(into, filled, Math.min(into.length - filled, 2 ** 30), position + filled);
+    if (bytesRead === 0) break;
+    filled += bytesRead;
   }
-  return bytes.subarray(0, at);
+  return filled;
 }
 
 async function withFile<T>(path: string, flags: string, action: (file: FileHandle) => Promise<T>): Promise<T> {

@@ -1,0 +1,9 @@
+/** An array with a shape: what an input of a program is filled with. */
+export interface BatchTensor {
+  readonly shape: readonly number[];
+  /** Row-major. */
+  readonly data: Int32Array | Float32Array;
+}
+
+/** A program's inputs by name: token ids, targets, lengths, features. */
+export type Batch = Readonly<Record<string, BatchTensor>>;

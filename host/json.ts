@@ -1,0 +1,10 @@
+import { HeedError } from "./errors";
+
+/** @throws HeedError (`format`) when a text is not JSON */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new HeedError("format", `not JSON: ${(cause as Error).message}`, { cause });
+  }
+}
