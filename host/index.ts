@@ -7,33 +7,43 @@ export { HeedError, type HeedErrorCode } from "./errors";
 
 export { Graph, type GraphOptions } from "./graph/graph";
 export { compile, Program, type InstructionInfo, type ProgramInfo } from "./graph/program";
-export { constant, type Initializer, normal, Parameter, Tensor, xavierUniform } from "./graph/tensor";
+export { type ArrayOf, type DType } from "./graph/formats";
+export { Loss } from "./graph/loss";
+export { constant, type Initializer, normal, Parameter, Table, xavierUniform } from "./graph/parameter";
+export { State, Tensor } from "./graph/tensor";
 export { Activation, activate, gelu, geluTanh, relu, silu } from "./graph/ops/activation";
 export { type AttentionOptions, crossAttention, selfAttention } from "./graph/ops/attention";
-export { crossEntropy, type CrossEntropyOptions, type Loss } from "./graph/ops/crossentropy";
+export { crossEntropy, type CrossEntropyOptions } from "./graph/ops/crossentropy";
 export { dropout } from "./graph/ops/dropout";
-export { add, gatherRows, scale, transpose } from "./graph/ops/elementwise";
+export { add, gatherRows, multiply, scale, transpose } from "./graph/ops/elementwise";
 export { addPositions, embedding } from "./graph/ops/embedding";
+export { KeyValues, LayerKeyValues, type PageLayout } from "./graph/ops/keyvalues";
 export { layerNorm } from "./graph/ops/layernorm";
 export { linear, matmul } from "./graph/ops/linear";
-export { argmax, sample, samplingSettings } from "./graph/ops/sampling";
+export { rmsNorm } from "./graph/ops/rmsnorm";
+export { rotary } from "./graph/ops/rotary";
+export { argmax, sample, samplerSettings } from "./graph/ops/sampling";
 export { softmax } from "./graph/ops/softmax";
 
 export { Layer } from "./nn/layer";
 export { Linear, type LinearOptions } from "./nn/linear";
 export { Embedding, LearnedPositions } from "./nn/embedding";
-export { SinusoidalPositions } from "./nn/positions";
+export { RotaryPositions, SinusoidalPositions } from "./nn/positions";
 export { LayerNorm } from "./nn/layernorm";
-export { type AttentionConfig, CrossAttention, type Mask, SelfAttention } from "./nn/attention";
+export { RMSNorm } from "./nn/rmsnorm";
+export { type AttentionConfig, CrossAttention, type Mask, SelfAttention, type Source } from "./nn/attention";
 export { FeedForward, type FeedForwardConfig } from "./nn/feedforward";
-export { type BlockConfig, Decoder, DecoderLayer, Encoder, EncoderLayer } from "./nn/blocks";
-export { Weights, type WeightArray } from "./nn/weights";
+export { type BlockConfig, Decoder, DecoderLayer, type DecoderSource, Encoder, EncoderLayer } from "./nn/blocks";
+export { Weights, type WeightArray, type WeightsOptions } from "./nn/weights";
 
-export { Model } from "./models/model";
+export { type BatchOf, ids, type Inputs, type InputSpec, type InputSpecs, lengths, numbers } from "./models/inputs";
+export { Model, type PlaceOptions } from "./models/model";
 export { GPT, type GPTConfig, gptPresets } from "./models/gpt";
+export { GatedFeedForward, Llama, type LlamaConfig, llamaPresets } from "./models/llama";
 export { Transformer, type TransformerConfig, transformerPresets } from "./models/transformer";
+export { type DecoderModel, type EncoderDecoderModel } from "./models/decoding";
 
-export { evaluate, type Evaluation } from "./train/evaluate";
+export { computeGradients, evaluate, type Evaluation, type Gradients } from "./train/evaluate";
 export { type OptimizerConfig, vaswaniAdam } from "./train/optimizer";
 export { learningRate, type Schedule } from "./train/schedule";
 export { Trainer, type Snapshot, type TrainerOptions, type TrainerState, type TrainingData, type TrainingEvent } from "./train/trainer";
@@ -42,6 +52,8 @@ export { type Profile, profile, type ProfileLine, type ProfileOptions, type Time
 export { byKernel, byLayer, type Summary, total } from "./profile/summary";
 export { chromeTrace, type Track } from "./profile/trace";
 
+export { type Prompt, Session, type SessionOptions } from "./decode/session";
+export { type Row, type Sampler } from "./decode/row";
 export { greedy, type GreedyOptions } from "./decode/greedy";
 export { generate, type GenerateOptions } from "./decode/generate";
 

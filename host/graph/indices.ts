@@ -5,20 +5,31 @@ interface Range {
   readonly ignored: number | undefined;
 }
 
-const ranges = new WeakMap<Storage, Range>();
+/** What ops accept of a tensor's numbers. */
+const accepted = new WeakMap<Storage, Range>();
+/** Where the numbers that a program computes end. */
+const computed = new WeakMap<Storage, number>();
+
+/** Records that an op computes indices in [0, below), or −1 from logits that are not numbers. */
+export function noteIndices({ storage }: Tensor<DType>, below: number): void {
+  computed.set(storage, below);
+}
 
 /**
- * Notes that an op takes the numbers of `tensor` for indices in [0, below), or `ignored`: the core would read and write elsewhere
+ * Records that an op takes the numbers of `tensor` for indices in [0, below), or `ignored`: the core would read and write elsewhere
  * for others, so `Program.write` refuses them.
+ * @throws RangeError when they are computed by an op whose indices go further
  */
 export function expectIndices({ storage }: Tensor<DType>, below: number, ignored?: number): void {
-  const before = ranges.get(storage) ?? { below, ignored };
-  ranges.set(storage, { below: Math.min(below, before.below), ignored: ignored === before.ignored ? ignored : undefined });
+  const end = computed.get(storage);
+  if (end !== undefined && end > below) throw new RangeError(`expected indices in [0, ${below}), but the program computes them in [0, ${end})`);
+  const before = accepted.get(storage) ?? { below, ignored };
+  accepted.set(storage, { below: Math.min(below, before.below), ignored: ignored === before.ignored ? ignored : undefined });
 }
 
 /** @throws RangeError naming the first value that no op of the tensor can take */
 export function checkIndices({ storage }: Tensor<DType>, values: ArrayLike<number>): void {
-  const range = ranges.get(storage);
+  const range = accepted.get(storage);
   if (!range) return;
   const { below, ignored } = range;
   for (let i = 0; i < values.length; i++) {

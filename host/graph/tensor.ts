@@ -67,6 +67,9 @@ export type Address<D extends DType = DType> = Tensor<D> | Slice<D>;
 
 export const tensorOf = <D extends DType>(address: Address<D>): Tensor<D> => (address instanceof Slice ? address.tensor : address);
 
+/** How kernels decode a weight: the member of `Format` in assembly/layouts.ts. */
+export const formatCode = ({ dtype }: Tensor<DType>): number => formats[dtype].code!;
+
 /** Bytes from a tensor's start to its `element`-th element. Formats that pack elements have no such place. */
 export function byteOffset(tensor: Tensor<DType>, element: number): number {
   return element === 0 ? 0 : formats[tensor.dtype].bytes([element]);

@@ -2,10 +2,10 @@ import type { Runtime } from "../core/runtime";
 import { loadTokenizer } from "../data/huggingface";
 import type { Tokenizer } from "../data/tokenizer";
 import { HeedError, inFile } from "../errors";
-import { checkFields, count, depth, type Fields, flag, object, oneOf, optional, share, whole } from "../fields";
+import { checkFields, type Fields, object, oneOf, optional, whole } from "../fields";
 import { parseJson } from "../json";
-import { GPT, type GPTConfig } from "../models/gpt";
-import { Transformer, type TransformerConfig } from "../models/transformer";
+import { type ConfigOf, families, type ModelOf, type ModelType } from "../models/families";
+import type { Model } from "../models/model";
 import type { WeightArray } from "../nn/weights";
 import type { Snapshot, TrainerState } from "../train/trainer";
 import { type Checkpoint, saveCheckpoint } from "./checkpoint";
@@ -20,16 +20,22 @@ export type Task = "dates" | "translate" | "text";
 
 /** config.json: which model the weights belong to. */
 export type CheckpointConfig = {
-  readonly task?: Task;
-  /** Seed of the training, by which the dates task draws its test set anew. */
-  readonly seed?: number;
-} & ({ readonly type: "transformer"; readonly model: TransformerConfig } | { readonly type: "gpt"; readonly model: GPTConfig });
+  readonly [T in ModelType]: {
+    readonly task?: Task;
+    /** Seed of the training, by which the dates task draws its test set anew. */
+    readonly seed?: number;
+    readonly type: T;
+    readonly model: ConfigOf<T>;
+  };
+}[ModelType];
 
 /** A model with its trained weights in a runtime's memory, and its tokenizer. */
-export type LoadedModel = { readonly tokenizer: Tokenizer; readonly config: CheckpointConfig } & (
-  | { readonly type: "transformer"; readonly model: Transformer }
-  | { readonly type: "gpt"; readonly model: GPT }
-);
+export type LoadedModel = {
+  readonly [T in ModelType]: { readonly tokenizer: Tokenizer; readonly config: CheckpointConfig; readonly type: T; readonly model: ModelOf<T> };
+}[ModelType];
+
+/** A model of any family. */
+export type AnyModel = ModelOf<ModelType>;
 
 type ArrayShapes = ReadonlyMap<string, { readonly shape: readonly number[] }>;
 
@@ -39,34 +45,8 @@ export interface SnapshotShapes {
   readonly training: ArrayShapes;
 }
 
-export const transformerFields: Fields<TransformerConfig> = {
-  vocabulary: count,
-  maxLength: count,
-  encoderLayers: depth,
-  decoderLayers: depth,
-  heads: count,
-  width: count,
-  hidden: count,
-  norm: optional(oneOf("pre", "post")),
-  dropout: optional(share),
-  attentionDropout: optional(share),
-  hiddenDropout: optional(share),
-  smoothing: optional(share),
-};
-
-export const gptFields: Fields<GPTConfig> = {
-  vocabulary: count,
-  block: count,
-  layers: depth,
-  heads: count,
-  width: count,
-  hidden: optional(count),
-  dropout: optional(share),
-  bias: optional(flag),
-};
-
 const configFields: Fields<CheckpointConfig> = {
-  type: oneOf("transformer", "gpt"),
+  type: oneOf(...Object.keys(families)),
   task: optional(oneOf("dates", "translate", "text")),
   seed: optional(whole),
   model: object,
@@ -82,7 +62,7 @@ export function parseConfig(text: string, name = "config.json"): CheckpointConfi
   return inFile(name, () => {
     const config = parseJson(text) as CheckpointConfig;
     checkFields("", config, configFields);
-    checkFields("model", config.model, config.type === "gpt" ? gptFields : transformerFields);
+    checkFields("model", config.model, families[config.type].fields);
     return config;
   });
 }
@@ -111,7 +91,7 @@ export async function loadModel(runtime: Runtime, checkpoint: Checkpoint): Promi
     file.check(new Map(Array.from(loaded.model.parameters(), ([name, { shape }]) => [name, shape])));
     loaded.model.place(runtime);
     await readWeights(file, loaded.model);
-    return { ...loaded, tokenizer, config };
+    return { ...loaded, tokenizer, config } as LoadedModel;
   } finally {
     await file.close();
   }
@@ -120,7 +100,7 @@ export async function loadModel(runtime: Runtime, checkpoint: Checkpoint): Promi
 const openTensors = async (checkpoint: Checkpoint, name: string): Promise<TensorFile> => TensorFile.open(await checkpoint.open(name), checkpoint.path(name));
 
 /** Reads a model's weights straight into linear memory. */
-async function readWeights(file: TensorFile, model: GPT | Transformer): Promise<void> {
+async function readWeights(file: TensorFile, model: AnyModel): Promise<void> {
   try {
     for (const name of file.tensors.keys()) await file.readFloat32(name, model.weights.writer(name));
   } catch (error) {
@@ -130,12 +110,20 @@ async function readWeights(file: TensorFile, model: GPT | Transformer): Promise<
 }
 
 /** The model without its weights, which its constructor may refuse: a width that the heads do not divide, say. */
-function build(config: CheckpointConfig): { type: "gpt"; model: GPT } | { type: "transformer"; model: Transformer } {
+function build(config: CheckpointConfig): { type: ModelType; model: AnyModel } {
   try {
-    return config.type === "gpt" ? { type: config.type, model: new GPT(config.model) } : { type: config.type, model: new Transformer(config.model) };
+    const Model = families[config.type].Model as new (config: object) => AnyModel;
+    return { type: config.type, model: new Model(config.model) };
   } catch (cause) {
     throw new HeedError("format", (cause as Error).message, { cause });
   }
+}
+
+/** The type of a model of a family. @throws TypeError for another model, since no file could be loaded as one */
+function typeOf(model: Model): ModelType {
+  const type = (Object.keys(families) as ModelType[]).find((name) => families[name].Model === model.constructor);
+  if (!type) throw new TypeError(`saveModel: expected a model of heed's families (${Object.keys(families).join(", ")}), got ${model?.constructor?.name}; save others' weights by writeSafetensors`);
+  return type;
 }
 
 /**
@@ -149,8 +137,8 @@ function build(config: CheckpointConfig): { type: "gpt"; model: GPT } | { type: 
  * await saveModel(files, "runs/mine", { model, tokenizer });
  * (await loadModel(runtime, await openCheckpoint(files, "runs/mine"))).type; // "gpt"
  */
-export async function saveModel(files: Files, folder: string, { model, tokenizer }: { model: GPT | Transformer; tokenizer: Tokenizer }): Promise<void> {
-  const config: CheckpointConfig = model instanceof GPT ? { type: "gpt", model: model.config } : { type: "transformer", model: model.config };
+export async function saveModel(files: Files, folder: string, { model, tokenizer }: { model: AnyModel; tokenizer: Tokenizer }): Promise<void> {
+  const config = { type: typeOf(model), model: model.config };
   await saveCheckpoint(files, folder, {
     "model.safetensors": toSafetensors(model.weights.read()),
     "config.json": `${JSON.stringify(config, null, 2)}\n`,

@@ -1,12 +1,21 @@
+import { checkConfig, count, depth, type Fields, flag, optional, positive, share } from "../fields";
 import { Activation } from "../graph/ops/activation";
-import { crossEntropy, type Loss } from "../graph/ops/crossentropy";
+import { crossEntropy } from "../graph/ops/crossentropy";
 import { dropout } from "../graph/ops/dropout";
-import { formatShape, normal, type Tensor } from "../graph/tensor";
+import type { KeyValues, PageLayout } from "../graph/ops/keyvalues";
+import { linear } from "../graph/ops/linear";
+import type { Loss } from "../graph/loss";
+import { normal } from "../graph/parameter";
+import type { Tensor } from "../graph/tensor";
 import { EncoderLayer } from "../nn/blocks";
 import { Embedding, LearnedPositions } from "../nn/embedding";
 import { LayerNorm } from "../nn/layernorm";
-import type { Batch } from "../batch";
-import { checkIds, checkSizes, Model } from "./model";
+import { Linear } from "../nn/linear";
+import { type ActivationName, activationName, activations } from "./activations";
+import type { DecoderModel } from "./decoding";
+import type { Family } from "./family";
+import { ids, type Inputs } from "./inputs";
+import { Model } from "./model";
 
 /** The shape of a GPT. */
 export interface GPTConfig {
@@ -19,73 +28,111 @@ export interface GPTConfig {
   width: number;
   /** Width of the feed-forward layers; 4 × width by default. */
   hidden?: number;
-  /** Probability of dropping an element, while training. */
+  /** Probability of dropping an element, while training; 0 by default. */
   dropout?: number;
-  /** Biases in linear layers and norms; nanoGPT has none. */
+  /** Biases in linear layers and norms; false by default, as in nanoGPT. */
   bias?: boolean;
+  /** Of the feed-forward layers: "gelu" by default; GPT-2 has "geluTanh". */
+  activation?: ActivationName;
+  /** Whether the output projection is the embedding's matrix; true by default. */
+  tied?: boolean;
+  /** ε of the norms; 1e-5 by default. */
+  epsilon?: number;
 }
+
+const fields: Fields<GPTConfig> = {
+  vocabulary: count, block: count, layers: depth, heads: count, width: count, hidden: optional(count), dropout: optional(share),
+  bias: optional(flag), activation: optional(activationName), tied: optional(flag), epsilon: optional(positive),
+};
 
 /** Model shapes by name; the vocabulary comes from the tokenizer. */
 export const gptPresets = {
   /** nanoGPT's published recipe for a CPU. */
   "nanogpt-cpu": { block: 64, layers: 4, heads: 4, width: 128 },
   /** Radford et al. 2019. */
-  gpt2: { block: 1024, layers: 12, heads: 12, width: 768, bias: true },
+  gpt2: { block: 1024, layers: 12, heads: 12, width: 768, bias: true, activation: "geluTanh" },
 } as const satisfies Record<string, Omit<GPTConfig, "vocabulary">>;
 
 /** Targets with this id are not predicted. */
-export const GPT_IGNORED = -1;
+export const IGNORED = -1;
+
+/** What a language model reads: tokens, and what follows each of them. */
+export const languageInputs = (vocabulary: number) => ({ tokens: ids(["B", "T"], vocabulary), targets: ids(["B", "T"], vocabulary, IGNORED) });
+export type LanguageInputs = ReturnType<typeof languageInputs>;
 
 /**
- * A decoder-only language model in nanoGPT's shape (Radford et al. 2019): learned positions, pre-norm, GELU, tied output.
+ * A decoder-only language model (Radford et al. 2019): learned positions, pre-norm. The defaults are nanoGPT's shape, the preset `gpt2`
+ * is GPT-2's.
  *
  * @example
  * const model = new GPT({ ...gptPresets["nanogpt-cpu"], vocabulary: 65 }).place(await Runtime.create(), { seed: 1 });
  */
-export class GPT extends Model {
+export class GPT extends Model<LanguageInputs> implements DecoderModel {
   readonly embedding: Embedding;
   readonly positions: LearnedPositions;
   readonly layers: EncoderLayer[];
   readonly norm: LayerNorm;
+  /** Absent where the embedding's matrix serves as the output projection too. */
+  readonly output: Linear | null;
 
+  readonly inputs: LanguageInputs;
+  override readonly limits: { readonly T: number };
+  readonly vocabulary: number;
+  readonly context: number;
+  readonly pageLayout: PageLayout;
+
+  /** @throws TypeError for a field that is missing, unknown or of the wrong type; RangeError for a value out of range */
   constructor(readonly config: GPTConfig) {
     super();
-    const { vocabulary, block, layers, heads, width, hidden = 4 * width, dropout = 0, bias = false } = config;
-    checkSizes("GPT", { vocabulary, block, layers, heads, width, hidden });
+    checkConfig("GPT", config, fields);
+    const { vocabulary, block, layers, heads, width, hidden = 4 * width, dropout = 0, bias = false, activation = "gelu", tied = true, epsilon } = config;
     this.embedding = new Embedding(vocabulary, width, { initializer: normal(0.02) });
     this.positions = new LearnedPositions(block, width);
     this.layers = Array.from(
       { length: layers },
       () =>
         new EncoderLayer({
-          width, heads, hidden, dropout, attentionDropout: dropout, norm: "pre", activation: Activation.Gelu, bias, attentionBias: bias,
+          width, heads, hidden, dropout, attentionDropout: dropout, norm: "pre", activation: activations[activation], bias, attentionBias: bias, epsilon,
           // Every layer adds twice to the residual stream: scaled so that its variance stays (Radford et al. 2019, section 2.3).
           initializer: normal(0.02), outputInitializer: normal(0.02 / Math.sqrt(2 * layers)),
         }),
     );
-    this.norm = new LayerNorm(width, { bias });
+    this.norm = new LayerNorm(width, { bias, epsilon });
+    this.output = tied ? null : new Linear(width, vocabulary, { bias: false, initializer: normal(0.02) });
+    this.inputs = languageInputs(vocabulary);
+    this.limits = { T: block };
+    this.vocabulary = vocabulary;
+    this.context = block;
+    this.pageLayout = { layers, keyValueHeads: heads, headSize: width / heads };
   }
 
-  /** tokens i32 [B, T] → the last layer's normalised states, f32 [B, T, C]. */
-  forward(tokens: Tensor): Tensor {
-    let x = this.positions.forward(this.embedding.forward(tokens));
+  /**
+   * tokens i32 [B, T] → the last layer's normalised states, f32 [B, T, C].
+   * @param cache  keys and values of the tokens before; these tokens' are added
+   */
+  forward(tokens: Tensor<"i32">, cache?: KeyValues): Tensor {
+    let x = this.positions.forward(this.embedding.forward(tokens), cache?.past);
     x = dropout(x, this.config.dropout ?? 0);
-    for (const layer of this.layers) x = layer.forward(x, { causal: true });
+    this.layers.forEach((layer, i) => (x = layer.forward(x, { causal: true, cache: cache?.layer(i) })));
     return this.norm.forward(x);
   }
 
-  /** Inputs `tokens` and `targets`, i32 [B, T]; a target of −1 counts for nothing. */
-  override loss(inputs: Record<string, Tensor>): Loss {
-    return crossEntropy(this.forward(inputs.tokens!), this.embedding.weight, inputs.targets!, { ignored: GPT_IGNORED });
+  decode(tokens: Tensor<"i32">, cache: KeyValues): Tensor {
+    return this.forward(tokens, cache);
   }
 
-  override check({ tokens, targets }: Batch): void {
-    if (!tokens || !targets) throw new TypeError("GPT: a batch needs tokens and targets");
-    if (tokens.shape.length !== 2) throw new RangeError(`GPT: expected tokens of shape [B,T], got ${formatShape(tokens.shape)}`);
-    const [B = 0, T = 0] = tokens.shape;
-    if (T > this.config.block) throw new RangeError(`GPT: the model takes at most ${this.config.block} tokens, got sequences of ${T}`);
-    if (targets.data.length !== B * T) throw new RangeError(`GPT: expected ${B * T} targets, one for each token, got ${targets.data.length}`);
-    checkIds("GPT tokens", tokens.data, this.config.vocabulary);
-    checkIds("GPT targets", targets.data, this.config.vocabulary, GPT_IGNORED);
+  logits(states: Tensor): Tensor {
+    return linear(states, this.outputWeight);
+  }
+
+  /** Inputs `tokens` and `targets`, i32 [B, T]; a target of −1 counts for nothing. */
+  override loss({ tokens, targets }: Inputs<LanguageInputs>): Loss {
+    return crossEntropy(this.forward(tokens), this.outputWeight, targets, { ignored: IGNORED });
+  }
+
+  private get outputWeight() {
+    return (this.output ?? this.embedding).weight;
   }
 }
+
+export const gpt: Family<GPTConfig, GPT> = { kind: "decoder", Model: GPT, fields, presets: gptPresets };

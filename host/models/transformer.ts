@@ -1,11 +1,17 @@
-import { crossEntropy, type Loss } from "../graph/ops/crossentropy";
+import { checkConfig, count, depth, type Fields, oneOf, optional, share, whole } from "../fields";
+import type { Loss } from "../graph/loss";
+import { crossEntropy } from "../graph/ops/crossentropy";
 import { dropout } from "../graph/ops/dropout";
-import { formatShape, type Tensor } from "../graph/tensor";
-import { type BlockConfig, Decoder, Encoder } from "../nn/blocks";
+import type { KeyValues, PageLayout } from "../graph/ops/keyvalues";
+import { linear } from "../graph/ops/linear";
+import type { Tensor } from "../graph/tensor";
+import { type BlockConfig, Decoder, type DecoderSource, Encoder } from "../nn/blocks";
 import { Embedding } from "../nn/embedding";
 import { SinusoidalPositions } from "../nn/positions";
-import type { Batch } from "../batch";
-import { checkIds, checkSizes, Model } from "./model";
+import type { EncoderDecoderModel } from "./decoding";
+import type { Family } from "./family";
+import { ids, type Inputs, lengths } from "./inputs";
+import { Model } from "./model";
 
 /** The shape of a Transformer. */
 export interface TransformerConfig {
@@ -30,7 +36,15 @@ export interface TransformerConfig {
   hiddenDropout?: number;
   /** Label smoothing. */
   smoothing?: number;
+  /** The padding id, which counts for nothing as a target; 0 by default. */
+  padding?: number;
 }
+
+const fields: Fields<TransformerConfig> = {
+  vocabulary: count, maxLength: count, encoderLayers: depth, decoderLayers: depth, heads: count, width: count, hidden: count,
+  norm: optional(oneOf("pre", "post")), dropout: optional(share), attentionDropout: optional(share), hiddenDropout: optional(share),
+  smoothing: optional(share), padding: optional(whole),
+};
 
 /** Model shapes by name; the vocabulary comes from the tokenizer. */
 export const transformerPresets = {
@@ -45,8 +59,13 @@ export const transformerPresets = {
   base: { maxLength: 512, encoderLayers: 6, decoderLayers: 6, heads: 8, width: 512, hidden: 2048, norm: "post", dropout: 0.1, smoothing: 0.1 },
 } as const satisfies Record<string, Omit<TransformerConfig, "vocabulary">>;
 
-/** The padding id; as a target it counts for nothing. */
-export const PADDING = 0;
+const translationInputs = (vocabulary: number, padding: number) => ({
+  source: ids(["B", "S"], vocabulary),
+  sourceLengths: lengths(["B"], "S"),
+  target: ids(["B", "T"], vocabulary),
+  targets: ids(["B", "T"], vocabulary, padding),
+});
+export type TranslationInputs = ReturnType<typeof translationInputs>;
 
 /**
  * The Transformer of Vaswani et al. 2017 (arXiv:1706.03762): encoder, decoder, and one matrix for both embeddings and the output
@@ -55,59 +74,72 @@ export const PADDING = 0;
  * @example
  * const model = new Transformer({ ...transformerPresets.tiny, vocabulary: 64 }).place(await Runtime.create(), { seed: 1 });
  */
-export class Transformer extends Model {
+export class Transformer extends Model<TranslationInputs> implements EncoderDecoderModel {
   readonly embedding: Embedding;
-  readonly positions = new SinusoidalPositions();
+  readonly positions: SinusoidalPositions;
   readonly encoder: Encoder;
   readonly decoder: Decoder;
 
+  readonly inputs: TranslationInputs;
+  override readonly limits: { readonly S: number; readonly T: number };
+  readonly vocabulary: number;
+  readonly context: number;
+  readonly sourceContext: number;
+  readonly pageLayout: PageLayout;
+  readonly padding: number;
+
+  /** @throws TypeError for a field that is missing, unknown or of the wrong type; RangeError for a value out of range */
   constructor(readonly config: TransformerConfig) {
     super();
-    const { vocabulary, maxLength, width, hidden, heads, encoderLayers, decoderLayers, norm = "post" } = config;
-    checkSizes("Transformer", { vocabulary, maxLength, encoderLayers, decoderLayers, heads, width, hidden });
-    if (norm !== "pre" && norm !== "post") throw new TypeError(`Transformer: norm: expected "pre" or "post", got ${JSON.stringify(norm)}`);
+    checkConfig("Transformer", config, fields);
+    const { vocabulary, maxLength, width, heads, encoderLayers, decoderLayers, norm = "post", padding = 0 } = config;
+    if (padding >= vocabulary) throw new RangeError(`Transformer: padding: expected an id in [0, ${vocabulary}), got ${padding}`);
     const block: BlockConfig = { ...config, norm };
     this.embedding = new Embedding(vocabulary, width, { scale: Math.sqrt(width) });
+    this.positions = new SinusoidalPositions(maxLength, width);
     this.encoder = new Encoder(encoderLayers, block);
     this.decoder = new Decoder(decoderLayers, block);
+    this.inputs = translationInputs(vocabulary, padding);
+    this.limits = { S: maxLength, T: maxLength };
+    this.vocabulary = vocabulary;
+    this.context = this.sourceContext = maxLength;
+    this.pageLayout = { layers: decoderLayers, keyValueHeads: heads, headSize: width / heads };
+    this.padding = padding;
   }
 
-  private embed(ids: Tensor): Tensor {
-    return dropout(this.positions.forward(this.embedding.forward(ids)), this.config.dropout ?? 0);
+  private embed(tokens: Tensor<"i32">, past?: Tensor<"i32">): Tensor {
+    return dropout(this.positions.forward(this.embedding.forward(tokens), past), this.config.dropout ?? 0);
   }
 
   /** source i32 [B, S], lengths i32 [B] → the memory that the decoder attends to, f32 [B, S, C]. */
-  encode(source: Tensor, lengths: Tensor): Tensor {
+  encode(source: Tensor<"i32">, lengths: Tensor<"i32">): Tensor {
     return this.encoder.forward(this.embed(source), { lengths });
   }
 
-  /** target i32 [B, T], memory f32 [B, S, C], lengths i32 [B] → states that predict each next token, f32 [B, T, C]. */
-  decode(target: Tensor, memory: Tensor, lengths: Tensor): Tensor {
-    return this.decoder.forward(this.embed(target), memory, lengths);
+  storeSource(source: Tensor<"i32">, lengths: Tensor<"i32">, cache: KeyValues): void {
+    this.decoder.store(this.encode(source, lengths), cache);
   }
 
-  /** Inputs `source` [B, S], `sourceLengths` [B], `target` [B, T] and `targets` [B, T], i32; a target of 0 (padding) counts for nothing. */
-  override loss(inputs: Record<string, Tensor>): Loss {
-    const lengths = inputs.sourceLengths!;
-    const states = this.decode(inputs.target!, this.encode(inputs.source!, lengths), lengths);
-    return crossEntropy(states, this.embedding.weight, inputs.targets!, { smoothing: this.config.smoothing, ignored: PADDING });
+  /** target i32 [B, T], source: the encoder's memory f32 [B, S, C] and its lengths i32 [B] → states that predict each next token, [B, T, C]. */
+  forward(target: Tensor<"i32">, source: DecoderSource, cache?: KeyValues): Tensor {
+    return this.decoder.forward(this.embed(target, cache?.past), source, cache);
   }
 
-  override check({ source, sourceLengths, target, targets }: Batch): void {
-    if (!source || !sourceLengths || !target || !targets) throw new TypeError("Transformer: a batch needs source, sourceLengths, target and targets");
-    const { vocabulary, maxLength } = this.config;
-    const [B = 0, S = 0] = source.shape;
-    const [, T = 0] = target.shape;
-    if (source.shape.length !== 2 || target.shape.length !== 2 || target.shape[0] !== B) {
-      throw new RangeError(`Transformer: expected source [B,S] and target [B,T], got ${formatShape(source.shape)} and ${formatShape(target.shape)}`);
-    }
-    if (Math.max(S, T) > maxLength) throw new RangeError(`Transformer: the model takes at most ${maxLength} tokens, got ${Math.max(S, T)}`);
-    if (sourceLengths.data.length !== B || sourceLengths.data.some((length) => length < 0 || length > S)) {
-      throw new RangeError(`Transformer: expected ${B} source lengths in [0, ${S}], got [${sourceLengths.data.join(",")}]`);
-    }
-    if (targets.data.length !== B * T) throw new RangeError(`Transformer: expected ${B * T} targets, one for each target token, got ${targets.data.length}`);
-    checkIds("Transformer source", source.data, vocabulary);
-    checkIds("Transformer target", target.data, vocabulary);
-    checkIds("Transformer targets", targets.data, vocabulary);
+  decode(target: Tensor<"i32">, cache: KeyValues, source: KeyValues): Tensor {
+    return this.forward(target, source, cache);
+  }
+
+  logits(states: Tensor): Tensor {
+    return linear(states, this.embedding.weight);
+  }
+
+  /** Inputs `source` [B, S], `sourceLengths` [B], `target` [B, T] and `targets` [B, T], i32; a target that is padding counts for nothing. */
+  override loss({ source, sourceLengths, target, targets }: Inputs<TranslationInputs>): Loss {
+    const states = this.forward(target, { memory: this.encode(source, sourceLengths), lengths: sourceLengths });
+    return crossEntropy(states, this.embedding.weight, targets, { smoothing: this.config.smoothing, ignored: this.padding });
   }
 }
+
+export const transformer: Family<TransformerConfig, Transformer> = {
+  kind: "encoder-decoder", Model: Transformer, fields, presets: transformerPresets,
+};

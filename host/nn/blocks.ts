@@ -1,8 +1,9 @@
 import type { Activation } from "../graph/ops/activation";
 import { dropout } from "../graph/ops/dropout";
+import { KeyValues, type LayerKeyValues } from "../graph/ops/keyvalues";
 import type { Initializer } from "../graph/parameter";
 import type { Tensor } from "../graph/tensor";
-import { CrossAttention, type Mask, SelfAttention } from "./attention";
+import { CrossAttention, type Mask, SelfAttention, type Source } from "./attention";
 import { FeedForward } from "./feedforward";
 import { Layer } from "./layer";
 import { LayerNorm } from "./layernorm";
@@ -25,6 +26,8 @@ export interface BlockConfig {
   attentionBias?: boolean;
   /** Biases in the feed-forward layer and in the norms. */
   bias?: boolean;
+  /** ε of the norms; 1e-5 by default. */
+  epsilon?: number;
   initializer?: Initializer;
   outputInitializer?: Initializer;
 }
@@ -98,10 +101,10 @@ export class DecoderLayer extends Layer {
     this.feedForward = new FeedForward(feedForwardConfig(config));
   }
 
-  forward(x: Tensor, memory: Tensor, lengths: Tensor<"i32"> | null): Tensor {
+  forward(x: Tensor, source: Source, cache?: LayerKeyValues): Tensor {
     return this.within(x, () => {
-      x = residual(x, this.norm1, this.config, (x) => this.selfAttention.forward(x, { causal: true }));
-      x = residual(x, this.norm2, this.config, (x) => this.crossAttention.forward(x, memory, lengths));
+      x = residual(x, this.norm1, this.config, (x) => this.selfAttention.forward(x, { causal: true, cache }));
+      x = residual(x, this.norm2, this.config, (x) => this.crossAttention.forward(x, source));
       return residual(x, this.norm3, this.config, (x) => this.feedForward.forward(x));
     });
   }
@@ -142,8 +145,11 @@ export class Encoder extends Stack<EncoderLayer> {
   }
 }
 
+/** What a stack of decoder layers attends to. */
+export type DecoderSource = { readonly memory: Tensor; readonly lengths: Tensor<"i32"> | null } | KeyValues;
+
 /**
- * A stack of decoder layers. x [B, T, C], memory [B, S, C], lengths i32 [B] → [B, T, C].
+ * A stack of decoder layers. x [B, T, C], source: the encoder's output [B, S, C] and its lengths i32 [B] → [B, T, C].
  *
  * @example
  * new Decoder(6, { width: 64, heads: 4, hidden: 256, norm: "post" }).layers.length; // 6
@@ -153,7 +159,17 @@ export class Decoder extends Stack<DecoderLayer> {
     super(repeat(depth, () => new DecoderLayer(config)), config);
   }
 
-  forward(x: Tensor, memory: Tensor, lengths: Tensor<"i32"> | null): Tensor {
-    return this.finish(this.layers.reduce((x, layer) => layer.forward(x, memory, lengths), x));
+  /**
+   * @param source  the encoder's output, or a cache that `store` filled with its keys and values
+   * @param cache   keys and values of earlier target tokens
+   */
+  forward(x: Tensor, source: DecoderSource, cache?: KeyValues): Tensor {
+    const layers = this.layers.reduce((x, layer, i) => layer.forward(x, source instanceof KeyValues ? source.layer(i) : source, cache?.layer(i)), x);
+    return this.finish(layers);
+  }
+
+  /** Stores every layer's keys and values of the encoder's output. */
+  store(memory: Tensor, cache: KeyValues): void {
+    this.layers.forEach((layer, i) => layer.crossAttention.store(memory, cache.layer(i)));
   }
 }

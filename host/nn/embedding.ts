@@ -49,7 +49,8 @@ export class LearnedPositions extends Layer {
     this.weight = new Parameter([length, width], initializer);
   }
 
-  forward(x: Tensor): Tensor {
-    return this.within(x, () => addPositions(x, this.weight));
+  /** @param past  i32 [B]: the position of each row's first token; 0 by default */
+  forward(x: Tensor, past?: Tensor<"i32">): Tensor {
+    return this.within(x, () => addPositions(x, this.weight, past));
   }
 }

@@ -1,4 +1,5 @@
 import { addPositions } from "../graph/ops/embedding";
+import { rotary } from "../graph/ops/rotary";
 import { Table } from "../graph/parameter";
 import type { Tensor } from "../graph/tensor";
 import { Layer } from "./layer";
@@ -20,7 +21,36 @@ export class SinusoidalPositions extends Layer {
     this.table = new Table([length, width], { kind: "sinusoidal" });
   }
 
-  forward(x: Tensor): Tensor {
-    return this.within(x, () => addPositions(x, this.table));
+  /** @param past  i32 [B]: the position of each row's first token; 0 by default */
+  forward(x: Tensor, past?: Tensor<"i32">): Tensor {
+    return this.within(x, () => addPositions(x, this.table, past));
+  }
+}
+
+/**
+ * Rotary positions (Su et al. 2021, arXiv:2104.09864): turns each pair (d, d + size/2) of a head by position · base^(−2d/size).
+ * It has no parameters; the table of cosines and sines is computed once, when the model is placed.
+ *
+ * @example
+ * new RotaryPositions(128, 16).table.shape; // [128, 16]
+ */
+export class RotaryPositions extends Layer {
+  readonly table: Table;
+
+  /**
+   * @param length    the longest sequence, in tokens
+   * @param headSize  width of a head
+   */
+  constructor(length: number, headSize: number, base = 10_000) {
+    super();
+    this.table = new Table([length, headSize], { kind: "rotary", base });
+  }
+
+  /**
+   * @param x      f32 [B, T, C]: `heads` heads, and whatever follows them, which stays as it is
+   * @param past   i32 [B]: the position of each row's first token; 0 by default
+   */
+  forward(x: Tensor, heads: number, past?: Tensor<"i32">): Tensor {
+    return this.within(x, () => rotary(x, this.table, heads, past));
   }
 }

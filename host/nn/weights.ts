@@ -120,7 +120,9 @@ export class Weights {
     }
     for (const table of this.tables) {
       const [T = 0, C = 0] = table.shape;
-      if (table.rule.kind === "sinusoidal") graph.emit(Op.SinusoidalPositions, { out: graph.use(table), T, C });
+      const out = graph.use(table);
+      if (table.rule.kind === "sinusoidal") graph.emit(Op.SinusoidalPositions, { out, T, C });
+      else graph.emit(Op.RotaryTable, { out, factors: null, L: T, D: C, base: table.rule.base, scale: 1 });
     }
     const program = compile(graph);
     program.seed(seed, 0);
@@ -155,6 +157,12 @@ export class Weights {
    * @throws RangeError naming every array that is missing, unknown or not as long as its shape says; nothing is then written
    */
   write(arrays: ReadonlyMap<string, { data: ArrayLike<number> }>, block = this.block): void {
+    const states = this.checkArrays(arrays, block);
+    for (const [name, state] of states) state.write(arrays.get(name)!.data);
+  }
+
+  /** The check of `write`, by itself. @throws RangeError as `write` does */
+  checkArrays(arrays: ReadonlyMap<string, { data: ArrayLike<number> }>, block = this.block): Map<string, State<DType>> {
     const states = this.states(block);
     const flaws = [...arrays.keys()].filter((name) => !states.has(name)).map((name) => `${name}: there is no such parameter`);
     for (const [name, { size, shape }] of states) {
@@ -163,7 +171,7 @@ export class Weights {
       else if (data.length !== size) flaws.push(`${name}: expected ${size} values for ${formatShape(shape)}, got ${data.length}`);
     }
     if (flaws.length > 0) throw new RangeError(`weights: the arrays do not fit the model:\n  ${flaws.join("\n  ")}`);
-    for (const [name, state] of states) state.write(arrays.get(name)!.data);
+    return states;
   }
 
   /**

@@ -1,9 +1,12 @@
-import { Cell, Reduction } from "../../assembly/layouts";
+import { Reduction } from "../../assembly/layouts";
 import { Op } from "../../assembly/opcodes";
-import { f32, Graph } from "../graph/graph";
+import type { Block } from "../core/memory";
+import { checkConfig, type FieldsByName, oneOf, optional, type RequiredField } from "../fields";
+import { Graph } from "../graph/graph";
 import { compile, type Program } from "../graph/program";
-import type { Tensor } from "../graph/tensor";
+import { State, type Tensor } from "../graph/tensor";
 import type { Weights } from "../nn/weights";
+import { Cells } from "./cells";
 
 /** Optimizers are data, so that a checkpoint can hold them. Decay acts on matrices only, as nanoGPT groups parameters. */
 export type OptimizerConfig =
@@ -14,19 +17,21 @@ export type OptimizerConfig =
 /** Adam with the constants of Vaswani 2017, section 5.3. */
 export const vaswaniAdam: OptimizerConfig = { kind: "adamw", beta1: 0.9, beta2: 0.98, epsilon: 1e-9, decay: 0 };
 
-/** @throws TypeError for another kind, RangeError for a number that would make weights NaN (as the core sees it, in f32) */
-function checkConfig(config: OptimizerConfig): void {
-  if (config.kind !== "adamw" && config.kind !== "sgd") throw new TypeError(`optimizer: expected the kind adamw or sgd, got ${JSON.stringify((config as OptimizerConfig).kind)}`);
-  const isShare = (value: number): boolean => value >= 0 && Math.fround(value) < 1;
-  const limits = {
-    beta1: ["in [0, 1)", isShare], beta2: ["in [0, 1)", isShare], momentum: ["in [0, 1)", isShare],
-    epsilon: ["above 0", (value: number) => Math.fround(value) > 0 && value < Infinity],
-    decay: ["of at least 0", (value: number) => value >= 0 && value < Infinity],
-  } as const;
-  for (const [name, [expected, accepts]] of Object.entries(limits)) {
-    const value = (config as Record<string, unknown>)[name];
-    if (value !== undefined && !accepts(value as number)) throw new RangeError(`optimizer: ${name}: expected a number ${expected}, got ${value as number}`);
-  }
+const number = (expected: string, accepts: (value: number) => boolean): RequiredField => ({
+  expected, isType: (value) => typeof value === "number", accepts: (value) => Number.isFinite(value) && accepts(value as number),
+});
+// As the core sees them, in f32: other numbers would make weights NaN.
+const share = optional(number("a number in [0, 1)", (value) => value >= 0 && Math.fround(value) < 1));
+const decay = optional(number("a number of at least 0", (value) => value >= 0 && Math.fround(value) < Infinity));
+const FIELDS: Readonly<Record<OptimizerConfig["kind"], FieldsByName>> = {
+  adamw: { kind: oneOf("adamw"), beta1: share, beta2: share, epsilon: optional(number("a number above 0", (value) => Math.fround(value) > 0)), decay },
+  sgd: { kind: oneOf("sgd"), momentum: share, decay },
+};
+
+/** @throws TypeError for another kind or an unknown field, RangeError for a number that would make weights NaN */
+export function checkOptimizer(config: OptimizerConfig): void {
+  const fields = Object.hasOwn(FIELDS, config?.kind) ? FIELDS[config.kind] : { kind: oneOf(...Object.keys(FIELDS)) };
+  checkConfig("optimizer", config, fields);
 }
 
 /**
@@ -34,53 +39,47 @@ function checkConfig(config: OptimizerConfig): void {
  * A gradient or a loss that is not finite leaves weights and moments as they are.
  */
 export class Optimizer {
-  /** The optimizer's state by name: blocks laid out as the weights are. */
-  readonly moments: ReadonlyMap<string, number>;
-  /** The training cells, and the moments behind them; 0 once disposed. */
-  private block: number;
+  readonly cells: Cells;
+  /** The optimizer's state by name: blocks of the layout of the trainable weights. */
+  readonly moments: ReadonlyMap<string, Block>;
   readonly program: Program;
+  private readonly gradients: Block;
 
   constructor(
     private readonly weights: Weights,
     config: OptimizerConfig,
     clip: number,
   ) {
-    checkConfig(config);
-    const { runtime, groups, bytes, address } = weights;
-    const gradients = weights.gradientBlock();
+    checkOptimizer(config);
+    const { runtime, groups, trainableBytes } = weights;
+    this.gradients = weights.gradientBlock();
     const names = config.kind === "adamw" ? ["m", "v"] : (config.momentum ?? 0) > 0 ? ["velocity"] : [];
-    this.block = runtime.memory.allocate(Cell.Bytes + names.length * bytes, "the optimizer's state");
-    this.moments = new Map(names.map((name, i) => [name, this.block + Cell.Bytes + i * bytes]));
+    this.cells = new Cells(runtime, "trainer");
+    this.moments = new Map(names.map((name) => [name, runtime.memory.allocate(trainableBytes, "trainer", `optimizer state ${name}`)]));
 
     const graph = new Graph(runtime);
-    const cells = cellsOf(graph, this.cells);
-    const gradient = graph.fixed(gradients, [bytes / 4]);
-    const partials = graph.tensor([Math.ceil(gradient.size / Reduction.Chunk)], { dtype: "f64" });
+    const cells = graph.use(this.cells.state);
+    const all = graph.use(new State(this.gradients, [trainableBytes / 4]));
+    const partials = graph.tensor([Math.ceil(all.size / Reduction.Chunk)], { dtype: "f64" });
     graph.within("optimizer", () => {
-      graph.emit({ name: "squareSum", op: Op.SquareSum, outputs: [partials], inputs: [gradient], numbers: [gradient.size], flops: 2 * gradient.size });
-      graph.emit({ name: "clipGradient", op: Op.ClipGradient, outputs: [cells], inputs: [partials], numbers: [partials.size, f32(clip)] });
-      for (const { offset, length, decays } of groups) {
-        const at = (block: number): Tensor => graph.fixed(block + offset, [length]);
-        const outputs = [at(address), at(gradients), ...names.map((name) => at(this.moments.get(name)!))];
-        const decay = f32(decays ? (config.decay ?? 0) : 0);
+      graph.emit(Op.SquareSum, { partials, x: all, n: all.size }, { flops: 2 * all.size });
+      graph.emit(Op.ClipGradient, { cells, partials, count: partials.size, maxNorm: clip });
+      for (const { offset, length: n, decays } of groups) {
+        const at = (block: Block): Tensor => graph.use(new State(block, [n], "f32", offset));
+        const moment = (name: string): Tensor => at(this.moments.get(name)!);
+        const decay = decays ? (config.decay ?? 0) : 0;
+        const shared = { weight: at(weights.block), gradient: at(this.gradients), cells, n, decay };
         if (config.kind === "adamw") {
           const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = config;
-          const numbers = [length, f32(beta1), f32(beta2), f32(epsilon), decay];
-          graph.emit({ name: "adamwStep", op: Op.AdamW, outputs, inputs: [cells], numbers, flops: 12 * length, bytes: 7 * 4 * length });
+          graph.emit(Op.AdamwStep, { ...shared, m: moment("m"), v: moment("v"), beta1, beta2, epsilon }, { flops: 12 * n, bytes: 7 * 4 * n });
         } else {
-          const velocity = names.length ? [] : [null];
-          graph.emit({ name: "sgdStep", op: Op.Sgd, outputs: [...outputs, ...velocity], inputs: [cells], numbers: [length, f32(config.momentum ?? 0), decay], flops: 4 * length });
+          const { momentum = 0 } = config;
+          graph.emit(Op.SgdStep, { ...shared, velocity: names.length ? moment("velocity") : null, momentum }, { flops: 4 * n });
         }
       }
-      graph.emit({ name: "fill", op: Op.Fill, outputs: [gradient], inputs: [], numbers: [gradient.size, f32(0)] });
+      graph.emit(Op.Fill, { out: all, n: all.size, value: 0 });
     });
     this.program = compile(graph);
-  }
-
-  /** Address of the training cells (see `Cell`). */
-  get cells(): number {
-    if (!this.block) throw new TypeError("the trainer was disposed");
-    return this.block;
   }
 
   /**
@@ -89,22 +88,20 @@ export class Optimizer {
    * @returns the gradient's norm before clipping; the update was skipped if `applied` is false
    */
   step(learningRate: number, update: number): { gradientNorm: number; applied: boolean } {
-    const { memory } = this.weights.runtime;
-    memory.f32(this.cells + Cell.LearningRate, 1)[0] = learningRate;
-    memory.i32(this.cells + Cell.Step, 1)[0] = update;
+    this.cells.setUpdate(learningRate, update);
     this.program.run();
-    const gradientNorm = memory.f64(this.cells + Cell.GradientNorm, 1)[0]!;
-    const applied = !Number.isNaN(memory.f32(this.cells + Cell.GradientScale, 1)[0]!);
-    return { gradientNorm, applied };
+    return this.cells.update;
+  }
+
+  /** Forgets gradients and losses that were added up since the last update. */
+  discard(): void {
+    this.gradients.f32().fill(0);
+    this.cells.takeLoss();
   }
 
   dispose(): void {
-    if (!this.block) return;
     this.program.dispose();
-    this.weights.runtime.memory.free(this.block);
-    this.block = 0;
+    this.cells.dispose();
+    for (const block of this.moments.values()) block.free();
   }
 }
-
-/** The training cells' symbol in a graph. */
-export const cellsOf = (graph: Graph, address: number): Tensor => graph.fixed(address, [Cell.Bytes / 4]);

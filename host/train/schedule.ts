@@ -1,3 +1,5 @@
+import { checkConfig, type FieldsByName, notNegative, oneOf, optional, positive } from "../fields";
+
 /**
  * Learning rates over time. A schedule is data, so that a checkpoint can hold it; `learningRate` evaluates it.
  * Steps count from 1. `warmup` steps rise linearly to `peak`.
@@ -11,7 +13,27 @@ export type Schedule =
   /** factor · width^−0.5 · min(step^−0.5, step · warmup^−1.5) (Vaswani 2017, section 5.3). */
   | { readonly kind: "noam"; readonly width: number; readonly warmup: number; readonly factor?: number };
 
-const KINDS: Schedule["kind"][] = ["constant", "linear", "cosine", "noam"];
+const ramp = { peak: notNegative, warmup: optional(notNegative) };
+const FIELDS: Readonly<Record<Schedule["kind"], FieldsByName>> = {
+  constant: { kind: oneOf("constant"), ...ramp },
+  linear: { kind: oneOf("linear"), ...ramp, final: optional(notNegative) },
+  cosine: { kind: oneOf("cosine"), ...ramp, final: optional(notNegative) },
+  noam: { kind: oneOf("noam"), width: positive, warmup: positive, factor: optional(notNegative) },
+};
+
+/**
+ * @throws TypeError for another kind, or a field that is missing, unknown or not a number; RangeError for one out of range, and where a
+ *   learning rate would not fit an f32
+ */
+export function checkSchedule(schedule: Schedule, steps: number): void {
+  const fields = Object.hasOwn(FIELDS, schedule?.kind) ? FIELDS[schedule.kind] : { kind: oneOf(...Object.keys(FIELDS)) };
+  checkConfig("schedule", schedule, fields);
+  const warmup = Math.min(steps, Math.max(1, Math.round(schedule.warmup ?? 1)));
+  for (const step of [1, warmup, steps]) {
+    const rate = learningRate(schedule, step, steps);
+    if (!(Math.fround(rate) < Infinity)) throw new RangeError(`schedule: expected learning rates that fit an f32, got ${rate} at step ${step}`);
+  }
+}
 
 /**
  * The learning rate of `step` in a training of `steps`.
@@ -21,7 +43,7 @@ const KINDS: Schedule["kind"][] = ["constant", "linear", "cosine", "noam"];
  * learningRate({ kind: "cosine", peak: 1e-3, final: 1e-4, warmup: 100 }, 100, 2000); // 1e-3
  */
 export function learningRate(schedule: Schedule, step: number, steps: number): number {
-  if (!KINDS.includes(schedule.kind)) throw new TypeError(`learningRate: expected a schedule of kind constant, linear, cosine or noam, got ${JSON.stringify(schedule.kind)}`);
+  if (!Object.hasOwn(FIELDS, schedule?.kind)) throw new TypeError(`learningRate: expected a schedule of kind constant, linear, cosine or noam, got ${JSON.stringify(schedule?.kind)}`);
   if (schedule.kind === "noam") {
     const { width, warmup, factor = 1 } = schedule;
     return (factor / Math.sqrt(width)) * Math.min(1 / Math.sqrt(step), step / (warmup * Math.sqrt(warmup)));

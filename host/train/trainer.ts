@@ -1,19 +1,23 @@
 import { breathe } from "../core/breathe";
-import type { Batch } from "../batch";
+import type { Block } from "../core/memory";
+import { checkConfig, count, type FieldsByName, notNegative, object, optional, whole } from "../fields";
+import { ProgramCache } from "../graph/cache";
+import type { BatchOf, InputSpecs } from "../models/inputs";
 import type { Model } from "../models/model";
-import { seedKey } from "../seed";
 import type { WeightArray } from "../nn/weights";
-import { evaluate, lossProgram, takeLoss, writeBatch } from "./evaluate";
+import { seedKey } from "../seed";
+import { evaluate } from "./evaluate";
+import { lossProgram, writeBatch } from "./lossprogram";
 import { Optimizer, type OptimizerConfig } from "./optimizer";
-import { learningRate, type Schedule } from "./schedule";
+import { checkSchedule, learningRate, type Schedule } from "./schedule";
 
-/** Batches by step, so that a training that stopped can go on anywhere. Steps count from 0. */
-export interface TrainingData {
-  batch(step: number, microBatch: number): Batch;
+/** Batches by step, so that an interrupted training run can be resumed anywhere. Steps count from 0. */
+export interface TrainingData<S extends InputSpecs = InputSpecs> {
+  batch(step: number, microBatch: number): BatchOf<S>;
 }
 
 /** How a training goes. */
-export interface TrainerOptions {
+export interface TrainerOptions<S extends InputSpecs = InputSpecs> {
   /** Updates in all. */
   steps: number;
   schedule: Schedule;
@@ -25,7 +29,7 @@ export interface TrainerOptions {
   /** Batches whose gradients are added up before an update; 1. */
   microBatches?: number;
   /** Measured without dropout; the weights with the lowest loss are kept. */
-  validation?: () => Iterable<Batch>;
+  validation?: () => Iterable<BatchOf<S>>;
   /** Steps between two validations; the last step is always followed by one. */
   validateEvery?: number;
   /** Validations without a new best before training stops; never by default. */
@@ -64,11 +68,24 @@ export interface Snapshot {
   training: Map<string, WeightArray>;
 }
 
-/** JSON, but with NaN and Infinity by their names. */
-const formatNumbers = (value: object): string => JSON.stringify(value, (_, field: unknown) => (typeof field === "number" && !Number.isFinite(field) ? String(field) : field));
-
 /** What an i32 holds. */
 const MAX_STEPS = 2 ** 31 - 1;
+/** Shapes of batches whose programs are kept. */
+const PROGRAMS = 256;
+
+const callback = { expected: "a function", accepts: (value: unknown) => typeof value === "function", isType: (value: unknown) => typeof value === "function" };
+const FIELDS: FieldsByName = {
+  steps: { ...count, expected: `an integer from 1 to ${MAX_STEPS}`, accepts: (value) => count.accepts(value) && (value as number) <= MAX_STEPS },
+  schedule: object,
+  optimizer: object,
+  seed: optional(whole),
+  clip: optional({ ...notNegative, expected: "0, or a number that is above 0 as an f32", accepts: (value) => value === 0 || (notNegative.accepts(value) && Math.fround(value as number) > 0) }),
+  microBatches: optional(count),
+  validation: optional(callback),
+  validateEvery: optional(count),
+  patience: optional(count),
+  signal: optional(object),
+};
 
 /**
  * Trains a model, one event at a time.
@@ -77,30 +94,24 @@ const MAX_STEPS = 2 ** 31 - 1;
  * const trainer = new Trainer(model, data, { steps: 1000, schedule: { kind: "cosine", peak: 1e-3, warmup: 100 }, optimizer: vaswaniAdam });
  * for await (const event of trainer.run()) if (event.type === "step") console.log(event.step, event.loss);
  */
-export class Trainer {
+export class Trainer<S extends InputSpecs = InputSpecs> {
   readonly state: TrainerState = { step: 0, updates: 0, skipped: 0, validatedStep: 0, bestStep: 0, bestLoss: null, stale: 0 };
   private readonly optimizer: Optimizer;
+  private readonly programs: ProgramCache;
   private best: Map<string, WeightArray> | undefined;
 
-  /** @throws RangeError for options that make no sense */
+  /** @throws TypeError for options that are missing, unknown or of the wrong kind; RangeError for values out of range */
   constructor(
-    private readonly model: Model,
-    private readonly data: TrainingData,
-    private readonly options: TrainerOptions,
+    private readonly model: Model<S>,
+    private readonly data: TrainingData<S>,
+    private readonly options: TrainerOptions<S>,
   ) {
-    const { steps, microBatches = 1, validateEvery = 1, patience = 1, clip = 0, seed = 0 } = options;
-    for (const [name, value] of Object.entries({ steps, microBatches, validateEvery, patience })) {
-      if (!Number.isInteger(value) || value < 1) throw new RangeError(`Trainer: ${name} must be a positive integer, got ${value}`);
-    }
-    if (steps > MAX_STEPS) throw new RangeError(`Trainer: at most ${MAX_STEPS} steps fit a program's cells, got ${steps}`);
-    const { kind: _, ...numbers } = options.schedule;
-    const rates = [learningRate(options.schedule, 1, steps), learningRate(options.schedule, steps, steps)];
-    if (![...rates, ...Object.values<number | undefined>(numbers)].every((value = 0) => value >= 0 && value < Infinity)) {
-      throw new RangeError(`Trainer: the schedule gives no learning rate: ${formatNumbers(options.schedule)}`);
-    }
-    seedKey(seed);
-    if (!(clip >= 0)) throw new RangeError(`Trainer: clip must not be negative, got ${clip}`);
-    this.optimizer = new Optimizer(model.weights, options.optimizer, clip);
+    if (typeof data?.batch !== "function") throw new TypeError("Trainer: expected data with a function batch(step, microBatch)");
+    checkConfig("Trainer", options, FIELDS);
+    checkSchedule(options.schedule, options.steps);
+    seedKey(options.seed ?? 0);
+    this.optimizer = new Optimizer(model.weights, options.optimizer, options.clip ?? 0);
+    this.programs = new ProgramCache(model.weights.runtime, PROGRAMS);
   }
 
   /**
@@ -132,46 +143,66 @@ export class Trainer {
   snapshot(): Snapshot {
     const { weights } = this.model;
     const training = new Map<string, WeightArray>();
-    for (const [kind, block] of [["weights", weights.address] as const, ...this.optimizer.moments]) {
+    for (const [kind, block] of this.blocks()) {
       for (const [name, array] of weights.read(block)) training.set(`${kind}.${name}`, array);
     }
     return { state: { ...this.state }, best: this.best ?? weights.read(), training };
   }
 
-  /** Takes up a training where a snapshot left it. Names and shapes have been checked by the reader. */
+  /**
+   * Restores training from a snapshot.
+   * @throws RangeError when its arrays are not the model's and the optimizer's, TypeError once the trainer was disposed; nothing has then
+   *   changed but arrays that fit
+   */
   restore({ state, best, training }: Snapshot): void {
     const { weights } = this.model;
-    for (const [kind, block] of [["weights", weights.address] as const, ...this.optimizer.moments]) {
-      weights.write(new Map([...weights.parameters.keys()].map((name) => [name, training.get(`${kind}.${name}`)!])), block);
-    }
+    const parts = this.blocks().map(([kind, block]) => {
+      const prefix = `${kind}.`;
+      const arrays = [...training].flatMap(([name, array]) => (name.startsWith(prefix) ? [[name.slice(prefix.length), array] as const] : []));
+      return [new Map(arrays), block] as const;
+    });
+    for (const [, block] of parts) block.expectLive();
+    weights.checkArrays(best);
+    for (const [arrays, block] of parts) weights.checkArrays(arrays, block);
+    for (const [arrays, block] of parts) weights.write(arrays, block);
     Object.assign(this.state, state);
     this.best = state.bestLoss === null ? undefined : best;
   }
 
+  /** Releases the optimizer's state and the programs; the model stays. */
   dispose(): void {
+    this.programs.dispose();
     this.optimizer.dispose();
   }
 
+  /** The blocks that a snapshot holds, by the prefix of their arrays' names. */
+  private blocks(): [string, Block][] {
+    return [["weights", this.model.weights.block], ...this.optimizer.moments];
+  }
+
   private step(): TrainingEvent {
-    const { model, options, state } = this;
-    const { cells } = this.optimizer;
+    const { model, options, optimizer, state } = this;
     const { microBatches = 1, seed = 0 } = options;
-    const batches = Array.from({ length: microBatches }, (_, i) => this.data.batch(state.step, i));
-    for (const batch of batches) model.check(batch);
-    // What may fail comes before the first gradient is added.
-    const programs = batches.map((batch) => lossProgram(model, batch, cells, true));
-    programs.forEach((compiled, microBatch) => {
-      writeBatch(compiled, batches[microBatch]!);
-      compiled.program.seed(seed, state.step, microBatch);
-      compiled.program.run();
-    });
+    try {
+      for (let microBatch = 0; microBatch < microBatches; microBatch++) {
+        const batch = this.data.batch(state.step, microBatch);
+        model.check(batch);
+        const compiled = lossProgram(model, this.programs, batch, optimizer.cells, true);
+        writeBatch(compiled, batch);
+        compiled.program.seed(seed, state.step, microBatch);
+        compiled.program.run();
+      }
+    } catch (error) {
+      optimizer.discard(); // the step can be tried again
+      throw error;
+    }
     const rate = learningRate(options.schedule, state.step + 1, options.steps);
-    const { gradientNorm, applied } = this.optimizer.step(rate, state.updates + 1);
-    const { loss, tokens } = takeLoss(model.weights.runtime, cells);
+    const { gradientNorm, applied } = optimizer.step(rate, state.updates + 1);
+    const { sum, tokens } = optimizer.cells.takeLoss();
     state.step++;
     if (applied) state.updates++;
     else state.skipped++;
-    return { type: "step", step: state.step, loss, tokens, learningRate: rate, gradientNorm, applied };
+    return { type: "step", step: state.step, loss: sum / tokens, tokens, learningRate: rate, gradientNorm, applied };
   }
 
   private validationIsDue(): boolean {

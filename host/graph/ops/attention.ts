@@ -1,100 +1,166 @@
-import { AttentionScratch } from "../../../assembly/layouts";
+import { AttentionScratch, Window } from "../../../assembly/layouts";
 import { Op } from "../../../assembly/opcodes";
 import type { Graph } from "../graph";
-import { formatShape } from "../shape";
+import { formatShape, sameShape } from "../shape";
 import { Slice, type Tensor } from "../tensor";
-import { expectDType, expectProbability, needsGradient } from "./shared";
+import { type Columns, LayerKeyValues } from "./keyvalues";
+import { expectDType, expectProbability, expectShape, needsGradient } from "./shared";
 
-/** What `selfAttention` and `crossAttention` take besides tensors. */
+/** What attention takes besides queries, keys and values. */
 export interface AttentionOptions {
+  /** Query heads. */
   heads: number;
-  /** Query i sees keys up to i + (Tk − Tq): queries are aligned to the end of the keys. */
+  /** Heads of keys and values, each shared by heads/keyValueHeads query heads (Ainslie et al. 2023); as many as query heads by default. */
+  keyValueHeads?: number;
+  /** Width of a head; the columns divided by the heads by default. */
+  headSize?: number;
+  /** What scores are multiplied by; 1/√headSize by default. */
+  scale?: number;
+  /** Query i attends to keys up to past + i, where past is Tk − Tq by default. Short for `window: { right: 0 }`. */
   causal?: boolean;
+  /** Query i attends to the keys from past + i − left to past + i + right; all of them by default. */
+  window?: { left?: number; right?: number };
+  /** i32 [B]: the position of each row's first query among its keys; Tk − Tq by default. */
+  past?: Tensor<"i32"> | null;
   /** i32 [B]: how many keys of each row are valid; all of them by default. */
   lengths?: Tensor<"i32"> | null;
+  /** f32 [B or 1, heads or 1, Tq, Tk], added to the scaled scores. */
+  bias?: Tensor | null;
   /** Probability of dropping a weight while training. */
   dropout?: number;
 }
 
-/** Where queries, keys and values stand: columns of token-major rows, so that projections need not be split or transposed. */
-interface Operands {
-  query: { tensor: Tensor; column: number };
-  key: { tensor: Tensor; column: number };
-  value: { tensor: Tensor; column: number };
-}
-
 /**
  * softmax(Q·Kᵀ/√D)·V of every head (Vaswani 2017, section 3.2), of one sequence with itself.
- * @param qkv  f32 [B, T, 3C]: queries, keys and values side by side, heads within each
- * @returns f32 [B, T, C], heads side by side
+ * @param qkv    f32 [B, T, (heads + 2·keyValueHeads)·D]: query heads, key heads and value heads side by side
+ * @param cache  the run's keys and values are stored in it first, and queries attend to all that it holds
+ * @returns f32 [B, T, heads·D], heads side by side
+ * @throws RangeError when the shapes do not fit
  *
  * @example
  * const qkv = graph.input([2, 10, 3 * 64]); //               two sequences of ten tokens, width 64
  * selfAttention(qkv, { heads: 4, causal: true }).shape; // [2, 10, 64]
  */
-export function selfAttention(qkv: Tensor, options: AttentionOptions): Tensor {
-  if (qkv.shape.length !== 3 || qkv.columns % 3 !== 0) throw new RangeError(`selfAttention: expected [B,T,3C], got ${formatShape(qkv.shape)}`);
-  const C = qkv.columns / 3;
-  return attention("selfAttention", C, { query: { tensor: qkv, column: 0 }, key: { tensor: qkv, column: C }, value: { tensor: qkv, column: 2 * C } }, options);
+export function selfAttention(qkv: Tensor, options: AttentionOptions, cache?: LayerKeyValues): Tensor {
+  const { heads, keyValueHeads = heads } = options;
+  const D = options.headSize ?? qkv.columns / (heads + 2 * keyValueHeads);
+  if (qkv.shape.length !== 3 || qkv.columns !== (heads + 2 * keyValueHeads) * D) {
+    throw new RangeError(`selfAttention: expected [B,T,${keyValueHeads === heads ? `3·C], C divisible by ${heads} heads` : `(${heads} + 2·${keyValueHeads})·D]`}, got ${formatShape(qkv.shape)}`);
+  }
+  const [query, key, value] = [0, heads * D, (heads + keyValueHeads) * D].map((column) => ({ tensor: qkv, column })) as [Columns, Columns, Columns];
+  if (!cache) return attention("selfAttention", query, { key, value }, { ...options, headSize: D });
+  cache.append(key, value);
+  return attention("selfAttention", query, cache, { ...options, headSize: D, past: cache.all.past });
 }
 
 /**
  * Attention from one sequence to another.
- * @param q   f32 [B, Tq, C]
- * @param kv  f32 [B, Tk, 2C]: keys and values side by side
- * @returns f32 [B, Tq, C]
+ * @param q   f32 [B, Tq, heads·D]
+ * @param kv  f32 [B, Tk, 2·keyValueHeads·D], keys and values side by side; or a cache that holds them
+ * @returns f32 [B, Tq, heads·D]
+ * @throws RangeError when the shapes do not fit
  *
  * @example
  * const lengths = graph.input([2], "i32"); //                valid keys of each sequence
  * crossAttention(graph.input([2, 5, 64]), graph.input([2, 10, 2 * 64]), { heads: 4, lengths }).shape; // [2, 5, 64]
  */
-export function crossAttention(q: Tensor, kv: Tensor, options: AttentionOptions): Tensor {
-  const C = kv.columns / 2;
-  if (q.shape.length !== 3) throw new RangeError(`crossAttention: expected queries of shape [B,Tq,C], got ${formatShape(q.shape)}`);
-  if (kv.shape.length !== 3) throw new RangeError(`crossAttention: expected keys and values of shape [B,Tk,2C], got ${formatShape(kv.shape)}`);
-  if (q.columns !== C || q.shape[0] !== kv.shape[0]) {
-    throw new RangeError(`crossAttention: queries and keys must agree in batch and width, got q=${formatShape(q.shape)} kv=${formatShape(kv.shape)}`);
+export function crossAttention(q: Tensor, kv: Tensor | LayerKeyValues, options: AttentionOptions): Tensor {
+  const { heads, keyValueHeads = heads, headSize = q.columns / heads } = options;
+  if (q.shape.length !== 3 || q.columns !== heads * headSize) throw new RangeError(`crossAttention: expected queries of shape [B,Tq,${heads}·D], got ${formatShape(q.shape)}`);
+  const query = { tensor: q, column: 0 };
+  if (kv instanceof LayerKeyValues) return attention("crossAttention", query, kv, { ...options, headSize, lengths: kv.all.past });
+  if (kv.shape.length !== 3 || kv.columns !== 2 * keyValueHeads * headSize || kv.shape[0] !== q.shape[0]) {
+    throw new RangeError(`crossAttention: expected keys and values of shape [${q.shape[0]},Tk,${2 * keyValueHeads * headSize}] for queries ${formatShape(q.shape)}, got ${formatShape(kv.shape)}`);
   }
-  return attention("crossAttention", C, { query: { tensor: q, column: 0 }, key: { tensor: kv, column: 0 }, value: { tensor: kv, column: C } }, options);
+  return attention("crossAttention", query, { key: { tensor: kv, column: 0 }, value: { tensor: kv, column: keyValueHeads * headSize } }, { ...options, headSize });
 }
 
-function attention(op: string, C: number, { query, key, value }: Operands, options: AttentionOptions): Tensor {
-  const { heads: H, causal = false, lengths = null, dropout = 0 } = options;
+function attention(op: string, query: Columns, source: { key: Columns; value: Columns } | LayerKeyValues, options: AttentionOptions & { headSize: number }): Tensor {
+  const { heads: H, keyValueHeads: Hkv = H, headSize: D, scale = 1 / Math.sqrt(D), causal = false, window = {}, past = null, lengths = null, bias = null, dropout = 0 } = options;
   const graph: Graph = query.tensor.graph;
   const [B = 0, Tq = 0] = query.tensor.shape;
-  const Tk = key.tensor.shape[1] ?? 0;
-  const D = C / H;
-  if (!Number.isInteger(H) || H < 1 || !Number.isInteger(D)) throw new RangeError(`${op}: the width ${C} is not divisible by ${H} heads`);
-  if (lengths && lengths.size !== B) throw new RangeError(`${op}: expected one length for each of ${B} rows, got ${formatShape(lengths.shape)}`);
-  if (lengths) expectDType(op, "i32 lengths", lengths, "i32");
-  expectProbability(op, "a dropout probability", dropout);
+  const isPaged = source instanceof LayerKeyValues;
+  const Tk = isPaged ? source.capacity : source.key.tensor.shape[1]!;
+  checkOptions(op, { ...options, window, dropout, scale }, B);
+  if (bias) checkBias(op, bias, [B, H, Tq, Tk]);
 
   const p = graph.training ? dropout : 0;
-  const rng = p > 0 ? graph.random() : null;
-  const pairs = B * H * (causal ? causalPairs(Tq, Tk) : Tq * Tk);
-  const [q, k, v] = [query, key, value].map(({ tensor, column }) => new Slice(tensor, column)) as [Slice, Slice, Slice];
-
+  const { left = Window.Unlimited, right = causal ? 0 : Window.Unlimited } = window;
+  const strideOf = (axis: 0 | 1): number => (!bias || bias.shape[axis] === 1 ? 0 : axis === 0 ? bias.shape[1]! * Tq * Tk : Tq * Tk);
   const shared = {
-    q, k, v, lengths, rng, scratch: AttentionScratch.Base + AttentionScratch.PerDim * D, B, H, Tq, Tk, D,
-    ldo: C, ldq: query.tensor.columns, ldk: key.tensor.columns, ldv: value.tensor.columns,
-    scale: 1 / Math.sqrt(D), dropout: p, stream: p > 0 ? graph.stream() : 0, causal,
+    q: new Slice(query.tensor, query.column), bias, past, lengths, rng: p > 0 ? graph.random() : null,
+    scratch: AttentionScratch.Base + AttentionScratch.PerDim * D, B, H, Hkv, Tq, Tk, D, ldo: H * D, ldq: query.tensor.columns,
+    biasBatch: strideOf(0), biasHead: strideOf(1), biasRow: bias ? Tk : 0,
+    left, right, scale, dropout: p, stream: p > 0 ? graph.stream() : 0,
   };
-  const out = graph.tensor([B, Tq, C], { needsGradient: needsGradient(query.tensor, key.tensor, value.tensor) });
+  const pairs = B * H * countPairs(Tq, Tk, past ? 0 : Tk - Tq, past ? Window.Unlimited : left, past ? Window.Unlimited : right);
+  const tensors = isPaged ? [query.tensor] : [query.tensor, source.key.tensor, source.value.tensor];
+  const out = graph.tensor([B, Tq, H * D], { needsGradient: needsGradient(...tensors, bias) });
   const lse = graph.tensor([B, H, Tq]);
-  graph.emit(Op.AttentionForward, { out, lse, ...shared }, { flops: 4 * D * pairs });
+  if (isPaged) {
+    const { pages } = source.all;
+    graph.emit(Op.AttentionForward, { out, lse, ...source.operands(), pages, P: pages.columns, ...shared }, { flops: 4 * D * pairs });
+    if (out.needsGradient) throw new TypeError(`${op}: a cache has no gradient; train without one`);
+    return out;
+  }
+  const { key, value } = source;
+  const contiguous = {
+    k: new Slice(key.tensor, key.column), v: new Slice(value.tensor, value.column),
+    tokenK: key.tensor.columns, dimK: 1, headK: D, tokenV: value.tensor.columns, headV: D,
+  };
+  graph.emit(Op.AttentionForward, { out, lse, pages: null, P: 0, pageK: 0, pageV: 0, ...contiguous, ...shared }, { flops: 4 * D * pairs });
   graph.differentiate(out, (dOut) => {
     // The kernel writes whole gradients of the projections: each tensor's slices once.
     const gradients = new Map([query, key, value].map(({ tensor }) => [tensor, graph.tensor(tensor.shape)]));
     const [dQ, dK, dV] = [query, key, value].map(({ tensor, column }) => new Slice(gradients.get(tensor)!, column)) as [Slice, Slice, Slice];
-    graph.emit(Op.AttentionBackward, { dQ, dK, dV, dOut, out, lse, ...shared }, { flops: 10 * D * pairs });
+    const dBias = bias?.needsGradient ? graph.tensor([B, H, Tq, Tk]) : null;
+    graph.emit(Op.AttentionBackward, { dQ, dK, dV, dBias, dOut, out, lse, ...contiguous, ...shared }, { flops: 10 * D * pairs });
     for (const [tensor, gradient] of gradients) graph.addGradient(tensor, gradient);
+    if (dBias) addBiasGradient(graph, bias!, dBias);
   });
   return out;
 }
 
-/** Σ over queries i of the keys they see: min(Tk, max(0, i + 1 + Tk − Tq)). */
-function causalPairs(Tq: number, Tk: number): number {
+function checkOptions(op: string, { heads: H, keyValueHeads = H, headSize, window, past, lengths, dropout, scale }: AttentionOptions, B: number): void {
+  if (!Number.isInteger(H) || H < 1 || !Number.isInteger(headSize) || headSize! < 1) throw new RangeError(`${op}: the width ${headSize! * H} is not divisible by ${H} heads`);
+  if (!Number.isInteger(keyValueHeads) || keyValueHeads < 1 || H % keyValueHeads !== 0) throw new RangeError(`${op}: expected key-value heads that divide ${H} heads, got ${keyValueHeads}`);
+  for (const [name, tensor] of Object.entries({ past, lengths })) {
+    if (!tensor) continue;
+    expectDType(op, `i32 ${name}`, tensor, "i32");
+    expectShape(op, name, tensor, [B]);
+  }
+  for (const [side, keys] of Object.entries(window!)) {
+    if (!Number.isInteger(keys) || keys < 0 || keys > Window.Unlimited) throw new RangeError(`${op}: window.${side} must be a whole number, got ${keys}`);
+  }
+  if (!(scale! > 0 && scale! < Infinity)) throw new RangeError(`${op}: expected a scale above 0, got ${scale}`);
+  expectProbability(op, "a dropout probability", dropout!);
+}
+
+function checkBias(op: string, bias: Tensor, [B, H, Tq, Tk]: [number, number, number, number]): void {
+  const [b, h, ...rest] = bias.shape;
+  if ((b !== B && b !== 1) || (h !== H && h !== 1) || !sameShape(rest, [Tq, Tk])) {
+    throw new RangeError(`${op}: expected a bias of shape [${B} or 1,${H} or 1,${Tq},${Tk}], got ${formatShape(bias.shape)}`);
+  }
+}
+
+/** The scores' gradient [B, H, Tq, Tk], summed over the axes along which the bias was broadcast. */
+function addBiasGradient(graph: Graph, bias: Tensor, dScores: Tensor): void {
+  const [B = 0, H = 0] = dScores.shape;
+  const C = dScores.size / (B * H);
+  const sumRows = (x: Slice | Tensor, R: number, columns: number, out: Slice | Tensor): void => graph.emit(Op.ColumnSum, { out, x, R, C: columns }, { flops: R * columns });
+  if (bias.shape[0] === B && bias.shape[1] === H) return graph.addGradient(bias, dScores);
+  const d = graph.cleared(bias);
+  if (bias.shape[0] === 1) {
+    if (bias.shape[1] === H) sumRows(dScores, B, H * C, d);
+    else sumRows(dScores, B * H, C, d);
+  } else {
+    for (let b = 0; b < B; b++) sumRows(new Slice(dScores, b * H * C, H * C), H, C, new Slice(d, b * C, C));
+  }
+}
+
+/** Σ over queries of the keys that each attends to, when all keys are valid. */
+function countPairs(Tq: number, Tk: number, past: number, left: number, right: number): number {
   let pairs = 0;
-  for (let i = 0; i < Tq; i++) pairs += Math.min(Tk, Math.max(0, i + 1 + Tk - Tq));
+  for (let i = 0; i < Tq; i++) pairs += Math.max(0, Math.min(Tk - 1, past + i + right) - Math.max(0, past + i - left) + 1);
   return pairs;
 }

@@ -25,7 +25,7 @@ const CHUNK_ELEMENTS = 1 << 20;
  * Rows go through in chunks, so the [rows, vocabulary] matrix never stands in memory; in training the gradient is taken
  * while a chunk's logits are at hand, in place, instead of computing them again.
  * @param x        f32 [..., C]
- * @param weight   f32 [V, C]
+ * @param weight   [V, C], in any format
  * @param targets  i32 [...], each in [0, V) or `ignored`
  * @throws RangeError when the shapes do not fit, or smoothing is not in [0, 1)
  *
@@ -78,11 +78,11 @@ function recordChunks(graph: Graph, { x, w, targets, cells, V, C, smoothing, ign
     const xRows = new Slice(x, row * C, M * C);
     emitMatmul(graph, { layout: "NT", out: logits, a: xRows, b: w, M, N: V, K: C });
     graph.emit(Op.CrossEntropy, {
-      loss: new Slice(losses, row, M), dLogits: training ? logits : null, logits, targets: new Slice(targets, row, M), R: M, V, smoothing, ignored,
+      loss: new Slice(losses, row, M), dLogits: training ? logits : null, logits, targets: new Slice(targets, row, M), R: M, V, factor, smoothing, ignored,
     }, { flops: 6 * M * V });
     if (dX) emitMatmul(graph, { layout: "NN", out: new Slice(dX, row * C, M * C), a: logits, b: w, M, N: C, K: V });
     if (dW) emitMatmul(graph, { layout: "TN", out: dW.d, a: logits, b: xRows, M: V, N: C, K: M, accumulate: row > 0 ? 1 : dW.accumulate });
   }
-  graph.emit(Op.LossSum, { cells, loss: losses, targets, R, ignored }, { flops: R });
+  graph.emit(Op.LossSum, { cells, loss: losses, targets, R, ignored, counted: isCounted }, { flops: R });
   return dX ? [[x, dX]] : [];
 }

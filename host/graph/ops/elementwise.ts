@@ -24,6 +24,29 @@ export function add(a: Tensor, b: Tensor): Tensor {
 }
 
 /**
+ * a · b, element by element.
+ * @throws RangeError when the shapes differ
+ *
+ * @example
+ * multiply(graph.input([2, 3]), graph.input([2, 3])).shape; // [2, 3]
+ */
+export function multiply(a: Tensor, b: Tensor): Tensor {
+  const graph = a.graph;
+  const n = a.size;
+  expectShape("multiply", "b", b, a.shape);
+  const out = graph.tensor(a.shape, { needsGradient: needsGradient(a, b) });
+  graph.emit(Op.Multiply, { out, a, b, n, accumulate: false }, { flops: n });
+  graph.differentiate(out, (dOut) => {
+    for (const [x, other] of [[a, b], [b, a]] as const) {
+      if (!x.needsGradient) continue;
+      const { d, accumulate } = graph.accumulate(x);
+      graph.emit(Op.Multiply, { out: d, a: dOut, b: other, n, accumulate }, { flops: n });
+    }
+  });
+  return out;
+}
+
+/**
  * factor · x
  *
  * @example
@@ -65,7 +88,7 @@ export function transpose(x: Tensor): Tensor {
 }
 
 /**
- * One row of each sequence: out[b, :] = x[b, index[b], :]. For decoding; it has no gradient.
+ * One row of each sequence: out[b, :] = x[b, index[b], :].
  * @param x      f32 [B, T, C]
  * @param index  i32 [B], each in [0, T)
  * @returns f32 [B, C]
@@ -80,8 +103,9 @@ export function gatherRows(x: Tensor, index: Tensor<"i32">): Tensor {
   expectShape("gatherRows", "an index", index, [B]);
   expectDType("gatherRows", "an i32 index", index, "i32");
   expectIndices(index, T);
-  if (x.needsGradient) throw new TypeError("gatherRows: it has no gradient, and x needs one");
-  const out = graph.tensor([B, C]);
-  graph.emit(Op.GatherRows, { out, x, index, B, T, C }, { bytes: 4 * (B + 2 * B * C) });
+  const out = graph.tensor([B, C], { needsGradient: x.needsGradient });
+  const bytes = 4 * (B + 2 * B * C);
+  graph.emit(Op.GatherRows, { out, x, index, B, T, C }, { bytes });
+  graph.differentiate(out, (dOut) => graph.emit(Op.GatherRowsBackward, { dX: graph.cleared(x), dOut, index, B, T, C }, { bytes }));
   return out;
 }

@@ -2,11 +2,12 @@ import { Op } from "../../../assembly/opcodes";
 import { expectIndices } from "../indices";
 import type { Parameter, Table } from "../parameter";
 import { formatShape } from "../shape";
-import type { Tensor } from "../tensor";
-import { expectDType } from "./shared";
+import { formatCode, type Tensor } from "../tensor";
+import { expectDType, expectShape, needsGradient } from "./shared";
 
 /**
- * out[..., :] = scale · weight[ids[...], :]. The ids must lie in [0, V): `Program.write` refuses others.
+ * out[..., :] = scale · weight[ids[...], :]. The ids must lie in [0, V): `Program.write` refuses others, and one that a program
+ * computes gives a row of NaN.
  * @param ids     i32 [...]
  * @param weight  f32 [V, C]
  * @param scale   √d_model in Vaswani 2017, section 3.4
@@ -20,36 +21,43 @@ export function embedding(ids: Tensor<"i32">, weight: Tensor | Parameter, scale 
   const w = graph.use(weight);
   expectDType("embedding", "i32 ids", ids, "i32");
   if (w.shape.length !== 2) throw new RangeError(`embedding: expected a weight of shape [V,C], got ${formatShape(w.shape)}`);
-  expectIndices(ids, w.shape[0]!);
-  const C = w.columns;
+  const [V = 0, C = 0] = w.shape;
+  expectIndices(ids, V);
   const N = ids.size;
   const out = graph.tensor([...ids.shape, C], { needsGradient: w.needsGradient });
   const bytes = 4 * (ids.size + 2 * out.size); // of the table, only the rows that the ids name
-  graph.emit(Op.EmbeddingForward, { out, ids, weight: w, N, C, scale }, { flops: out.size, bytes });
+  graph.emit(Op.EmbeddingForward, { out, ids, weight: w, N, V, C, scale, format: formatCode(w) }, { flops: out.size, bytes });
   graph.differentiate(out, (dOut) => {
-    graph.emit(Op.EmbeddingBackward, { dWeight: graph.cleared(w), dOut, ids, N, C, scale }, { flops: 2 * out.size, bytes });
+    graph.emit(Op.EmbeddingBackward, { dWeight: graph.cleared(w), dOut, ids, N, V, C, scale }, { flops: 2 * out.size, bytes });
   });
   return out;
 }
 
 /**
- * out[b, t, :] = x[b, t, :] + table[t, :].
+ * out[b, t, :] = x[b, t, :] + table[past[b] + t, :].
  * @param x      f32 [B, T, C]
  * @param table  f32 [at least T, C]
- * @throws RangeError when the table is shorter than the sequence
+ * @param past   i32 [B]: the position of each row's first token; 0 by default. A position beyond the table gives NaN
+ * @throws RangeError when the table is shorter than the sequence; TypeError for a gradient with `past`
  *
  * @example
  * addPositions(graph.input([2, 10, 64]), graph.input([32, 64])).shape; // [2, 10, 64]
  */
-export function addPositions(x: Tensor, table: Tensor | Parameter | Table): Tensor {
+export function addPositions(x: Tensor, table: Tensor | Parameter | Table, past: Tensor<"i32"> | null = null): Tensor {
   const graph = x.graph;
   const p = graph.use(table);
   const [B = 0, T = 0, C = 0] = x.shape;
-  if (x.shape.length !== 3 || p.columns !== C || p.rows < T) {
+  const L = p.rows;
+  if (x.shape.length !== 3 || p.columns !== C || L < T) {
     throw new RangeError(`addPositions: x=${formatShape(x.shape)} needs a table of at least [${T},${C}], got ${formatShape(p.shape)}`);
   }
-  const out = graph.tensor(x.shape, { needsGradient: x.needsGradient || p.needsGradient });
-  graph.emit(Op.PositionsForward, { out, x, table: p, B, T, C }, { flops: x.size });
+  if (past) {
+    expectDType("addPositions", "i32 past", past, "i32");
+    expectShape("addPositions", "past", past, [B]);
+    if (p.needsGradient) throw new TypeError("addPositions: with past, the table has no gradient");
+  }
+  const out = graph.tensor(x.shape, { needsGradient: needsGradient(x, p) });
+  graph.emit(Op.PositionsForward, { out, x, table: p, past, B, T, C, L }, { flops: x.size });
   graph.differentiate(out, (dOut) => {
     graph.addGradient(x, dOut);
     if (!p.needsGradient) return;

@@ -3,8 +3,8 @@ import { Op } from "../../../assembly/opcodes";
 import type { Graph } from "../graph";
 import type { Parameter } from "../parameter";
 import { formatShape, sameShape } from "../shape";
-import type { Address, Tensor } from "../tensor";
-import { activate } from "./activation";
+import { type Address, formatCode, type Tensor, tensorOf } from "../tensor";
+import { activate, expectActivation } from "./activation";
 import { needsGradient } from "./shared";
 
 export type Layout = "NN" | "NT" | "TN";
@@ -14,7 +14,7 @@ export interface Product {
   layout: Layout;
   out: Address<"f32">;
   a: Address<"f32">;
-  b: Address<"f32">;
+  b: Address;
   M: number;
   N: number;
   K: number;
@@ -24,23 +24,24 @@ export interface Product {
   batch?: number;
 }
 
-const OPS = { NN: Op.MatmulNN, NT: Op.MatmulNT, TN: Op.MatmulTN } as const;
-
 /** Appends one matmul over dense matrices; the batch's matrices follow each other. */
 export function emitMatmul(graph: Graph, product: Product): void {
   const { layout, out, a, b, M, N, K, bias = null, activation = Activation.None, accumulate = 0, batch = 1 } = product;
   const lda = layout === "TN" ? M : K;
   const ldb = layout === "NT" ? K : N;
-  graph.emit(OPS[layout], {
-    out, a, b, bias, scratch: MatmulScratch.Bytes, batch, M, N, K, ldo: N, lda, ldb, strideOut: M * N, strideA: M * K, strideB: N * K,
+  const shared = {
+    out, a, bias, scratch: MatmulScratch.Bytes, batch, M, N, K, ldo: N, lda, ldb, strideOut: M * N, strideA: M * K, strideB: N * K,
     activation, accumulate,
-  }, { flops: 2 * batch * M * N * K });
+  };
+  const cost = { flops: 2 * batch * M * N * K };
+  if (layout === "TN") graph.emit(Op.MatmulTN, { ...shared, b: b as Address<"f32"> }, cost);
+  else graph.emit(layout === "NN" ? Op.MatmulNN : Op.MatmulNT, { ...shared, b, format: formatCode(tensorOf(b)) }, cost);
 }
 
 /**
  * y = activation(x·Wᵀ + b), over the last axis.
  * @param x       f32 [..., in]
- * @param weight  f32 [out, in]
+ * @param weight  [out, in], in any format
  * @param bias    f32 [out]
  * @returns f32 [..., out]
  * @throws RangeError when the inner dimensions differ
@@ -50,6 +51,7 @@ export function emitMatmul(graph: Graph, product: Product): void {
  */
 export function linear(x: Tensor, weight: Tensor | Parameter, bias?: Tensor | Parameter | null, activation = Activation.None): Tensor {
   const graph = x.graph;
+  expectActivation("linear", activation);
   const w = graph.use(weight);
   const b = bias ? graph.use(bias) : null;
   const [N = 0, K = 0] = w.shape;

@@ -1,7 +1,10 @@
 import { Sampling, SampleScratch } from "../../../assembly/layouts";
 import { Op } from "../../../assembly/opcodes";
+import { noteIndices } from "../indices";
 import { formatShape } from "../shape";
+import { seedKey } from "../../seed";
 import type { Tensor } from "../tensor";
+import { expectShape } from "./shared";
 
 /**
  * The id of the largest logit of each row, the lowest id on ties; −1 for a row with NaN.
@@ -14,45 +17,68 @@ import type { Tensor } from "../tensor";
 export function argmax(logits: Tensor): Tensor<"i32"> {
   const graph = logits.graph;
   const out = graph.tensor([logits.rows], { dtype: "i32" });
+  noteIndices(out, logits.columns);
   graph.emit(Op.Argmax, { out, logits, R: logits.rows, V: logits.columns }, { flops: logits.size });
   return out;
 }
 
 /**
  * One id of each row, drawn from softmax(logits/temperature) over the `topK` largest logits; −1 for a row with NaN.
+ * Each row draws by its own seed, and its step counts up.
  * @param logits    f32 [R, V]
- * @param settings  a `samplingSettings` tensor, written before each run
+ * @param settings  i32 [R, words of a row]: `samplerSettings` of each row
  * @returns i32 [R]
  *
  * @example
- * const settings = graph.input([4], "i32");
+ * const settings = graph.input([2, 8], "i32");
  * const next = graph.keep(sample(graph.input([2, 65]), settings));
- * const program = compile(graph);
- * program.write(settings, samplingSettings(0.8, 40));
- * program.seed(1, 0); // seed, step
- * program.run();
- * program.read(next).length; // 2
+ * [...samplerSettings({ temperature: 0.8, topK: 40, seed: 1 })].length; // 8: what the host writes for each row
  */
 export function sample(logits: Tensor, settings: Tensor<"i32">): Tensor<"i32"> {
-  const graph = logits.graph;
-  if (logits.shape.length !== 2) throw new RangeError(`sample: expected logits of shape [R,V], got ${formatShape(logits.shape)}`);
-  const out = graph.tensor([logits.rows], { dtype: "i32" });
-  const V = logits.columns;
-  graph.emit(Op.Sample, {
-    out, logits, settings, rng: graph.random(), scratch: SampleScratch.Base + SampleScratch.PerToken * V, R: logits.rows, V, stream: graph.stream(),
-  }, { flops: 4 * logits.size });
+  const out = logits.graph.tensor([logits.rows], { dtype: "i32" });
+  sampleInto(out, logits, settings);
   return out;
 }
 
+/** The same, into a tensor i32 [R] that there is: a state, say. */
+export function sampleInto(out: Tensor<"i32">, logits: Tensor, settings: Tensor<"i32">): void {
+  const [R, V] = [logits.rows, logits.columns];
+  expectShape("sample", "settings", settings, [R, SAMPLER_WORDS]);
+  if (out.size !== R) throw new RangeError(`sample: expected an id for each of ${R} rows, got ${formatShape(out.shape)}`);
+  noteIndices(out, V);
+  const scratch = SampleScratch.Base + SampleScratch.PerToken * V;
+  logits.graph.emit(Op.Sample, { out, logits, settings, scratch, R, V }, { flops: 4 * logits.size });
+}
+
+/** Words of a row's settings. */
+export const SAMPLER_WORDS = Sampling.Bytes / 4;
+
+/** How a row chooses its tokens. */
+export interface SamplerSettings {
+  /** 0: the likeliest token; towards 1 and above: more variety. */
+  temperature: number;
+  /** Draws from this many of the likeliest tokens; 0: from all of them. */
+  topK: number;
+  /** An integer in [0, 2⁵³). */
+  seed: number;
+  /** Numbers drawn so far. */
+  step?: number;
+}
+
 /**
- * Temperature (f32) and top-k (i32) as the words that the core reads.
+ * A row's settings as the words that the core reads.
+ * @throws RangeError for a seed that is not an integer in [0, 2⁵³)
  *
  * @example
- * samplingSettings(1, 40)[1]; // 40
+ * samplerSettings({ temperature: 1, topK: 40, seed: 1 })[1]; // 40
  */
-export function samplingSettings(temperature: number, topK: number): Int32Array {
-  const words = new Int32Array(Sampling.Bytes / 4);
+export function samplerSettings({ temperature, topK, seed, step = 0 }: SamplerSettings): Int32Array {
+  const words = new Int32Array(SAMPLER_WORDS);
+  const [low, high] = seedKey(seed);
   new Float32Array(words.buffer)[Sampling.Temperature / 4] = temperature;
   words[Sampling.TopK / 4] = Math.min(topK, 2 ** 31 - 1);
+  words[Sampling.SeedLow / 4] = low;
+  words[Sampling.SeedHigh / 4] = high;
+  words[Sampling.Step / 4] = step;
   return words;
 }

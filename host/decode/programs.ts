@@ -1,0 +1,114 @@
+import { Op } from "../../assembly/opcodes";
+import type { Block } from "../core/memory";
+import { type Compiled, ProgramCache } from "../graph/cache";
+import type { Graph } from "../graph/graph";
+import { KeyValues, PAGE_TOKENS } from "../graph/ops/keyvalues";
+import { SAMPLER_WORDS, sampleInto } from "../graph/ops/sampling";
+import { State, type Tensor } from "../graph/tensor";
+import { type DecoderModel, hasSource } from "../models/decoding";
+import type { PagePool } from "./pages";
+
+/** What a step reads and writes of each slot: cells that outlive the run, so that the next step goes on from them by itself. */
+export interface Slots {
+  /** The token that the step reads, and afterwards the one that it chose; −1 where the logits were not numbers. */
+  readonly ids: State<"i32">;
+  /** Tokens stored before the step. */
+  readonly past: State<"i32">;
+  readonly pages: State<"i32">;
+  readonly samplers: State<"i32">;
+  readonly sourceLengths: State<"i32">;
+  readonly sourcePages: State<"i32">;
+}
+
+/** Programs that a session keeps. */
+const PROGRAMS = 32;
+
+const pagesOf = (tokens: number): number => Math.ceil(tokens / PAGE_TOKENS);
+
+/**
+ * A session's programs: a step of 1, 2, 4, … rows, a prompt of one row by a few lengths, a batch of sources. Compiled when they are first
+ * needed, the least recently used disposed.
+ */
+export class DecodingPrograms {
+  readonly slots: Slots;
+  /** Pages of a row, and of a source, at most. */
+  readonly rowPages: number;
+  readonly sourceRowPages: number;
+  private readonly programs: ProgramCache;
+  private readonly blocks: Block[] = [];
+
+  constructor(
+    private readonly model: DecoderModel,
+    private readonly pool: PagePool,
+    rows: number,
+  ) {
+    const { runtime } = model.weights;
+    this.programs = new ProgramCache(runtime, PROGRAMS);
+    this.rowPages = pagesOf(model.context);
+    this.sourceRowPages = hasSource(model) ? pagesOf(model.sourceContext) : 1;
+    const state = (name: string, columns: number): State<"i32"> => {
+      const block = runtime.memory.allocate(4 * rows * columns, "session", name);
+      this.blocks.push(block);
+      return new State(block, [rows, columns], "i32");
+    };
+    this.slots = {
+      ids: state("ids", 1), past: state("past", 1), pages: state("page tables", this.rowPages), samplers: state("samplers", SAMPLER_WORDS),
+      sourceLengths: state("source lengths", 1), sourcePages: state("sources' page tables", this.sourceRowPages),
+    };
+  }
+
+  /** Reads the ids of the first n slots, stores their keys and values, and chooses the next ids. */
+  step(n: number): Compiled<{ logits: Tensor }> {
+    return this.programs.get(`step ${n}`, (graph) => {
+      const use = (state: State<"i32">, shape: number[]): Tensor<"i32"> => graph.use(new State(state.block, shape, "i32"));
+      const { slots, model } = this;
+      const ids = use(slots.ids, [n, 1]);
+      const past = use(slots.past, [n]);
+      const cache = this.keyValues(graph, use(slots.pages, [n, this.rowPages]), past);
+      const source = hasSource(model) ? this.keyValues(graph, use(slots.sourcePages, [n, this.sourceRowPages]), use(slots.sourceLengths, [n])) : undefined;
+      const states = model.decode(ids, cache, source);
+      const logits = graph.within("output", () => {
+        const logits = graph.keep(model.logits(states));
+        sampleInto(ids, logits, use(slots.samplers, [n, SAMPLER_WORDS]));
+        graph.emit(Op.Advance, { past, counts: null, B: n });
+        return logits;
+      });
+      return { logits };
+    });
+  }
+
+  /** Stores the keys and values of T tokens of one row, of which the first `counts` count. */
+  prompt(T: number): Compiled<{ tokens: Tensor<"i32">; counts: Tensor<"i32">; past: Tensor<"i32">; pages: Tensor<"i32">; sourceLengths: Tensor<"i32">; sourcePages: Tensor<"i32"> }> {
+    return this.programs.get(`prompt ${T}`, (graph) => {
+      const input = (shape: number[]): Tensor<"i32"> => graph.input(shape, "i32");
+      const inputs = {
+        tokens: input([1, T]), counts: input([1]), past: input([1]), pages: input([1, this.rowPages]),
+        sourceLengths: input([1]), sourcePages: input([1, this.sourceRowPages]),
+      };
+      const source = hasSource(this.model) ? this.keyValues(graph, inputs.sourcePages, inputs.sourceLengths) : undefined;
+      this.model.decode(inputs.tokens, this.keyValues(graph, inputs.pages, inputs.past, inputs.counts), source);
+      return inputs;
+    });
+  }
+
+  /** Encodes n sources of up to S tokens, and stores the keys and values that the decoder attends to. */
+  encode(n: number, S: number): Compiled<{ source: Tensor<"i32">; lengths: Tensor<"i32">; past: Tensor<"i32">; pages: Tensor<"i32"> }> {
+    return this.programs.get(`encode ${n}x${S}`, (graph) => {
+      if (!hasSource(this.model)) throw new TypeError("encode: the model has no source");
+      const source = graph.input([n, S], "i32");
+      const [lengths, past] = [graph.input([n], "i32"), graph.input([n], "i32")];
+      const pages = graph.input([n, this.sourceRowPages], "i32");
+      this.model.storeSource(source, lengths, this.keyValues(graph, pages, past, lengths));
+      return { source, lengths, past, pages };
+    });
+  }
+
+  dispose(): void {
+    this.programs.dispose();
+    for (const block of this.blocks) block.free();
+  }
+
+  private keyValues(graph: Graph, pages: Tensor<"i32">, past: Tensor<"i32">, counts: Tensor<"i32"> | null = null): KeyValues {
+    return new KeyValues(this.pool.layout, graph.use(this.pool.state), pages, past, counts);
+  }
+}

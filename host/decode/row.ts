@@ -1,0 +1,47 @@
+import { checkConfig, type FieldsByName, notNegative, optional, whole } from "../fields";
+import { seedKey } from "../seed";
+
+/** How a row chooses its tokens. */
+export interface Sampler {
+  /** 0: the likeliest token; towards 1 and above: more variety. 0 by default. */
+  temperature?: number;
+  /** Draws from this many of the likeliest tokens; 0, the default: from all of them. */
+  topK?: number;
+  /** Rows with the same seed draw the same random numbers, whatever their company; 0 by default. */
+  seed?: number;
+}
+
+export const samplerFields: FieldsByName = { temperature: optional(notNegative), topK: optional(whole), seed: optional(whole) };
+
+/**
+ * One sequence that a session decodes: a handle, and what the host knows of it.
+ */
+export class Row {
+  /** The pages of its tokens' keys and values, in order. */
+  readonly pages: number[] = [];
+  /** The same of its source. */
+  readonly sourcePages: number[] = [];
+  sourceLength = 0;
+  /** How many random numbers it has drawn. */
+  draws = 0;
+  /** Whether linear memory lacks what has changed here. */
+  isStale = true;
+  isOpen = true;
+
+  constructor(
+    /** Every token, the last of which awaits the next step. */
+    readonly tokens: number[],
+    readonly sampler: Required<Sampler>,
+  ) {}
+
+  /** Tokens whose keys and values are stored: all but the last. */
+  stored = 0;
+}
+
+/** @throws TypeError for an unknown field or a wrong type, RangeError for a value out of range */
+export function checkSampler(caller: string, sampler: Sampler): Required<Sampler> {
+  checkConfig(caller, sampler, samplerFields);
+  const { temperature = 0, topK = 0, seed = 0 } = sampler;
+  seedKey(seed);
+  return { temperature, topK, seed };
+}

@@ -1,0 +1,333 @@
+import { breathe } from "../core/breathe";
+import { HeedError } from "../errors";
+import { checkConfig, count, type FieldsByName, flag, optional } from "../fields";
+import { PAGE_TOKENS } from "../graph/ops/keyvalues";
+import { samplerSettings } from "../graph/ops/sampling";
+import type { State } from "../graph/tensor";
+import { type DecoderModel, hasSource } from "../models/decoding";
+import { checkIds } from "../models/inputs";
+import { PagePool } from "./pages";
+import { DecodingPrograms } from "./programs";
+import { checkSampler, Row, type Sampler } from "./row";
+
+/** What a row starts from. */
+export interface Prompt extends Sampler {
+  /** Token ids, at least one: a text to continue, or the start of a target. */
+  tokens: readonly number[];
+  /** An encoder-decoder's source: token ids, at least one. */
+  source?: readonly number[];
+}
+
+/** The size of a session. */
+export interface SessionOptions {
+  /** Rows that may be open at once; 64 by default. */
+  rows?: number;
+  /** Lengths of the pieces in which prompts are run, each a program of its own; 16, 64 and 256 tokens by default. */
+  pieces?: readonly number[];
+  /** Fills pages with NaN when they are taken and when they are released: a test then notices a stale read. */
+  poison?: boolean;
+}
+
+const lengths = { expected: "a list of integers of at least 1", accepts: (value: unknown) => Array.isArray(value) && value.length > 0 && value.every(count.accepts), isType: Array.isArray };
+const fields: FieldsByName = { rows: optional(count), pieces: optional(lengths), poison: optional(flag) };
+
+/** Lengths of sources are rounded up to multiples of this, so that a handful of programs serves all. */
+const SOURCE_GRAIN = 16;
+/** Sources that are encoded at once, at most. */
+const SOURCE_BATCH = 32;
+
+/**
+ * Decoding with a cache: what greedy search, sampling and everything else that decodes is written on.
+ *
+ * A row is a sequence whose last token awaits the next step. Keys and values of all tokens before it are stored in pages of 64; a row's
+ * bits do not depend on the rows that are decoded with it, nor on how its prompt was cut into pieces.
+ *
+ * @example
+ * const session = new Session(model);
+ * const [row] = await session.open([{ tokens: [1, 2, 3] }]);
+ * for (let i = 0; i < 5; i++) await session.step([row]);
+ * row.tokens.length; // 8
+ * session.dispose();
+ */
+export class Session<M extends DecoderModel = DecoderModel> {
+  /** Rows that may be open at once. */
+  readonly rows: number;
+  private readonly pool: PagePool;
+  readonly programs: DecodingPrograms;
+  private readonly pieces: readonly number[];
+  private readonly openRows = new Set<Row>();
+  /** Whose cells each slot of the step programs holds. */
+  private readonly slots: (Row | undefined)[] = [];
+  /** The rows of the last step, and its program. */
+  private last: { rows: readonly Row[]; size: number } | undefined;
+  private disposed = false;
+
+  /** @throws TypeError or RangeError for options that make no sense; HeedError `memory` when the session does not fit */
+  constructor(
+    readonly model: M,
+    options: SessionOptions = {},
+  ) {
+    checkConfig("Session", options, fields);
+    const { rows = 64, pieces = [16, 64, 256], poison = false } = options;
+    this.rows = rows;
+    this.pieces = [...pieces].sort((a, b) => a - b);
+    this.pool = new PagePool(model.weights.runtime, model.pageLayout, poison);
+    this.programs = new DecodingPrograms(model, this.pool, sizeFor(rows));
+  }
+
+  /**
+   * Opens a row for each prompt: encodes its source, and stores the keys and values of all of its tokens but the last.
+   * @param signal  stops between two pieces; no row is then open
+   * @throws RangeError for empty or too long prompts, ids outside the vocabulary and too many rows; TypeError for unknown fields
+   */
+  async open(prompts: readonly Prompt[], { signal }: { signal?: AbortSignal } = {}): Promise<Row[]> {
+    this.expectAlive();
+    const rows = prompts.map((prompt, i) => this.check(prompt, `open: prompt ${i}`));
+    if (this.openRows.size + rows.length > this.rows) throw new RangeError(`open: the session has ${this.rows} rows, of which ${this.openRows.size} are open; got ${rows.length} prompts`);
+    for (const row of rows) this.openRows.add(row);
+    try {
+      if (hasSource(this.model)) await this.encode(rows, prompts.map(({ source }) => source!), signal);
+      for (const row of rows) await this.store(row, signal);
+    } catch (error) {
+      for (const row of rows) this.close(row);
+      throw error;
+    }
+    return rows;
+  }
+
+  /**
+   * Appends tokens to a row, as if they had been part of its prompt.
+   * @throws RangeError for ids outside the vocabulary, and when the row would exceed the model's context
+   */
+  async append(row: Row, tokens: readonly number[], { signal }: { signal?: AbortSignal } = {}): Promise<void> {
+    this.expectOpen("append", [row]);
+    checkIds("append", tokens, this.model.vocabulary);
+    if (row.tokens.length + tokens.length > this.model.context) throw this.tooLong("append", row.tokens.length + tokens.length);
+    row.tokens.push(...tokens);
+    row.isStale = true;
+    await this.store(row, signal);
+  }
+
+  /**
+   * Reads each row's last token and appends the one that follows it, chosen by the row's sampler.
+   * @returns the chosen ids, in the order of the rows
+   * @throws RangeError when a row has reached the model's context; HeedError `data` when its logits are not numbers, and the row then stays
+   */
+  async step(rows: readonly Row[]): Promise<number[]> {
+    return this.stepNow(rows);
+  }
+
+  private stepNow(rows: readonly Row[]): number[] {
+    this.expectOpen("step", rows);
+    if (rows.length === 0) return [];
+    for (const row of rows) {
+      if (row.tokens.length > this.model.context) throw this.tooLong("step", row.tokens.length);
+      this.makeRoom(row, row.tokens.length);
+    }
+    const size = sizeFor(rows.length);
+    const { program } = this.programs.step(size);
+    this.arrange(rows, size);
+    program.run();
+    const { ids } = this.programs.slots;
+    const chosen = [...ids.block.i32(0, rows.length)];
+    const broken = chosen.findIndex((id) => id < 0);
+    if (broken >= 0) {
+      this.slots.fill(undefined); // the cells went on without the rows
+      throw new HeedError("data", `step: the logits of row ${broken} are not numbers (NaN); was the model trained?`);
+    }
+    rows.forEach((row, i) => {
+      row.stored = row.tokens.push(chosen[i]!) - 1;
+      row.draws++;
+    });
+    this.last = { rows, size };
+    return chosen;
+  }
+
+  /**
+   * A second row with the same tokens. Full pages are shared; a page is copied when one of its rows writes to it.
+   * @param sampler  what the copy chooses differently: another seed, say
+   * @throws RangeError when all of the session's rows are open
+   */
+  fork(row: Row, sampler: Sampler = {}): Row {
+    this.expectOpen("fork", [row]);
+    if (this.openRows.size >= this.rows) throw new RangeError(`fork: all of the session's ${this.rows} rows are open`);
+    const copy = new Row([...row.tokens], checkSampler("fork", { ...row.sampler, ...sampler }));
+    copy.pages.push(...row.pages.map((page) => this.pool.share(page)));
+    copy.sourcePages.push(...row.sourcePages.map((page) => this.pool.share(page)));
+    Object.assign(copy, { sourceLength: row.sourceLength, draws: row.draws, stored: row.stored });
+    this.openRows.add(copy);
+    return copy;
+  }
+
+  /**
+   * Keeps a row's first n tokens, the last of which awaits the next step.
+   * @throws RangeError unless n is from 1 to the number of its tokens
+   */
+  truncate(row: Row, n: number): void {
+    this.expectOpen("truncate", [row]);
+    if (!Number.isInteger(n) || n < 1 || n > row.tokens.length) throw new RangeError(`truncate: expected 1 to ${row.tokens.length} tokens, got ${n}`);
+    row.tokens.length = n;
+    row.stored = n - 1;
+    row.isStale = true;
+    for (const page of row.pages.splice(Math.ceil((n - 1) / PAGE_TOKENS))) this.pool.release(page);
+  }
+
+  /** Ends a row; its pages serve others. Closing twice is no error. */
+  close(row: Row): void {
+    if (!this.openRows.delete(row)) return;
+    row.isOpen = false;
+    for (const page of [...row.pages.splice(0), ...row.sourcePages.splice(0)]) this.pool.release(page);
+  }
+
+  /**
+   * The logits that a row's last token was chosen by, f32 [vocabulary].
+   * @throws TypeError unless the row took part in the last step, and no other program has run since
+   */
+  logits(row: Row): Float32Array {
+    this.expectOpen("logits", [row]);
+    const index = this.last?.rows.indexOf(row) ?? -1;
+    if (index < 0) throw new TypeError("logits: the row took no part in the session's last step");
+    const { program, tensors } = this.programs.step(this.last!.size);
+    const V = this.model.vocabulary;
+    return program.read(tensors.logits).slice(index * V, (index + 1) * V);
+  }
+
+  /** Releases pages, cells and programs; all rows are closed. */
+  dispose(): void {
+    if (this.disposed) return;
+    for (const row of [...this.openRows]) this.close(row);
+    this.disposed = true;
+    this.programs.dispose();
+    this.pool.dispose();
+  }
+
+  private check(prompt: Prompt, where: string): Row {
+    const { tokens, source, ...sampler } = prompt;
+    const { model } = this;
+    this.checkTokens(`${where}: tokens`, tokens, model.context);
+    if (hasSource(model)) this.checkTokens(`${where}: source`, source, model.sourceContext);
+    else if (source !== undefined) throw new TypeError(`${where}: the model has no source`);
+    return new Row([...tokens], checkSampler(where, sampler));
+  }
+
+  private checkTokens(where: string, tokens: unknown, limit: number): void {
+    if (!Array.isArray(tokens) && !ArrayBuffer.isView(tokens)) throw new TypeError(`${where}: expected a list of token ids, got ${String(tokens)}`);
+    const { length } = tokens as readonly number[];
+    if (length < 1 || length > limit) throw new RangeError(`${where}: the model takes 1 to ${limit} tokens, got ${length}`);
+    checkIds(where, tokens as readonly number[], this.model.vocabulary);
+  }
+
+  private tooLong(verb: string, length: number): RangeError {
+    return new RangeError(`${verb}: the model's context is ${this.model.context} tokens, and the row would have ${length}; truncate it, or open a new row with fewer`);
+  }
+
+  private expectAlive(): void {
+    if (this.disposed) throw new TypeError("the session was disposed");
+  }
+
+  private expectOpen(verb: string, rows: readonly Row[]): void {
+    this.expectAlive();
+    if (!Array.isArray(rows)) throw new TypeError(`${verb}: expected a list of rows`);
+    rows.forEach((row, i) => {
+      if (!this.openRows.has(row)) throw new TypeError(`${verb}: row ${i} is not open in this session`);
+      if (rows.indexOf(row) !== i) throw new TypeError(`${verb}: row ${i} is given twice`);
+    });
+  }
+
+  /** Makes the pages for the first `tokens` tokens, those that will be written the row's own. */
+  private makeRoom(row: Row, tokens: number): void {
+    const { pages } = row;
+    const first = Math.floor(row.stored / PAGE_TOKENS);
+    for (let i = first; i < Math.ceil(tokens / PAGE_TOKENS); i++) {
+      const page = i < pages.length ? this.pool.writable(pages[i]!) : this.pool.take();
+      if (page === pages[i]) continue;
+      pages[i] = page;
+      row.isStale = true;
+    }
+  }
+
+  /** Puts the rows' cells into the first slots, as far as they are not there; the other slots of the program idle. */
+  private arrange(rows: readonly Row[], size: number): void {
+    const { ids, past, pages, samplers, sourceLengths, sourcePages } = this.programs.slots;
+    for (let slot = 0; slot < size; slot++) {
+      const row = rows[slot];
+      if (row && this.slots[slot] === row && !row.isStale) continue;
+      this.slots[slot] = row;
+      ids.write([row?.tokens.at(-1) ?? 0], slot);
+      past.write([row?.stored ?? 0], slot);
+      writeRow(pages, slot, row?.pages ?? []);
+      writeRow(samplers, slot, row ? samplerSettings({ ...row.sampler, step: row.draws }) : []);
+      sourceLengths.write([row?.sourceLength ?? 0], slot);
+      writeRow(sourcePages, slot, row?.sourcePages ?? []);
+    }
+    // A row that another slot still names has moved: what that slot holds is out of date from now on.
+    for (let slot = size; slot < this.slots.length; slot++) if (this.slots[slot] && rows.includes(this.slots[slot]!)) this.slots[slot] = undefined;
+    for (const row of rows) row.isStale = false;
+  }
+
+  /** Stores the keys and values of all tokens but the last, piece by piece. */
+  private async store(row: Row, signal?: AbortSignal): Promise<void> {
+    while (row.stored < row.tokens.length - 1) {
+      signal?.throwIfAborted();
+      const left = row.tokens.length - 1 - row.stored;
+      const length = this.pieces.find((piece) => piece >= left) ?? this.pieces.at(-1)!;
+      const n = Math.min(length, left);
+      this.makeRoom(row, row.stored + n);
+      const { program, tensors } = this.programs.prompt(length);
+      program.write(tensors.tokens, filled(length, row.tokens.slice(row.stored, row.stored + n)));
+      program.write(tensors.counts, [n]);
+      program.write(tensors.past, [row.stored]);
+      program.write(tensors.pages, filled(this.programs.rowPages, row.pages));
+      program.write(tensors.sourceLengths, [row.sourceLength]);
+      program.write(tensors.sourcePages, filled(this.programs.sourceRowPages, row.sourcePages));
+      program.run();
+      row.stored += n;
+      row.isStale = true;
+      await breathe();
+    }
+  }
+
+  /** Encodes sources, those of similar length together. */
+  private async encode(rows: readonly Row[], sources: readonly (readonly number[])[], signal?: AbortSignal): Promise<void> {
+    const limit = hasSource(this.model) ? this.model.sourceContext : 0;
+    const order = [...rows.keys()].sort((a, b) => sources[b]!.length - sources[a]!.length);
+    for (let at = 0; at < order.length; at += SOURCE_BATCH) {
+      signal?.throwIfAborted();
+      const group = order.slice(at, at + SOURCE_BATCH);
+      const n = sizeFor(group.length);
+      const S = Math.min(limit, Math.ceil(sources[group[0]!]!.length / SOURCE_GRAIN) * SOURCE_GRAIN);
+      const pages: number[] = [];
+      for (const i of group) {
+        const row = rows[i]!;
+        row.sourceLength = sources[i]!.length;
+        for (let page = 0; page < Math.ceil(row.sourceLength / PAGE_TOKENS); page++) row.sourcePages.push(this.pool.take());
+        pages.push(...filled(this.programs.sourceRowPages, row.sourcePages));
+      }
+      const { program, tensors } = this.programs.encode(n, S);
+      program.write(tensors.source, filled(n * S, group.flatMap((i) => [...filled(S, sources[i]!)])));
+      program.write(tensors.lengths, filled(n, group.map((i) => sources[i]!.length)));
+      program.write(tensors.past, new Int32Array(n));
+      program.write(tensors.pages, filled(n * this.programs.sourceRowPages, pages));
+      program.run();
+      await breathe();
+    }
+  }
+}
+
+/** The size of the program that serves n rows: 1, 2, 4, … */
+const sizeFor = (n: number): number => 2 ** Math.ceil(Math.log2(n));
+
+/** `values`, then zeros up to `length`. */
+function filled(length: number, values: readonly number[]): Int32Array {
+  const all = new Int32Array(length);
+  all.set(values);
+  return all;
+}
+
+/** Writes a slot's row of a state, zeros behind the values. */
+function writeRow(state: State<"i32">, slot: number, values: ArrayLike<number>): void {
+  const columns = state.shape[1]!;
+  const row = new Int32Array(columns);
+  row.set(values);
+  state.write(row, slot * columns);
+}

@@ -1,0 +1,82 @@
+import { Page } from "../../../assembly/layouts";
+import { Op } from "../../../assembly/opcodes";
+import { formatShape } from "../shape";
+import { Slice, type Tensor } from "../tensor";
+
+/** Some columns of token-major rows [B, T, columns]: a projection's queries, keys or values, so that it need not be split. */
+export interface Columns {
+  readonly tensor: Tensor;
+  readonly column: number;
+}
+
+/** What a page of keys and values holds. */
+export interface PageLayout {
+  readonly layers: number;
+  readonly keyValueHeads: number;
+  readonly headSize: number;
+}
+
+/** Tokens in a page: attention's block. */
+export const PAGE_TOKENS = Page.Tokens as number;
+
+/** Elements of a page: per layer K [heads, size, PAGE_TOKENS], then V [heads, PAGE_TOKENS, size]. */
+export const pageElements = ({ layers, keyValueHeads, headSize }: PageLayout): number => 2 * layers * keyValueHeads * headSize * PAGE_TOKENS;
+
+/**
+ * The keys and values of some rows in a graph, kept in pages that outlive the run. Every layer has its part of each page.
+ * A row's page table, and how many tokens it has stored, are read when the program runs.
+ */
+export class KeyValues {
+  constructor(
+    readonly layout: PageLayout,
+    /** f32 [pages, elements of a page] */
+    readonly pool: Tensor,
+    /** i32 [B, P]: the pages of each row's tokens 0–63, 64–127, … */
+    readonly pages: Tensor<"i32">,
+    /** i32 [B]: tokens that each row has stored before this run. */
+    readonly past: Tensor<"i32">,
+    /** i32 [B]: how many of this run's tokens count; all of them by default. */
+    readonly counts: Tensor<"i32"> | null = null,
+  ) {
+    if (pool.columns !== pageElements(layout)) throw new RangeError(`KeyValues: a page holds ${pageElements(layout)} elements, got a pool of ${formatShape(pool.shape)}`);
+  }
+
+  layer(index: number): LayerKeyValues {
+    return new LayerKeyValues(this, index);
+  }
+}
+
+/** One layer's keys and values. */
+export class LayerKeyValues {
+  constructor(
+    readonly all: KeyValues,
+    readonly index: number,
+  ) {}
+
+  /** The most keys that a row can have. */
+  get capacity(): number {
+    return this.all.pages.columns * PAGE_TOKENS;
+  }
+
+  /** Stores the run's keys and values behind those of earlier runs. key, value: f32 [B, T, …] from a column on */
+  append(key: Columns, value: Columns): void {
+    const { pages, past, counts, layout } = this.all;
+    const [B = 0, T = 0] = key.tensor.shape;
+    const { k: kPages, v: vPages, ...strides } = this.operands();
+    this.all.pool.graph.emit(Op.CacheKeyValue, {
+      kPages, vPages, k: new Slice(key.tensor, key.column), v: new Slice(value.tensor, value.column), pages, past, counts,
+      B, T, Hkv: layout.keyValueHeads, D: layout.headSize, P: pages.columns, ldk: key.tensor.columns, ldv: value.tensor.columns, ...strides,
+    }, { bytes: 16 * B * T * layout.keyValueHeads * layout.headSize });
+  }
+
+  /** Where attention finds keys and values, and their strides. */
+  operands() {
+    const { layout: { keyValueHeads, headSize: D }, layout, pool } = this.all;
+    const half = keyValueHeads * D * PAGE_TOKENS;
+    const page = pageElements(layout);
+    return {
+      k: new Slice(pool, 2 * half * this.index, half), v: new Slice(pool, 2 * half * this.index + half, half),
+      tokenK: 1, dimK: PAGE_TOKENS, headK: D * PAGE_TOKENS, pageK: page, tokenV: D, headV: D * PAGE_TOKENS, pageV: page,
+    };
+  }
+}

@@ -1,0 +1,11 @@
+import { gpt } from "./gpt";
+import { llama } from "./llama";
+import { transformer } from "./transformer";
+
+/** Every family of models by the type that files and the command use: a new one is its file and its line here. */
+export const families = { transformer, gpt, llama } as const;
+
+export type ModelType = keyof typeof families;
+/** The class of a family's models, and their config. */
+export type ModelOf<T extends ModelType> = InstanceType<(typeof families)[T]["Model"]>;
+export type ConfigOf<T extends ModelType> = ConstructorParameters<(typeof families)[T]["Model"]>[0];
