@@ -5,7 +5,7 @@ import { HeedError } from "../errors";
 import { evaluate } from "../train/evaluate";
 import { type Context, report } from "./context";
 import { readInput, readLines } from "./input";
-import { load, loadGPT, loadTransformer, type ModelOptions } from "./load";
+import { load, loadDecoder, loadTransformer, type ModelOptions } from "./load";
 import { addComputeOptions, requireOption } from "./options";
 import { openProgress } from "./progress";
 import { thousands } from "./terminal";
@@ -70,11 +70,11 @@ async function evaluateTranslations(sourcePath: string, targetPath: string, opti
 
 async function evaluateText(path: string, options: EvalOptions, context: Context): Promise<void> {
   const text = decodeUtf8(await readInput(path), path);
-  const { model, tokenizer } = await loadGPT(options, context);
+  const { model, tokenizer } = await loadDecoder(options, context);
   const all = encodeText(tokenizer, text, path);
   const ids = options.heldOut ? heldOut(all) : all;
   if (ids.length < 2) throw new HeedError("data", `${path}: ${ids.length} tokens are too few to predict one from another`);
-  const { loss, tokens } = await evaluate(model, blocks(ids, model.config.block));
+  const { loss, tokens } = await evaluate(model, blocks(ids, model.context));
   if (Number.isNaN(loss)) throw new HeedError("numbers", `${options.model}: the loss is not a number (NaN); was the model trained?`);
   const result = { loss, perplexity: Math.exp(loss), tokens };
   await report(context, options, result, `Loss ${loss.toFixed(4)} (perplexity ${Math.exp(loss).toFixed(2)}) on ${thousands(tokens)} tokens`);
@@ -83,7 +83,7 @@ async function evaluateText(path: string, options: EvalOptions, context: Context
 async function evaluateDates(options: EvalOptions, context: Context): Promise<void> {
   const loaded = await load(options, context);
   if (loaded.config.task !== "dates" || loaded.type !== "transformer") {
-    const wanted = loaded.type === "gpt" ? "--data" : "--source and --target";
+    const wanted = loaded.type === "transformer" ? "--source and --target" : "--data";
     throw new HeedError("data", `eval: ${options.model} needs something to be measured with: give ${wanted}`);
   }
   const pairs = unseenDates(loaded.config.seed ?? 0);

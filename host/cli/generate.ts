@@ -3,7 +3,7 @@ import type { Tokenizer } from "../data/tokenizer";
 import { generate } from "../decode/generate";
 import { HeedError, inFile } from "../errors";
 import { type Context, report } from "./context";
-import { loadGPT, type ModelOptions } from "./load";
+import { loadDecoder, type ModelOptions } from "./load";
 import { addComputeOptions, notNegative, requireOption, wholeNumber } from "./options";
 import { write } from "./terminal";
 
@@ -35,7 +35,7 @@ Examples:
 async function run(options: GenerateCommandOptions, context: Context): Promise<void> {
   const { prompt, max, temperature, topK, seed } = options;
   if (prompt === "") throw new HeedError("data", "the prompt is empty; give at least one character");
-  const { model, tokenizer } = await loadGPT(options, context);
+  const { model, tokenizer } = await loadDecoder(options, context);
   const promptIds = encodePrompt(tokenizer, prompt);
   const { stdout } = context.terminal;
   const { eos } = tokenizer.specials;

@@ -1,6 +1,7 @@
 import { HeedError } from "../errors";
 import { openCheckpoint } from "../io/checkpoint";
 import { loadModel, type LoadedModel } from "../io/model";
+import type { TypesOf } from "../models/families";
 import type { Context } from "./context";
 import { nodeFiles } from "../platform/node-files";
 import type { ThreadsOptions } from "./options";
@@ -23,8 +24,8 @@ export async function loadTransformer(options: ModelOptions, context: Context): 
   throw new HeedError("checkpoint", `${options.model} holds a language model, which does not translate; try heed generate`);
 }
 
-export async function loadGPT(options: ModelOptions, context: Context): Promise<LoadedModel & { type: "gpt" }> {
+export async function loadDecoder(options: ModelOptions, context: Context): Promise<LoadedModel & { type: TypesOf<"decoder"> }> {
   const loaded = await load(options, context);
-  if (loaded.type === "gpt") return loaded;
+  if (loaded.type !== "transformer") return loaded;
   throw new HeedError("checkpoint", `${options.model} holds a translating model, which does not generate; try heed translate`);
 }

@@ -1,6 +1,8 @@
-import type { CheckpointConfig, Task } from "../io/model";
-import { gptPresets, type GPTConfig } from "../models/gpt";
-import { transformerPresets, type TransformerConfig } from "../models/transformer";
+import type { Task } from "../io/model";
+import type { ConfigOf, ModelType } from "../models/families";
+import { gptPresets } from "../models/gpt";
+import { llamaPresets } from "../models/llama";
+import { transformerPresets } from "../models/transformer";
 import { type OptimizerConfig, vaswaniAdam } from "../train/optimizer";
 import type { Schedule } from "../train/schedule";
 
@@ -24,21 +26,21 @@ export interface TrainingSettings {
 }
 
 /** A model and how to train it. */
-export interface Settings<Config = TransformerConfig | GPTConfig> {
-  model: Omit<Config, "vocabulary">;
+export interface Settings<T extends ModelType = ModelType> {
+  readonly type: T;
+  model: Omit<ConfigOf<T>, "vocabulary">;
   training: TrainingSettings;
   /** Most tokens of a byte-pair vocabulary; without it, every character of the data is a token. */
   vocabulary?: number;
 }
 
-export interface Preset<Config = TransformerConfig | GPTConfig> extends Settings<Config> {
-  readonly type: CheckpointConfig["type"];
+export interface Preset<T extends ModelType = ModelType> extends Settings<T> {
   readonly task: Task;
   /** One line for `--help`. */
   readonly summary: string;
 }
 
-const dates: Preset<TransformerConfig> = {
+const dates: Preset<"transformer"> = {
   type: "transformer",
   task: "dates",
   summary: "2 + 1 layers, width 64, on characters: under a minute",
@@ -56,7 +58,7 @@ const dates: Preset<TransformerConfig> = {
   },
 };
 
-const translate: Preset<TransformerConfig> = {
+const translate: Preset<"transformer"> = {
   type: "transformer",
   task: "translate",
   summary: "3 + 3 layers, width 192, for a corpus of some 10,000 sentences such as Multi30k",
@@ -76,7 +78,7 @@ const translate: Preset<TransformerConfig> = {
   vocabulary: 4000,
 };
 
-const nanogptCpu: Preset<GPTConfig> = {
+const nanogptCpu: Preset<"gpt"> = {
   type: "gpt",
   task: "text",
   summary: "nanoGPT's recipe for a CPU: 4 layers, width 128, on characters",
@@ -95,8 +97,15 @@ const nanogptCpu: Preset<GPTConfig> = {
   },
 };
 
+const llamaCpu: Preset<"llama"> = {
+  ...nanogptCpu,
+  type: "llama",
+  summary: "the same training of a Llama-like model: RMSNorm, rotary positions, SwiGLU, 2 key-value heads",
+  model: llamaPresets["llama-cpu"],
+};
+
 /** What `--preset` may name. The first of a task is its default. */
-export const presets = { dates, translate, "nanogpt-cpu": nanogptCpu } as const;
+export const presets = { dates, translate, "nanogpt-cpu": nanogptCpu, "llama-cpu": llamaCpu } as const;
 
 /** The presets of a task by name, the default first. */
 export function presetsOf(task: Task): Map<string, Preset> {

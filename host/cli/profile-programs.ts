@@ -1,14 +1,13 @@
-import { samplingSettings } from "../graph/ops/sampling";
-import { decodeProgram, encodeProgram } from "../decode/greedy";
-import { nextTokenProgram } from "../decode/generate";
+import { PAGE_TOKENS } from "../graph/ops/keyvalues";
+import { Session } from "../decode/session";
 import { HeedError } from "../errors";
+import { ProgramCache } from "../graph/cache";
 import type { LoadedModel } from "../io/model";
-import type { GPT } from "../models/gpt";
-import type { Batch } from "../batch";
+import type { BatchOf, InputSpecs } from "../models/inputs";
+import type { DecoderModel } from "../models/decoding";
 import type { Model } from "../models/model";
-import type { Transformer } from "../models/transformer";
 import type { Timed } from "../profile/profile";
-import { lossProgram, writeBatch } from "../train/evaluate";
+import { lossProgram, writeBatch } from "../train/lossprogram";
 import { Optimizer, vaswaniAdam } from "../train/optimizer";
 
 export interface Sizes {
@@ -24,13 +23,32 @@ export interface Workloads {
 }
 
 /** All names that there are, for the command line. */
-export const WORKLOADS = ["encode", "decode", "forward", "train"] as const;
+export const WORKLOADS = ["encode", "prompt", "step", "train"] as const;
 
 /** The most tokens of a sequence. */
-export const longest = (loaded: LoadedModel): number => (loaded.type === "gpt" ? loaded.model.config.block : loaded.model.config.maxLength);
+export const longest = ({ model }: LoadedModel): number => model.context;
 
-export const workloads = (loaded: LoadedModel, sizes: Sizes): Workloads =>
-  loaded.type === "gpt" ? gptWorkloads(loaded.model, sizes) : transformerWorkloads(loaded.model, sizes);
+export function workloads(loaded: LoadedModel, sizes: Sizes): Workloads {
+  const { batch: B, length: T } = sizes;
+  const shape = [B, T];
+  const { vocabulary } = loaded.model;
+  const tokens = { shape, data: madeUpIds(B * T, vocabulary) };
+  if (loaded.type !== "transformer") return { ...decoding(loaded.model, sizes), train: () => trainingStep(loaded.model, { tokens, targets: tokens }) };
+  const lengths = new Int32Array(B).fill(T);
+  return {
+    encode() {
+      const { programs } = new Session(loaded.model, { rows: B });
+      const { program, tensors } = programs.encode(B, T);
+      program.write(tensors.source, tokens.data);
+      program.write(tensors.lengths, lengths);
+      program.write(tensors.past, new Int32Array(B));
+      program.write(tensors.pages, new Int32Array(tensors.pages.size));
+      return [{ program }];
+    },
+    ...decoding(loaded.model, sizes),
+    train: () => trainingStep(loaded.model, { source: tokens, sourceLengths: { shape: [B], data: lengths }, target: tokens, targets: tokens }),
+  };
+}
 
 /** @throws HeedError (`data`) when the model has no such workload */
 export function chosenWorkloads(loaded: LoadedModel, sizes: Sizes, name?: string): [string, Timed[]][] {
@@ -41,60 +59,40 @@ export function chosenWorkloads(loaded: LoadedModel, sizes: Sizes, name?: string
   return [[name, make()]];
 }
 
-function transformerWorkloads(model: Transformer, { batch: B, length: T }: Sizes): Workloads {
-  const shape = [B, T];
-  const ids = (): Int32Array => madeUpIds(B * T, model.config.vocabulary);
-  const lengths = (): Int32Array => new Int32Array(B).fill(T);
+/** A prompt of one row, and a step of B rows that have stored all tokens but the last. Every page is page 0: what it holds does not matter. */
+function decoding(model: DecoderModel, { batch: B, length: T }: Sizes): Workloads {
   return {
-    encode() {
-      const { program, tensors } = encodeProgram(model, B, T);
-      return [{ program, prepare: () => (program.write(tensors.source, ids()), program.write(tensors.lengths, lengths())) }];
+    prompt() {
+      const { programs } = new Session(model, { rows: 1 });
+      const { program, tensors } = programs.prompt(T);
+      program.write(tensors.tokens, madeUpIds(T, model.vocabulary));
+      program.write(tensors.counts, [T]);
+      program.write(tensors.past, [0]);
+      program.write(tensors.pages, new Int32Array(tensors.pages.size));
+      program.write(tensors.sourceLengths, [Math.min(T, PAGE_TOKENS)]);
+      program.write(tensors.sourcePages, new Int32Array(tensors.sourcePages.size));
+      return [{ program }];
     },
-    decode() {
-      const { program, tensors } = decodeProgram(model, B, T, T);
-      const memory = new Float32Array(tensors.memory.size).map((_, i) => Math.sin(i));
+    step() {
+      const { programs } = new Session(model, { rows: B });
+      const { program } = programs.step(B);
+      const { slots } = programs;
       return [{
         program,
         prepare() {
-          program.write(tensors.target, ids());
-          program.write(tensors.index, new Int32Array(B).fill(T - 1));
-          program.write(tensors.memory, memory);
-          program.write(tensors.lengths, lengths());
+          slots.ids.write(madeUpIds(B, model.vocabulary));
+          slots.past.write(new Int32Array(B).fill(T - 1));
+          slots.sourceLengths.write(new Int32Array(B).fill(T));
         },
       }];
-    },
-    train() {
-      const tokens = { shape, data: ids() };
-      return trainingStep(model, { source: tokens, sourceLengths: { shape: [B], data: lengths() }, target: tokens, targets: tokens });
-    },
-  };
-}
-
-function gptWorkloads(model: GPT, { batch: B, length: T }: Sizes): Workloads {
-  const ids = (): Int32Array => madeUpIds(B * T, model.config.vocabulary);
-  return {
-    forward() {
-      const { program, tensors } = nextTokenProgram(model, B, T, true);
-      return [{
-        program,
-        prepare() {
-          program.write(tensors.tokens, ids());
-          program.write(tensors.index, new Int32Array(B).fill(T - 1));
-          program.write(tensors.settings, samplingSettings(0, 0));
-        },
-      }];
-    },
-    train() {
-      const tokens = { shape: [B, T], data: ids() };
-      return trainingStep(model, { tokens, targets: tokens });
     },
   };
 }
 
 /** Loss and gradients of a batch, then an update, with a learning rate of 0: the weights stay as they are. */
-function trainingStep(model: Model, batch: Batch): Timed[] {
+function trainingStep<S extends InputSpecs>(model: Model<S>, batch: BatchOf<S>): Timed[] {
   const optimizer = new Optimizer(model.weights, vaswaniAdam, 1);
-  const compiled = lossProgram(model, batch, optimizer.cells, true);
+  const compiled = lossProgram(model, new ProgramCache(model.weights.runtime, 1), batch, optimizer.cells, true);
   const prepare = (): void => {
     writeBatch(compiled, batch);
     compiled.program.seed(1, 0);

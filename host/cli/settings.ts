@@ -1,27 +1,12 @@
 import { HeedError, inFile } from "../errors";
-import { checkFields, count, type Field, type Fields, type FieldsByName, isObject, notNegative, object, oneOf, optional, positive, share, whole } from "../fields";
-import { gptFields, type Task, transformerFields } from "../io/model";
-import type { GPTConfig } from "../models/gpt";
-import type { TransformerConfig } from "../models/transformer";
-import type { OptimizerConfig } from "../train/optimizer";
-import type { Schedule } from "../train/schedule";
+import { checkFields, count, type Field, type Fields, type FieldsByName, isObject, notNegative, object, oneOf, optional, whole } from "../fields";
+import type { Task } from "../io/model";
+import { families, type ModelType } from "../models/families";
+import { optimizerFields } from "../train/optimizer";
+import { scheduleFields } from "../train/schedule";
 import { readJson } from "./input";
 import type { TrainOptions } from "./options";
 import { type Preset, presetsOf, type Settings, type TrainingSettings } from "./presets";
-
-type Kinds<T extends { kind: string }> = { readonly [Kind in T["kind"]]: Fields<Extract<T, { kind: Kind }>> };
-
-const scheduleFields: Kinds<Schedule> = {
-  constant: { kind: object, peak: positive, warmup: optional(whole) },
-  linear: { kind: object, peak: positive, warmup: optional(whole), final: optional(notNegative) },
-  cosine: { kind: object, peak: positive, warmup: optional(whole), final: optional(notNegative) },
-  noam: { kind: object, width: count, warmup: count, factor: optional(positive) },
-};
-
-const optimizerFields: Kinds<OptimizerConfig> = {
-  adamw: { kind: object, beta1: optional(share), beta2: optional(share), epsilon: optional(positive), decay: optional(notNegative) },
-  sgd: { kind: object, momentum: optional(share), decay: optional(notNegative) },
-};
 
 const trainingFields: Fields<TrainingSettings> = {
   steps: count,
@@ -36,10 +21,10 @@ const trainingFields: Fields<TrainingSettings> = {
 };
 
 /** The settings of `--preset`, changed by `--config`, then by the options of the command line. */
-export async function trainingSettings<Config extends TransformerConfig | GPTConfig>(task: Task, options: TrainOptions & { vocabulary?: number }): Promise<Settings<Config>> {
+export async function trainingSettings<T extends ModelType>(task: Task, options: TrainOptions & { vocabulary?: number }): Promise<Settings<T>> {
   const preset = presetsOf(task).get(options.preset)!;
   const { config: file, steps, validateEvery, saveEvery, vocabulary } = options;
-  const settings = withConfig(preset, file === undefined ? {} : await readJson(file), file ?? "--preset") as Settings<Config>;
+  const settings = withConfig(preset, file === undefined ? {} : await readJson(file), file ?? "--preset") as Settings<T>;
   const given = Object.fromEntries(Object.entries({ steps, validateEvery, saveEvery }).filter(([, value]) => value !== undefined));
   return { ...settings, training: { ...settings.training, ...given }, ...(vocabulary === undefined ? {} : { vocabulary }) };
 }
@@ -61,6 +46,7 @@ function merge(preset: Preset, config: unknown): Settings {
   const { model = {}, training = {}, vocabulary: size = preset.vocabulary } = config as Partial<Record<"model" | "training", object>> & { vocabulary?: number };
   const { schedule, optimizer, ...plain } = training as Record<string, unknown>;
   const settings = {
+    type: preset.type,
     model: { ...preset.model, ...model },
     training: {
       ...preset.training,
@@ -70,7 +56,7 @@ function merge(preset: Preset, config: unknown): Settings {
     },
     ...(size === undefined ? {} : { vocabulary: size }),
   };
-  const modelFields: Record<string, Field> = { ...(preset.type === "gpt" ? gptFields : transformerFields) };
+  const modelFields: Record<string, Field> = { ...families[preset.type].fields };
   delete modelFields.vocabulary; // it comes from the data
   checkFields("model", settings.model, modelFields);
   checkFields("training", settings.training, trainingFields);
@@ -89,7 +75,7 @@ function checkKind(where: string, value: unknown, kinds: Readonly<Record<string,
   if (!isObject(value)) throw new HeedError("format", `${where}: expected an object, got ${JSON.stringify(value)}`);
   const kind = oneOf(...Object.keys(kinds));
   if (!kind.accepts(value.kind)) throw new HeedError("format", `${where}: kind: expected ${kind.expected}, got ${JSON.stringify(value.kind)}`);
-  checkFields(where, value, { ...kinds[value.kind as string], kind });
+  checkFields(where, value, kinds[value.kind as string]!);
 }
 
 /** Where two JSON values differ, as `path: old → new`. */

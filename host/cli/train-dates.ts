@@ -5,7 +5,7 @@ import { pairBatch } from "../data/pairbatch";
 import type { Pair } from "../data/parallel";
 import { SPECIALS, type Tokenizer } from "../data/tokenizer";
 import { HeedError } from "../errors";
-import { Transformer, type TransformerConfig } from "../models/transformer";
+import { Transformer, type TranslationInputs } from "../models/transformer";
 import { fingerprint } from "./input";
 import { addComputeOptions, addTrainOptions, type TrainOptions } from "./options";
 import { finish, type Context } from "./context";
@@ -42,7 +42,7 @@ Examples:
 
 async function trainDates(options: TrainOptions, context: Context): Promise<void> {
   const { seed } = options;
-  const { model: modelSettings, training } = await trainingSettings<TransformerConfig>("dates", options);
+  const { model: modelSettings, training } = await trainingSettings<"transformer">("dates", options);
   const { batch, microBatches } = training;
   const windows = Math.ceil((training.steps * microBatches) / WINDOW);
   const count = windows * WINDOW * batch;
@@ -55,9 +55,9 @@ async function trainDates(options: TrainOptions, context: Context): Promise<void
   const encode = ({ text, iso }: DatePair): Pair => ({ source: tokenizer.encode(text), target: tokenizer.encode(iso) });
   const validation = pairBatch(test.slice(TEST).map(encode), specials);
 
-  const modelConfig = { ...modelSettings, vocabulary: tokenizer.size };
+  const modelConfig = { ...modelSettings, vocabulary: tokenizer.size, padding: specials.pad };
   const model = new Transformer(modelConfig).place(await openRuntime(options, context), { seed });
-  const task: TrainingTask<Transformer> = {
+  const task: TrainingTask<TranslationInputs> = {
     model, tokenizer, training,
     config: { type: "transformer", task: "dates", seed, model: modelConfig },
     data: {

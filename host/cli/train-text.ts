@@ -4,14 +4,19 @@ import { evaluationBatches, languageModelBatches } from "../data/language";
 import { decodeUtf8 } from "../data/lines";
 import type { Tokenizer } from "../data/tokenizer";
 import { HeedError } from "../errors";
-import { GPT, type GPTConfig } from "../models/gpt";
-import type { Batch } from "../batch";
+import type { CheckpointConfig } from "../io/model";
+import { families, type ModelOf, type TypesOf } from "../models/families";
+import type { LanguageInputs } from "../models/gpt";
+import type { BatchOf } from "../models/inputs";
 import { type Context, finish } from "./context";
 import { fingerprint, readInput } from "./input";
 import { addComputeOptions, addTrainOptions, requireOption, type TrainOptions } from "./options";
 import { openRuntime } from "./runtime";
 import { trainingSettings } from "./settings";
 import { runTraining, type TrainingTask } from "./training-run";
+
+/** Families that continue texts. */
+type LanguageType = TypesOf<"decoder">;
 
 interface TextTrainOptions extends TrainOptions {
   data: string;
@@ -26,7 +31,7 @@ export function addTrainText(train: Command, context: Context): void {
   const command = train.command("text").summary("learn to write like a text, character by character");
   requireOption(command, "--data <file>", "the text: UTF-8, plain or .gz; its first 90 % train, the rest validates");
   addTrainOptions(addComputeOptions(command), "text")
-    .description("Trains a GPT on a text, character by character, and keeps the weights that validated best.")
+    .description("Trains a language model on a text, character by character, and keeps the weights that validated best.")
     .addHelpText("after", `
 Examples:
   heed train text --preset nanogpt-cpu --data tinyshakespeare.txt --out runs/shakespeare
@@ -36,7 +41,7 @@ Examples:
 
 async function trainText(options: TextTrainOptions, context: Context): Promise<void> {
   const { seed, data } = options;
-  const { model: modelSettings, training } = await trainingSettings<GPTConfig>("text", options);
+  const { type, model: modelSettings, training } = await trainingSettings<LanguageType>("text", options);
   const text = decodeUtf8(await readInput(data), data);
   const tokenizer = CharacterTokenizer.of([text]);
   const tokens = Int32Array.from(tokenizer.encode(text));
@@ -44,10 +49,11 @@ async function trainText(options: TextTrainOptions, context: Context): Promise<v
 
   const trainBatches = languageModelBatches(train, { batch: training.batch, block: modelSettings.block, seed });
   const modelConfig = { ...modelSettings, vocabulary: tokenizer.size };
-  const model = new GPT(modelConfig).place(await openRuntime(options, context), { seed });
-  const task: TrainingTask<GPT> = {
+  const Model = families[type].Model as new (config: object) => ModelOf<LanguageType>;
+  const model = new Model(modelConfig).place(await openRuntime(options, context), { seed });
+  const task: TrainingTask<LanguageInputs> = {
     model, tokenizer, training,
-    config: { type: "gpt", task: "text", seed, model: modelConfig },
+    config: { type, task: "text", seed, model: modelConfig } as CheckpointConfig,
     data: { batch: (step, microBatch) => trainBatches.batchAt(step * training.microBatches + microBatch) },
     validation: () => blocks(valid, modelSettings.block),
     fingerprints: { text: fingerprint([text]) },
@@ -68,7 +74,7 @@ function splitText(tokens: Int32Array, block: number, name: string): { train: In
 export const heldOut = (tokens: Int32Array): Int32Array => tokens.subarray(Math.floor(TRAIN_SHARE * tokens.length));
 
 /** A text in order, block after block, as batches of one shape. */
-export function* blocks(tokens: Int32Array, block: number): Generator<Batch> {
+export function* blocks(tokens: Int32Array, block: number): Generator<BatchOf<LanguageInputs>> {
   const { batches, batchAt } = evaluationBatches(tokens, { batch: VALIDATION_BATCH, block });
   for (let index = 0; index < batches; index++) yield batchAt(index);
 }

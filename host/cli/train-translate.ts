@@ -4,7 +4,7 @@ import type { Lines } from "../data/lines";
 import { parallelCorpus, type ParallelOptions, type Skipped } from "../data/parallel";
 import { batchesByTokens } from "../data/translation";
 import type { Tokenizer } from "../data/tokenizer";
-import { Transformer, type TransformerConfig } from "../models/transformer";
+import { Transformer, type TranslationInputs } from "../models/transformer";
 import { type Context, finish } from "./context";
 import { fingerprint, readLines } from "./input";
 import { addComputeOptions, addTrainOptions, positiveInteger, requireOption, type TrainOptions } from "./options";
@@ -51,7 +51,7 @@ Examples:
 
 async function trainTranslate(options: TranslateTrainOptions, context: Context): Promise<void> {
   const { seed } = options;
-  const { model: modelSettings, training, vocabulary } = await trainingSettings<TransformerConfig>("translate", options);
+  const { model: modelSettings, training, vocabulary } = await trainingSettings<"transformer">("translate", options);
   const [source, target] = [await readLines(options.source), await readLines(options.target)];
   const [validSource, validTarget] = [await readLines(options.validSource), await readLines(options.validTarget)];
   const tokenizer = learnVocabulary([...source.lines, ...target.lines], vocabulary!, context.terminal);
@@ -67,9 +67,9 @@ async function trainTranslate(options: TranslateTrainOptions, context: Context):
   const specials = pairSpecials(tokenizer);
   const trainBatches = batchesByTokens(corpus.pairs, { tokensPerBatch: training.batch, specials, multiple: 4, seed });
   const validBatches = batchesByTokens(valid.pairs, { tokensPerBatch: training.batch, specials, multiple: 4, inOrder: true });
-  const modelConfig = { ...modelSettings, vocabulary: tokenizer.size };
+  const modelConfig = { ...modelSettings, vocabulary: tokenizer.size, padding: specials.pad };
   const model = new Transformer(modelConfig).place(await openRuntime(options, context), { seed });
-  const task: TrainingTask<Transformer> = {
+  const task: TrainingTask<TranslationInputs> = {
     model, tokenizer, training,
     config: { type: "transformer", task: "translate", seed, model: modelConfig },
     data: { batch: (step, microBatch) => trainBatches.batchAt(step * training.microBatches + microBatch) },

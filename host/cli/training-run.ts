@@ -2,7 +2,7 @@ import { type Runtime } from "../core/runtime";
 import type { Tokenizer } from "../data/tokenizer";
 import { HeedError } from "../errors";
 import type { CheckpointConfig } from "../io/model";
-import type { Batch } from "../batch";
+import type { BatchOf, InputSpecs } from "../models/inputs";
 import type { Model } from "../models/model";
 import { Trainer, type TrainingData, type TrainingEvent } from "../train/trainer";
 import { nodeFiles } from "../platform/node-files";
@@ -14,17 +14,17 @@ import { RunFolder, type RunRecord } from "./run-folder";
 import { type Terminal, thousands } from "./terminal";
 
 /** What the three trainings of the command differ in. */
-export interface TrainingTask<M extends Model> {
-  readonly model: M;
+export interface TrainingTask<S extends InputSpecs> {
+  readonly model: Model<S>;
   readonly config: CheckpointConfig;
   readonly tokenizer: Tokenizer;
   readonly training: TrainingSettings;
-  readonly data: TrainingData;
-  readonly validation: () => Iterable<Batch>;
+  readonly data: TrainingData<S>;
+  readonly validation: () => Iterable<BatchOf<S>>;
   /** Names what the texts were, so that a resumed training can tell whether they still are. */
   readonly fingerprints: Record<string, string>;
   /** Lines that show, after a validation, what the model can do by now. */
-  readonly samples?: (model: M) => Promise<string[]>;
+  readonly samples?: () => Promise<string[]>;
 }
 
 /** How a training ended; `--json` prints it. */
@@ -61,7 +61,7 @@ const ADVICE = "try a lower learning rate (--config) and start anew, or look at 
  * Trains with a progress bar, saving to `--out` after every validation, at Ctrl-C and at the end.
  * The model has its best weights afterwards, unless `ended` is "aborted".
  */
-export async function runTraining<M extends Model>(task: TrainingTask<M>, options: TrainOptions, terminal: Terminal): Promise<TrainingSummary> {
+export async function runTraining<S extends InputSpecs>(task: TrainingTask<S>, options: TrainOptions, terminal: Terminal): Promise<TrainingSummary> {
   const { model, config, tokenizer, training, fingerprints } = task;
   const { seed, out } = options;
   const { build }: Runtime = model.weights.runtime;
@@ -75,7 +75,7 @@ export async function runTraining<M extends Model>(task: TrainingTask<M>, option
   }
 }
 
-async function train<M extends Model>(task: TrainingTask<M>, folder: RunFolder, options: TrainOptions, terminal: Terminal): Promise<TrainingSummary> {
+async function train<S extends InputSpecs>(task: TrainingTask<S>, folder: RunFolder, options: TrainOptions, terminal: Terminal): Promise<TrainingSummary> {
   const { model, training } = task;
   const { seed, out } = options;
   const { build, threads }: Runtime = model.weights.runtime;
@@ -84,11 +84,11 @@ async function train<M extends Model>(task: TrainingTask<M>, folder: RunFolder, 
     ...training, seed, patience: training.patience || undefined, validation: task.validation, signal: interrupt.signal,
   });
   const before = options.resume ? await folder.resume(trainer) : undefined;
-  const session = new Session(task, folder, trainer, before);
+  const sitting = new Sitting(task, folder, trainer, before);
   if (before) terminal.stderr.write(`${out}: going on after step ${trainer.state.step}\n`);
   else {
     if (options.resume) terminal.stderr.write(`${out}: nothing was saved yet; starting at step 0\n`);
-    await folder.save(trainer.snapshot(), session.record, { fresh: true }); // if the disk is full, better to know now
+    await folder.save(trainer.snapshot(), sitting.record, { fresh: true }); // if the disk is full, better to know now
   }
 
   const parameters = countParameters(model);
@@ -96,17 +96,17 @@ async function train<M extends Model>(task: TrainingTask<M>, folder: RunFolder, 
   const release = terminal.onInterrupt(() => interrupt.abort());
   const progress = openProgress(terminal, "step", training.steps, trainer.state.step);
   try {
-    for await (const event of trainer.run()) await session.handle(event, progress);
+    for await (const event of trainer.run()) await sitting.handle(event, progress);
   } finally {
     progress.stop();
     release();
     trainer.dispose();
   }
-  return { out, ...session.summary(), parameters, build, threads };
+  return { out, ...sitting.summary(), parameters, build, threads };
 }
 
 /** One sitting of a training: takes the trainer's events, keeps the record, writes log and checkpoints. */
-class Session<M extends Model> {
+class Sitting<S extends InputSpecs> {
   readonly record: RunRecord;
   private ended: TrainingSummary["ended"] = "aborted";
   private clock = performance.now();
@@ -114,9 +114,9 @@ class Session<M extends Model> {
   private skippedInARow = 0;
 
   constructor(
-    private readonly task: TrainingTask<M>,
+    private readonly task: TrainingTask<S>,
     private readonly folder: RunFolder,
-    private readonly trainer: Trainer,
+    private readonly trainer: Trainer<S>,
     record?: RunRecord,
   ) {
     this.record = record ?? { seconds: 0, stepSeconds: 0, tokens: 0, trainLoss: null, lossSum: 0, lossSteps: 0 };
@@ -158,7 +158,7 @@ class Session<M extends Model> {
     this.closeWindow();
     const trainLoss = this.record.trainLoss?.toFixed(3) ?? "–";
     progress.log(`step ${step}: train loss ${trainLoss}, validation loss ${loss.toFixed(3)}${best ? "" : ` (best: ${this.trainer.state.bestLoss?.toFixed(3) ?? "–"})`}`);
-    for (const line of (await this.task.samples?.(this.task.model)) ?? []) progress.log(`  ${line}`);
+    for (const line of (await this.task.samples?.()) ?? []) progress.log(`  ${line}`);
     await this.save();
   }
 
@@ -210,4 +210,4 @@ class Session<M extends Model> {
 
 const round = (x: number): number => Math.round(x * 100) / 100;
 
-export const countParameters = (model: Model): number => [...model.parameters().values()].reduce((sum, { size }) => sum + size, 0);
+export const countParameters = (model: Pick<Model, "parameters">): number => [...model.parameters().values()].reduce((sum, { size }) => sum + size, 0);

@@ -1,5 +1,6 @@
 import type { SpecialIds, Tokenizer } from "../data/tokenizer";
 import { greedy } from "../decode/greedy";
+import { Session } from "../decode/session";
 import { HeedError } from "../errors";
 import type { Transformer } from "../models/transformer";
 
@@ -40,12 +41,17 @@ export async function translateTexts(
   const sources = texts.map((text, index) => encode(tokenizer, text, maxLength, name(index)));
   const order = [...sources.keys()].filter((index) => sources[index]!.length > 0).sort((a, b) => sources[a]!.length - sources[b]!.length);
   const translations = texts.map(() => "");
-  for (let start = 0; start < order.length; start += BATCH) {
-    const indices = order.slice(start, start + BATCH);
-    const batch = indices.map((index) => sources[index]!);
-    const targets = await greedy(model, batch, { start: bos, end: eos, maxTokens: mostTokens(batch.at(-1)!.length) });
-    indices.forEach((index, row) => (translations[index] = tokenizer.decode(targets[row]!)));
-    onProgress?.(start + indices.length);
+  const session = new Session(model, { rows: BATCH });
+  try {
+    for (let start = 0; start < order.length; start += BATCH) {
+      const indices = order.slice(start, start + BATCH);
+      const batch = indices.map((index) => sources[index]!);
+      const targets = await greedy(session, batch, { start: bos, end: eos, maxTokens: mostTokens(batch.at(-1)!.length) });
+      indices.forEach((index, row) => (translations[index] = tokenizer.decode(targets[row]!)));
+      onProgress?.(start + indices.length);
+    }
+  } finally {
+    session.dispose();
   }
   return translations;
 }

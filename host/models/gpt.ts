@@ -1,5 +1,4 @@
 import { checkConfig, count, depth, type Fields, flag, optional, positive, share } from "../fields";
-import { Activation } from "../graph/ops/activation";
 import { crossEntropy } from "../graph/ops/crossentropy";
 import { dropout } from "../graph/ops/dropout";
 import type { KeyValues, PageLayout } from "../graph/ops/keyvalues";
@@ -135,4 +134,4 @@ export class GPT extends Model<LanguageInputs> implements DecoderModel {
   }
 }
 
-export const gpt: Family<GPTConfig, GPT> = { kind: "decoder", Model: GPT, fields, presets: gptPresets };
+export const gpt = { kind: "decoder", Model: GPT, fields, presets: gptPresets } as const satisfies Family<GPTConfig, GPT>;

@@ -1,4 +1,3 @@
-import type { ArrayOf } from "../graph/formats";
 import { formatShape, sizeOf } from "../graph/shape";
 import type { Tensor } from "../graph/tensor";
 
@@ -21,9 +20,15 @@ export type InputSpecs = Readonly<Record<string, InputSpec>>;
 /** The symbols of a model's inputs in a graph. */
 export type Inputs<S extends InputSpecs> = { readonly [Name in keyof S]: Tensor<S[Name]["dtype"]> };
 
+/** What a batch holds of each dtype. */
+export interface BatchArrays {
+  i32: Int32Array;
+  f32: Float32Array;
+}
+
 /** The arrays of a batch: one for each input. */
 export type BatchOf<S extends InputSpecs> = {
-  readonly [Name in keyof S]: { readonly shape: readonly number[]; readonly data: ArrayOf<S[Name]["dtype"]> };
+  readonly [Name in keyof S]: { readonly shape: readonly number[]; readonly data: BatchArrays[S[Name]["dtype"]] };
 };
 
 /**

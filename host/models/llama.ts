@@ -3,7 +3,7 @@ import type { Loss } from "../graph/loss";
 import { silu } from "../graph/ops/activation";
 import { crossEntropy } from "../graph/ops/crossentropy";
 import { dropout } from "../graph/ops/dropout";
-import { add, multiply } from "../graph/ops/elementwise";
+import { multiply } from "../graph/ops/elementwise";
 import type { KeyValues, LayerKeyValues, PageLayout } from "../graph/ops/keyvalues";
 import { linear } from "../graph/ops/linear";
 import { type Initializer, normal } from "../graph/parameter";
@@ -174,4 +174,4 @@ export class Llama extends Model<LanguageInputs> implements DecoderModel {
   }
 }
 
-export const llama: Family<LlamaConfig, Llama> = { kind: "decoder", Model: Llama, fields, presets: llamaPresets };
+export const llama = { kind: "decoder", Model: Llama, fields, presets: llamaPresets } as const satisfies Family<LlamaConfig, Llama>;

@@ -140,6 +140,4 @@ export class Transformer extends Model<TranslationInputs> implements EncoderDeco
   }
 }
 
-export const transformer: Family<TransformerConfig, Transformer> = {
-  kind: "encoder-decoder", Model: Transformer, fields, presets: transformerPresets,
-};
+export const transformer = { kind: "encoder-decoder", Model: Transformer, fields, presets: transformerPresets } as const satisfies Family<TransformerConfig, Transformer>;

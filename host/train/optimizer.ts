@@ -23,14 +23,15 @@ const number = (expected: string, accepts: (value: number) => boolean): Required
 // As the core sees them, in f32: other numbers would make weights NaN.
 const share = optional(number("a number in [0, 1)", (value) => value >= 0 && Math.fround(value) < 1));
 const decay = optional(number("a number of at least 0", (value) => value >= 0 && Math.fround(value) < Infinity));
-const FIELDS: Readonly<Record<OptimizerConfig["kind"], FieldsByName>> = {
+/** The fields of each kind of optimizer. */
+export const optimizerFields: Readonly<Record<OptimizerConfig["kind"], FieldsByName>> = {
   adamw: { kind: oneOf("adamw"), beta1: share, beta2: share, epsilon: optional(number("a number above 0", (value) => Math.fround(value) > 0)), decay },
   sgd: { kind: oneOf("sgd"), momentum: share, decay },
 };
 
 /** @throws TypeError for another kind or an unknown field, RangeError for a number that would make weights NaN */
 export function checkOptimizer(config: OptimizerConfig): void {
-  const fields = Object.hasOwn(FIELDS, config?.kind) ? FIELDS[config.kind] : { kind: oneOf(...Object.keys(FIELDS)) };
+  const fields = Object.hasOwn(optimizerFields, config?.kind) ? optimizerFields[config.kind] : { kind: oneOf(...Object.keys(optimizerFields)) };
   checkConfig("optimizer", config, fields);
 }
 
@@ -46,7 +47,7 @@ export class Optimizer {
   private readonly gradients: Block;
 
   constructor(
-    private readonly weights: Weights,
+    weights: Weights,
     config: OptimizerConfig,
     clip: number,
   ) {

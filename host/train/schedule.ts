@@ -14,7 +14,8 @@ export type Schedule =
   | { readonly kind: "noam"; readonly width: number; readonly warmup: number; readonly factor?: number };
 
 const ramp = { peak: notNegative, warmup: optional(notNegative) };
-const FIELDS: Readonly<Record<Schedule["kind"], FieldsByName>> = {
+/** The fields of each kind of schedule. */
+export const scheduleFields: Readonly<Record<Schedule["kind"], FieldsByName>> = {
   constant: { kind: oneOf("constant"), ...ramp },
   linear: { kind: oneOf("linear"), ...ramp, final: optional(notNegative) },
   cosine: { kind: oneOf("cosine"), ...ramp, final: optional(notNegative) },
@@ -26,7 +27,7 @@ const FIELDS: Readonly<Record<Schedule["kind"], FieldsByName>> = {
  *   learning rate would not fit an f32
  */
 export function checkSchedule(schedule: Schedule, steps: number): void {
-  const fields = Object.hasOwn(FIELDS, schedule?.kind) ? FIELDS[schedule.kind] : { kind: oneOf(...Object.keys(FIELDS)) };
+  const fields = Object.hasOwn(scheduleFields, schedule?.kind) ? scheduleFields[schedule.kind] : { kind: oneOf(...Object.keys(scheduleFields)) };
   checkConfig("schedule", schedule, fields);
   const warmup = Math.min(steps, Math.max(1, Math.round(schedule.warmup ?? 1)));
   for (const step of [1, warmup, steps]) {
@@ -43,7 +44,7 @@ export function checkSchedule(schedule: Schedule, steps: number): void {
  * learningRate({ kind: "cosine", peak: 1e-3, final: 1e-4, warmup: 100 }, 100, 2000); // 1e-3
  */
 export function learningRate(schedule: Schedule, step: number, steps: number): number {
-  if (!Object.hasOwn(FIELDS, schedule?.kind)) throw new TypeError(`learningRate: expected a schedule of kind constant, linear, cosine or noam, got ${JSON.stringify(schedule?.kind)}`);
+  if (!Object.hasOwn(scheduleFields, schedule?.kind)) throw new TypeError(`learningRate: expected a schedule of kind constant, linear, cosine or noam, got ${JSON.stringify(schedule?.kind)}`);
   if (schedule.kind === "noam") {
     const { width, warmup, factor = 1 } = schedule;
     return (factor / Math.sqrt(width)) * Math.min(1 / Math.sqrt(step), step / (warmup * Math.sqrt(warmup)));
