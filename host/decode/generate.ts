@@ -8,6 +8,7 @@ import type { GPT } from "../models/gpt";
 import type { Tensor } from "../graph/tensor";
 import { checkIds, type Compiled } from "../models/model";
 import { seedKey } from "../seed";
+import type { AbortSignalLike } from "../webtypes";
 
 /** How much to generate, and how to choose tokens. */
 export interface GenerateOptions {
@@ -21,7 +22,7 @@ export interface GenerateOptions {
   seed?: number;
   /** A row stops at this id. */
   end?: number;
-  signal?: AbortSignal;
+  signal?: AbortSignalLike;
 }
 
 /**

@@ -6,6 +6,7 @@ import { argmax } from "../graph/ops/sampling";
 import type { Tensor } from "../graph/tensor";
 import { checkIds, type Compiled } from "../models/model";
 import { PADDING, type Transformer } from "../models/transformer";
+import type { AbortSignalLike } from "../webtypes";
 
 /** Where translations start and end. */
 export interface GreedyOptions {
@@ -14,7 +15,7 @@ export interface GreedyOptions {
   end: number;
   /** Most tokens of a target, `end` included; the model's maximum by default. */
   maxTokens?: number;
-  signal?: AbortSignal;
+  signal?: AbortSignalLike;
 }
 
 /** Lengths are rounded up to multiples of this, so that a handful of programs serves all. */

@@ -6,6 +6,7 @@ import type { Graph } from "../graph/graph";
 import { formatShape, sizeOf, type Tensor } from "../graph/tensor";
 import type { Batch } from "../batch";
 import type { Compiled, Model } from "../models/model";
+import type { AbortSignalLike } from "../webtypes";
 import { cellsOf } from "./optimizer";
 
 /** What `evaluate` measures. */
@@ -61,7 +62,7 @@ export function takeLoss(runtime: Runtime, cells: number): Evaluation & { sum: n
  * const { loss } = await evaluate(model, batches);
  * console.log(`perplexity ${Math.exp(loss)}`);
  */
-export async function evaluate(model: Model, batches: Iterable<Batch>, signal?: AbortSignal): Promise<Evaluation> {
+export async function evaluate(model: Model, batches: Iterable<Batch>, signal?: AbortSignalLike): Promise<Evaluation> {
   const { runtime } = model.weights;
   const cells = model.cells();
   let [total, count] = [0, 0];

@@ -3,6 +3,7 @@ import type { Batch } from "../batch";
 import type { Model } from "../models/model";
 import { seedKey } from "../seed";
 import type { WeightArray } from "../nn/weights";
+import type { AbortSignalLike } from "../webtypes";
 import { evaluate, lossProgram, takeLoss, writeBatch } from "./evaluate";
 import { Optimizer, type OptimizerConfig } from "./optimizer";
 import { learningRate, type Schedule } from "./schedule";
@@ -31,7 +32,7 @@ export interface TrainerOptions {
   /** Validations without a new best before training stops; never by default. */
   patience?: number;
   /** Stops between two steps. */
-  signal?: AbortSignal;
+  signal?: AbortSignalLike;
 }
 
 /** What `Trainer.run` tells of: draw a progress bar from it, or write a log. Losses are means, in nats a token. */

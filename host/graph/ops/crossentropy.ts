@@ -41,7 +41,7 @@ export interface Loss {
  * class Bigrams extends Model {
  *   table = new Embedding(65, 65);
  *   output = new Linear(65, 65);
- *   loss({ tokens, targets }) {
+ *   loss({ tokens, targets }: Record<string, Tensor>): Loss {
  *     return crossEntropy(this.table.forward(tokens), this.output.weight, targets, { smoothing: 0.1 });
  *   }
  *   check() {}
