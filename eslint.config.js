@@ -23,7 +23,7 @@ const node = { group: ["node:*"], message: noNode };
 const directions = Object.entries(mayImport).map(([folder, allowed]) => {
   const forbidden = folders.filter((other) => other !== folder && !allowed.includes(other));
   const upward = { regex: `^(\\.\\./)+((${forbidden.join("|")})/|(index|node|web)$)`, message: oneWay };
-  const kernels = { regex: "assembly/kernels/", message: "The host reads the core's constants and layouts; kernels run in the core." };
+  const kernels = { regex: "/assembly/(?!(layouts|opcodes)$)", message: "Of the core the host imports constants only: assembly/layouts and assembly/opcodes." };
   return {
     files: [`host/${folder}/**/*.ts`],
     rules: { "no-restricted-imports": ["error", { patterns: [upward, kernels, ...(hasNode.includes(folder) ? [] : [node])] }] },

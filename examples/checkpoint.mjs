@@ -20,6 +20,7 @@ for await (const event of trainer.run()) if (event.type === "end") console.log(`
 
 await saveModel(nodeFiles, folder, { model, tokenizer });
 const loaded = await loadModel(await Runtime.create(), await openCheckpoint(nodeFiles, folder));
+if (loaded.type !== "gpt") throw new Error(`${folder} holds a ${loaded.type}`);
 
 for (const gpt of [model, loaded.model]) {
   let said = "hello";

@@ -3,6 +3,7 @@ export { Runtime, hasRelaxedSimd, hasSharedMemory, type Build, type CoreSource, 
 export { type Limit, machineLimits } from "./core/limit";
 export type { Workers } from "./core/workers";
 export type { Batch, BatchTensor } from "./batch";
+export type { AbortSignalLike, ByteSource, UrlLike, WasmMemory, WasmModule } from "./webtypes";
 export { HeedError, type HeedErrorCode } from "./errors";
 
 export { Graph, type GraphOptions } from "./graph/graph";

@@ -4,6 +4,7 @@ import { setFlagsFromString } from "node:v8";
 import { nodeWorkers } from "./platform/node-workers";
 import { countThreads, Runtime, type RuntimeOptions } from "./core/runtime";
 import { trialTraining } from "./train/trial";
+import type { ByteSource, WasmModule } from "./webtypes";
 
 export { nodeFiles } from "./platform/node-files";
 export { nodeWorkers, trialTraining };
@@ -77,14 +78,14 @@ export function hasRevectorizer(): boolean {
  * @example
  * if (hasRevectorizer()) compileTurbo(await nodeFiles.read("heed.turbo.wasm"));
  */
-export function compileTurbo(bytes: BufferSource): WebAssembly.Module {
+export function compileTurbo(bytes: ByteSource): WasmModule {
   // All of it now: what is left for later, or for the baseline compiler to begin with, would be compiled when the flag is off.
   // Without inlining: V8 of Node 26 decides on it by what the baseline compiler counted, and ends the process where that is missing.
   const flags = ["experimental-wasm-revectorize", "no-liftoff", "no-wasm-lazy-compilation", "no-wasm-inlining"];
   const set = (flag: string): void => setFlagsFromString(`--${flag}`);
   flags.forEach(set);
   try {
-    return new WebAssembly.Module(bytes);
+    return new WebAssembly.Module(bytes as BufferSource);
   } finally {
     flags.map((flag) => (flag.startsWith("no-") ? flag.slice(3) : `no-${flag}`)).forEach(set);
   }

@@ -1,45 +1,12 @@
-import { readdirSync, readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
+import { readFileSync } from "node:fs";
+import { ModuleKind, ScriptTarget, transpile } from "typescript";
 import { describe, expect, it } from "vitest";
 import * as heed from "../host/index";
 import * as data from "../host/data/index";
 import * as io from "../host/io/index";
 import * as node from "../host/node";
+import { byName, examples, exportsOf, host, pages } from "./documented";
 import { createRuntime } from "./graph/runtime";
-
-const host = fileURLToPath(new URL("../host/", import.meta.url));
-const read = (file: string): string => readFileSync(host + file, "utf8");
-
-interface Documented {
-  file: string;
-  /** `function`, `class`, `const`, `type`, … */
-  kind: string;
-  name: string;
-  example: string;
-}
-
-/** Every export that has a docstring, with its `@example`, outside the command line. */
-const documented = readdirSync(host, { recursive: true, encoding: "utf8" })
-  .filter((file) => file.endsWith(".ts") && !file.startsWith("cli"))
-  .flatMap((file) =>
-    Array.from(read(file).matchAll(/\/\*\*((?:(?!\*\/)[^])*)\*\/\nexport (?:declare |abstract |async )*(\w+)\*? (\w+)/g), ([, text, kind, name]): Documented => {
-      const [, example = ""] = /@example\n([^]*)$/.exec(text!.replace(/^ ?\* ?/gm, "")) ?? [];
-      return { file, kind: kind!, name: name!, example: example.trim() };
-    }),
-  );
-/** The examples one by one; what they import is in scope anyway. */
-const examples = documented.flatMap(({ file, name, example }) =>
-  example.split("@example").map((code) => ({ file, name, code: code.replace(/^import .*\n/gm, "").trim() })).filter(({ code }) => code !== ""),
-);
-const byName = new Map(documented.map((entry) => [entry.name, entry]));
-
-/** What each page of the API exports, types included. The const enum Activation is explained in assembly/opcodes.ts. */
-const pages = { heed: "index.ts", "heed/data": "data/index.ts", "heed/io": "io/index.ts", "heed/node": "node.ts", "heed/web": "web.ts" };
-const exportsOf = (file: string): string[] =>
-  Array.from(read(file).matchAll(/^export (?:\{([^}]*)\}|(?:async )?(?:function|class|const|interface|type) (\w+))/gm), ([, names, name]) => (names ?? name!).split(","))
-    .flat()
-    .map((name) => name.trim().replace(/^type /, ""))
-    .filter((name) => name !== "Activation");
 
 /** What examples take for granted: a graph to record ops in; small models; a folder with a checkpoint; a few texts. */
 async function given(file: string): Promise<Record<string, unknown>> {
@@ -121,7 +88,8 @@ describe("docstrings", () => {
   it.each(examples)("$file: the example of $name runs, and gives what it says", async ({ file, code }) => {
     const module = (await import(/* @vite-ignore */ `../host/${file}`)) as object;
     const scope = { ...heed, ...data, ...io, ...node, ...module, ...(await given(file)), check };
-    const run = new AsyncFunction(...Object.keys(scope), `{ ${instrument(code)}\n}`);
+    const script = transpile(`{ ${instrument(code)}\n}`, { target: ScriptTarget.ES2022, module: ModuleKind.ESNext });
+    const run = new AsyncFunction(...Object.keys(scope), script);
     await run(...Object.values(scope));
   });
 });

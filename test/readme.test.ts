@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
+import { ModuleKind, ScriptTarget, transpile } from "typescript";
 import { beforeAll, describe, expect, it } from "vitest";
 import { run, temporaryFolder, text, tinyTransformer } from "./cli/command";
 
@@ -13,8 +14,8 @@ const blocks = Array.from(readme.matchAll(/```(\w*)\n([^]*?)```/g), ([, language
 const codeIn = (language: string): string[] => blocks.flatMap((block) => (block.language === language ? [block.code] : []));
 
 describe("README.md", () => {
-  it("has code in shell and JavaScript only, all of which is run here", () => {
-    expect([...new Set(blocks.map(({ language }) => language))].sort()).toEqual(["js", "sh"]);
+  it("has code in shell, JavaScript and TypeScript only, all of which is run here", () => {
+    expect([...new Set(blocks.map(({ language }) => language))].sort()).toEqual(["js", "sh", "ts"]);
   });
 
   it("opens with the example dates.mjs, which is run by examples.test.ts", () => {
@@ -22,10 +23,10 @@ describe("README.md", () => {
     expect(codeIn("js")[0]!.split("\n").filter((line) => line && !line.startsWith("import")).length).toBeLessThanOrEqual(15);
   });
 
-  it.each([...codeIn("js").entries()].slice(1))("JavaScript block %i prints what its comments say", (index, code) => {
+  it.each([...[...codeIn("js").slice(1), ...codeIn("ts")].entries()])("block %i prints what its comments say", (index, code) => {
     mkdirSync(`${root}/build/readme`, { recursive: true }); // within the package, so that it finds "heed"
     const file = `${root}/build/readme/block-${index}.mjs`;
-    writeFileSync(file, code);
+    writeFileSync(file, transpile(code, { module: ModuleKind.ESNext, target: ScriptTarget.ES2022 }));
     const printed = execFileSync(process.execPath, [file], { encoding: "utf8" });
     for (const [, value] of code.matchAll(/^console\.log\(.*\); \/\/ (\S+)$/gm)) expect(printed.split("\n")).toContain(value);
   });

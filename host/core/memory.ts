@@ -1,4 +1,5 @@
 import { HeedError } from "../errors";
+import type { WasmMemory } from "../webtypes";
 
 /** What WebAssembly's 32-bit addresses reach. */
 export const MEMORY_LIMIT = 2 ** 32;
@@ -103,7 +104,7 @@ export class Memory {
   private top: number;
 
   constructor(
-    private readonly memory: WebAssembly.Memory,
+    private readonly memory: WasmMemory,
     base: number,
   ) {
     this.top = align(base);

@@ -1,6 +1,7 @@
 import { demangle } from "@assemblyscript/loader";
 import { Meet } from "../../assembly/layouts";
 import { HeedError } from "../errors";
+import type { ByteSource, UrlLike, WasmModule } from "../webtypes";
 import { bundledUrl } from "./bundled";
 import { type Block, Memory } from "./memory";
 import { Team } from "./team";
@@ -13,7 +14,7 @@ import type { Workers } from "./workers";
 export type Build = "simd" | "relaxed" | "turbo";
 
 /** Where a core may come from: its bytes, a compiled module, or a URL to fetch. */
-export type CoreSource = BufferSource | WebAssembly.Module | URL | string;
+export type CoreSource = ByteSource | WasmModule | UrlLike | string;
 
 /** Which core, and how many threads. */
 export interface RuntimeOptions {

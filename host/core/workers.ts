@@ -1,4 +1,5 @@
 import { Meet } from "../../assembly/layouts";
+import type { WasmMemory, WasmModule } from "../webtypes";
 
 /** What a platform gives a runtime to have threads with: `nodeWorkers` of `heed/node`, or `webWorkers` of `heed/web`. */
 export interface Workers {
@@ -22,8 +23,8 @@ export interface StartedWorker {
 
 /** What the threads of a runtime have in common. */
 export interface Shared {
-  readonly module: WebAssembly.Module;
-  readonly memory: WebAssembly.Memory;
+  readonly module: WasmModule;
+  readonly memory: WasmMemory;
   /** Address of the `Meet` cells. */
   readonly meet: number;
   /** The runtime's, the one that starts programs included. */
@@ -43,7 +44,7 @@ export function runTask(task: Task, start: Workers["start"], post: (message: Mes
 }
 
 function compute({ module, memory, meet, thread, threads }: Task, post: (message: Message) => void): void {
-  const { serve } = new WebAssembly.Instance(module, { env: { memory } }).exports as { serve(meet: number, thread: number, threads: number): void };
+  const { serve } = new WebAssembly.Instance(module, { env: { memory: memory as WebAssembly.Memory } }).exports as { serve(meet: number, thread: number, threads: number): void };
   post("ready");
   serve(meet, thread, threads);
 }
@@ -73,13 +74,13 @@ function watch(shared: Shared, start: Workers["start"], post: (message: Message)
   });
 }
 
-const cells = (memory: WebAssembly.Memory, meet: number): Int32Array => new Int32Array(memory.buffer, meet, Meet.Bytes / 4);
+const cells = (memory: WasmMemory, meet: number): Int32Array => new Int32Array(memory.buffer, meet, Meet.Bytes / 4);
 
 /** Whether the threads have been told to leave. */
-export const isOver = (memory: WebAssembly.Memory, meet: number): boolean => Atomics.load(cells(memory, meet), Meet.Over / 4) !== 0;
+export const isOver = (memory: WasmMemory, meet: number): boolean => Atomics.load(cells(memory, meet), Meet.Over / 4) !== 0;
 
 /** Makes every thread leave, those included that sleep or wait for one that has died. */
-export function callOff(memory: WebAssembly.Memory, meet: number): void {
+export function callOff(memory: WasmMemory, meet: number): void {
   const words = cells(memory, meet);
   Atomics.store(words, Meet.Over / 4, 1);
   for (const cell of [Meet.Job / 4, Meet.Phase / 4]) {

@@ -5,6 +5,7 @@ import { checkIds } from "../models/inputs";
 import { seedKey } from "../seed";
 import { type Row, samplerFields } from "./row";
 import { Session } from "./session";
+import type { AbortSignalLike } from "../webtypes";
 
 /** How much to generate, and how to choose tokens. */
 export interface GenerateOptions {
@@ -20,7 +21,7 @@ export interface GenerateOptions {
   end?: number;
   /** Past the model's context: go on from the last half of it, the default, or stop. */
   pastContext?: "restart" | "stop";
-  signal?: AbortSignal;
+  signal?: AbortSignalLike;
 }
 
 const fields: FieldsByName = { ...samplerFields, maxTokens: whole, end: optional(whole), pastContext: optional(oneOf("restart", "stop")), signal: optional(object) };
@@ -85,7 +86,7 @@ export async function* generate<M extends DecoderModel>(
 const half = (context: number): number => Math.ceil(context / 2);
 
 /** A row that goes on from the last half of the context. */
-async function restart(session: Session, row: Row, signal?: AbortSignal): Promise<Row> {
+async function restart(session: Session, row: Row, signal?: AbortSignalLike): Promise<Row> {
   session.close(row);
   const [next] = await session.open([{ tokens: row.tokens.slice(-half(session.model.context)), ...row.sampler }], { signal });
   next!.draws = row.draws;

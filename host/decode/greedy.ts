@@ -4,6 +4,7 @@ import { type EncoderDecoderModel, expectDecoder } from "../models/decoding";
 import { checkIds } from "../models/inputs";
 import type { Row } from "./row";
 import { Session } from "./session";
+import type { AbortSignalLike } from "../webtypes";
 
 /** Where targets start and end. */
 export interface GreedyOptions {
@@ -12,7 +13,7 @@ export interface GreedyOptions {
   end: number;
   /** Most tokens of a target, `end` included; the model's maximum by default. */
   maxTokens?: number;
-  signal?: AbortSignal;
+  signal?: AbortSignalLike;
 }
 
 const fields: FieldsByName = { start: whole, end: whole, maxTokens: optional(whole), signal: optional(object) };
@@ -62,7 +63,7 @@ export async function greedy<M extends EncoderDecoderModel>(
 }
 
 /** Steps until every row has ended; a row that ends leaves the batch. */
-async function finish(session: Session, rows: readonly Row[], end: number, maxTokens: number, signal?: AbortSignal): Promise<number[][]> {
+async function finish(session: Session, rows: readonly Row[], end: number, maxTokens: number, signal?: AbortSignalLike): Promise<number[][]> {
   let active = [...rows];
   for (let step = 0; step < maxTokens && active.length > 0; step++) {
     signal?.throwIfAborted();

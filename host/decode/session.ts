@@ -9,6 +9,7 @@ import { checkIds } from "../models/inputs";
 import { PagePool } from "./pages";
 import { DecodingPrograms } from "./programs";
 import { checkSampler, Row, type Sampler } from "./row";
+import type { AbortSignalLike } from "../webtypes";
 
 /** What a row starts from. */
 export interface Prompt extends Sampler {
@@ -80,7 +81,7 @@ export class Session<M extends DecoderModel = DecoderModel> {
    * @param signal  stops between two pieces; no row is then open
    * @throws RangeError for empty or too long prompts, ids outside the vocabulary and too many rows; TypeError for unknown fields
    */
-  async open(prompts: readonly Prompt[], { signal }: { signal?: AbortSignal } = {}): Promise<Row[]> {
+  async open(prompts: readonly Prompt[], { signal }: { signal?: AbortSignalLike } = {}): Promise<Row[]> {
     this.expectAlive();
     const rows = prompts.map((prompt, i) => this.check(prompt, `open: prompt ${i}`));
     if (this.openRows.size + rows.length > this.rows) throw new RangeError(`open: the session has ${this.rows} rows, of which ${this.openRows.size} are open; got ${rows.length} prompts`);
@@ -99,7 +100,7 @@ export class Session<M extends DecoderModel = DecoderModel> {
    * Appends tokens to a row, as if they had been part of its prompt.
    * @throws RangeError for ids outside the vocabulary, and when the row would exceed the model's context
    */
-  async append(row: Row, tokens: readonly number[], { signal }: { signal?: AbortSignal } = {}): Promise<void> {
+  async append(row: Row, tokens: readonly number[], { signal }: { signal?: AbortSignalLike } = {}): Promise<void> {
     this.expectOpen("append", [row]);
     checkIds("append", tokens, this.model.vocabulary);
     if (row.tokens.length + tokens.length > this.model.context) throw this.tooLong("append", row.tokens.length + tokens.length);
@@ -266,7 +267,7 @@ export class Session<M extends DecoderModel = DecoderModel> {
   }
 
   /** Stores the keys and values of all tokens but the last, piece by piece. */
-  private async store(row: Row, signal?: AbortSignal): Promise<void> {
+  private async store(row: Row, signal?: AbortSignalLike): Promise<void> {
     while (row.stored < row.tokens.length - 1) {
       signal?.throwIfAborted();
       const left = row.tokens.length - 1 - row.stored;
@@ -288,7 +289,7 @@ export class Session<M extends DecoderModel = DecoderModel> {
   }
 
   /** Encodes sources, those of similar length together. */
-  private async encode(rows: readonly Row[], sources: readonly (readonly number[])[], signal?: AbortSignal): Promise<void> {
+  private async encode(rows: readonly Row[], sources: readonly (readonly number[])[], signal?: AbortSignalLike): Promise<void> {
     const limit = hasSource(this.model) ? this.model.sourceContext : 0;
     const order = [...rows.keys()].sort((a, b) => sources[b]!.length - sources[a]!.length);
     for (let at = 0; at < order.length; at += SOURCE_BATCH) {

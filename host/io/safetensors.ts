@@ -43,7 +43,7 @@ export interface Header {
  * @example
  * const bytes = writeSafetensors(new Map([["bias", { dtype: "F32", shape: [2], data: Float32Array.of(1, 2) }]]));
  * const { tensors } = readSafetensors(bytes);
- * tensors.get("bias").data; // Float32Array [1, 2]
+ * tensors.get("bias")?.data; // Float32Array [1, 2]
  */
 export function readSafetensors(bytes: Uint8Array): Safetensors {
   const { tensors, metadata } = headerOf(bytes);
@@ -166,8 +166,8 @@ function view(bytes: Uint8Array, { dtype, shape, begin, end }: TensorInfo): Stor
  * @throws TypeError, RangeError when a tensor's data does not fit its dtype and shape, or a name is not allowed.
  *
  * @example
- * const tensors = new Map([["bias", { dtype: "F32", shape: [2], data: Float32Array.of(1, 2) }]]);
- * writeSafetensors(tensors, new Map([["format", "pt"]])).length; // 104
+ * const bias = Float32Array.of(1, 2);
+ * writeSafetensors(new Map([["bias", { dtype: "F32", shape: [2], data: bias }]]), new Map([["format", "pt"]])).length; // 104
  */
 export function writeSafetensors(tensors: ReadonlyMap<string, StoredTensor>, metadata: ReadonlyMap<string, string> = new Map()): Uint8Array {
   const sorted = [...tensors].sort(

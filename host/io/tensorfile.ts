@@ -16,9 +16,8 @@ export type FloatSink = (values: Float32Array, from: number) => void;
  *
  * @example
  * const file = await TensorFile.open(await files.open("runs/dates/model.safetensors"), "runs/dates/model.safetensors");
- * const { shape } = file.tensors.get("embedding.weight");
- * const weight = new Float32Array(shape[0] * shape[1]);
- * await file.readFloat32("embedding.weight", (values, from) => weight.set(values, from));
+ * let sum = 0;
+ * await file.readFloat32("embedding.weight", (values) => values.forEach((value) => (sum += value)));
  * await file.close();
  */
 export class TensorFile {

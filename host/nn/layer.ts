@@ -8,7 +8,7 @@ import type { DType, Tensor } from "../graph/tensor";
  * @example
  * class Twice extends Layer {
  *   inner = new Linear(64, 64);
- *   forward(x) {
+ *   forward(x: Tensor): Tensor {
  *     return this.inner.forward(this.inner.forward(x));
  *   }
  * }

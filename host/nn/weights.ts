@@ -45,7 +45,7 @@ export interface WeightsOptions {
  * const layer = new Linear(64, 256);
  * const weights = new Weights(runtime, layer.parameters());
  * weights.initialize(1);
- * weights.read().get("weight").data.length; // 16384
+ * weights.read().get("weight")?.data.length; // 16384
  */
 export class Weights {
   readonly block: Block;

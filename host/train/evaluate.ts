@@ -6,6 +6,7 @@ import type { Model } from "../models/model";
 import type { WeightArray } from "../nn/weights";
 import { Cells } from "./cells";
 import { lossProgram, writeBatch } from "./lossprogram";
+import type { AbortSignalLike } from "../webtypes";
 
 /** What `evaluate` measures. */
 export interface Evaluation {
@@ -27,7 +28,7 @@ const PROGRAMS = 64;
  * const { loss } = await evaluate(model, batches);
  * console.log(`perplexity ${Math.exp(loss)}`);
  */
-export async function evaluate<S extends InputSpecs>(model: Model<S>, batches: Iterable<BatchOf<S>>, signal?: AbortSignal): Promise<Evaluation> {
+export async function evaluate<S extends InputSpecs>(model: Model<S>, batches: Iterable<BatchOf<S>>, signal?: AbortSignalLike): Promise<Evaluation> {
   const { runtime } = model.weights;
   const cells = new Cells(runtime, "evaluation");
   const programs = new ProgramCache(runtime, PROGRAMS);

@@ -10,6 +10,7 @@ import { evaluate } from "./evaluate";
 import { lossProgram, writeBatch } from "./lossprogram";
 import { Optimizer, type OptimizerConfig } from "./optimizer";
 import { checkSchedule, learningRate, type Schedule } from "./schedule";
+import type { AbortSignalLike } from "../webtypes";
 
 /** Batches by step, so that an interrupted training run can be resumed anywhere. Steps count from 0. */
 export interface TrainingData<S extends InputSpecs = InputSpecs> {
@@ -35,7 +36,7 @@ export interface TrainerOptions<S extends InputSpecs = InputSpecs> {
   /** Validations without a new best before training stops; never by default. */
   patience?: number;
   /** Stops between two steps. */
-  signal?: AbortSignal;
+  signal?: AbortSignalLike;
 }
 
 /** What `Trainer.run` tells of: draw a progress bar from it, or write a log. Losses are means, in nats a token. */

@@ -1,16 +1,30 @@
-// Loads a checkpoint, and prints how much the process's memory grew at its peak, in bytes.
-//   node test/io/load-memory.mjs <folder>
-import { openCheckpoint, Runtime } from "heed";
-import { loadModel } from "heed/io";
+// Loads a checkpoint's model, or its arrays as a snapshot, and prints how much the process's memory grew at its peak, in bytes.
+//   node test/io/load-memory.mjs <folder> model|snapshot
+import { GPT, openCheckpoint, Runtime } from "heed";
+import { loadModel, readSnapshot } from "heed/io";
 import { nodeFiles } from "heed/node";
 
-/** The most that has been resident, which Linux and macOS keep count of. */
-const peak = () => process.resourceUsage().maxRSS * 1024;
-
+const [folder, what] = process.argv.slice(2);
 const runtime = await Runtime.create({ build: "simd" });
-const checkpoint = await openCheckpoint(nodeFiles, process.argv[2]);
+const checkpoint = await openCheckpoint(nodeFiles, folder);
+const { model: config } = JSON.parse(await checkpoint.readText("config.json"));
+const shapes = new GPT(config).parameters();
+
+/** The most that has been resident so far, which the operating system keeps count of. */
+const peak = () => process.resourceUsage().maxRSS * 1024;
 const before = peak();
-const { model } = await loadModel(runtime, checkpoint);
+const arrays = what === "model" ? await loadWeights() : await loadSnapshot();
 const grown = peak() - before;
-const sums = [...model.parameters()].map(([, { address, size }]) => runtime.memory.f32(address, size).reduce((sum, value) => sum + value, 0));
-console.log(JSON.stringify({ grown, sum: sums.reduce((a, b) => a + b, 0), bytes: model.weights.bytes }));
+
+const sum = (values) => values.reduce((total, value) => total + value, 0);
+console.log(JSON.stringify({ grown, sum: sum(arrays.map(sum)), bytes: sum(arrays.map(({ byteLength }) => byteLength)) }));
+
+async function loadWeights() {
+  const { model } = await loadModel(runtime, checkpoint);
+  return [...model.parameters().values()].map(({ address, size }) => runtime.memory.f32(address, size));
+}
+
+async function loadSnapshot() {
+  const { best, training } = await readSnapshot(checkpoint, {}, { best: shapes, training: shapes });
+  return [...best.values(), ...training.values()].map(({ data }) => data);
+}

@@ -34,7 +34,7 @@ const CHUNK_ELEMENTS = 1 << 20;
  *   inputs = { tokens: ids(["B", "T"], 65), targets: ids(["B", "T"], 65, -1) };
  *   table = new Embedding(65, 65);
  *   output = new Linear(65, 65);
- *   loss({ tokens, targets }) {
+ *   loss({ tokens, targets }: Record<string, Tensor>): Loss {
  *     return crossEntropy(this.table.forward(tokens), this.output.weight, targets, { smoothing: 0.1 });
  *   }
  * }
