@@ -5,6 +5,7 @@ import { address, count, scalar } from "./instruction";
 import { activationForward, activationBackward } from "./kernels/activation";
 import { attentionBackward } from "./kernels/attention-backward";
 import { attentionForward } from "./kernels/attention-forward";
+import { cacheKeyValue } from "./kernels/cache";
 import { crossEntropy, lossSum } from "./kernels/crossentropy";
 import { dropout } from "./kernels/dropout";
 import { add, scale, copy, fill, transpose, gatherRows, columnSum } from "./kernels/elementwise";
@@ -29,16 +30,26 @@ export function execute(op: u32, at: usize, thread: i32, threads: i32): void {
     case Op.AttentionBackward:
       attentionBackward(
         address(at, 0), address(at, 1), address(at, 2), address(at, 3), address(at, 4), address(at, 5), address(at, 6),
-        address(at, 7), address(at, 8), address(at, 9), address(at, 10), address(at, 11), count(at, 12), count(at, 13),
-        count(at, 14), count(at, 15), count(at, 16), count(at, 17), count(at, 18), count(at, 19), count(at, 20), scalar(at, 21),
-        scalar(at, 22), count(at, 23), count(at, 24), thread, threads,
+        address(at, 7), address(at, 8), address(at, 9), address(at, 10), address(at, 11), address(at, 12), address(at, 13),
+        address(at, 14), count(at, 15), count(at, 16), count(at, 17), count(at, 18), count(at, 19), count(at, 20), count(at, 21),
+        count(at, 22), count(at, 23), count(at, 24), count(at, 25), count(at, 26), count(at, 27), count(at, 28), count(at, 29),
+        count(at, 30), count(at, 31), count(at, 32), scalar(at, 33), scalar(at, 34), count(at, 35), thread, threads,
       );
       break;
     case Op.AttentionForward:
       attentionForward(
         address(at, 0), address(at, 1), address(at, 2), address(at, 3), address(at, 4), address(at, 5), address(at, 6),
-        address(at, 7), count(at, 8), count(at, 9), count(at, 10), count(at, 11), count(at, 12), count(at, 13), count(at, 14),
-        count(at, 15), count(at, 16), scalar(at, 17), scalar(at, 18), count(at, 19), count(at, 20), thread, threads,
+        address(at, 7), address(at, 8), address(at, 9), address(at, 10), count(at, 11), count(at, 12), count(at, 13),
+        count(at, 14), count(at, 15), count(at, 16), count(at, 17), count(at, 18), count(at, 19), count(at, 20), count(at, 21),
+        count(at, 22), count(at, 23), count(at, 24), count(at, 25), count(at, 26), count(at, 27), count(at, 28), count(at, 29),
+        count(at, 30), count(at, 31), scalar(at, 32), scalar(at, 33), count(at, 34), thread, threads,
+      );
+      break;
+    case Op.CacheKeyValue:
+      cacheKeyValue(
+        address(at, 0), address(at, 1), address(at, 2), address(at, 3), address(at, 4), address(at, 5), address(at, 6),
+        count(at, 7), count(at, 8), count(at, 9), count(at, 10), count(at, 11), count(at, 12), count(at, 13), count(at, 14),
+        count(at, 15), count(at, 16), count(at, 17), count(at, 18), count(at, 19), count(at, 20), thread, threads,
       );
       break;
     case Op.CrossEntropy:

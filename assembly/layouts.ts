@@ -103,13 +103,25 @@ export const enum MatmulScratch {
   Bytes = 476544,
 }
 
+/** How far a query sees from its own position: the operands `left` and `right` of attention. Causal attention has right = 0. */
+export const enum Window {
+  /** No bound. Positions stay below half of it, so that their sums fit in 31 bits. */
+  Unlimited = 1 << 30,
+}
+
+/** A page of a key-value cache. */
+export const enum Page {
+  /** Consecutive tokens of one sequence that a page holds: a block of keys. */
+  Tokens = 64,
+}
+
 /**
  * Attention's scratch, in bytes per thread: Base + PerDim·D.
- * Five matrices of Block rows by D (rounded up to 16), two of Block by Block, two rows of statistics, dropout's bits, a tile's edge.
+ * Six matrices of Block rows by D (rounded up to 16), two of Block by Block, six rows of statistics, dropout's bits, a tile's edge.
  */
 export const enum AttentionScratch {
-  /** Queries, and keys, in one block: a multiple of 32. */
+  /** Queries, and keys, in one block: a page, and a multiple of 32. */
   Block = 64,
-  PerDim = 5 * 4 * Block,
-  Base = 15 * PerDim + 2 * 4 * Block * Block + 2 * 4 * Block + (Block * Block) / 8 + 384,
+  PerDim = 6 * 4 * Block,
+  Base = 15 * PerDim + 2 * 4 * Block * Block + 6 * 4 * Block + (Block * Block) / 8 + 384,
 }

@@ -22,6 +22,9 @@ export const enum Op {
   // kernels/attention-forward.ts
   AttentionForward,
 
+  // kernels/cache.ts
+  CacheKeyValue,
+
   // kernels/crossentropy.ts
   CrossEntropy,
   LossSum,

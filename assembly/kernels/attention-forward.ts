@@ -1,167 +1,167 @@
-import { Count, Flag, In, MaybeIn, Out, Scalar, Scratch } from "../operands";
-import { AttentionScratch } from "../layouts";
-import { exp, log } from "../math";
+import { AttentionScratch, Window } from "../layouts";
+import { exp } from "../math";
+import { Count, In, MaybeIn, Out, Scalar, Scratch } from "../operands";
 import { sliceEnd, sliceStart } from "../parallel";
-import { madd, maxNumber, storeTail } from "../simd";
-import { BLOCK, ROW, SEES_ALL, allFinite, drawMask, dropColumn, hide, reach, scores, sumOverKeys, visible } from "./attention-block";
-import { attendRow } from "./attention-row";
+import { madd, maxNumber } from "../simd";
+import { addBias, allFinite, scores, sumOverKeys } from "./attention-block";
+import { drawMask, dropColumn } from "./attention-dropout";
+import { attendFew } from "./attention-few";
+import {
+  L, M, SHRINK, addProduct, addToTotal, endsChunk, orZero, spansChunks, startChunk, startTotal, takeTotal, writeRows,
+} from "./attention-softmax";
+import {
+  BLOCK, ROW, endOfKeys, endRead, endSeen, firstPosition, firstRead, firstSeen, hide, isPartial, keyBlock, keyCount, startOfKeys,
+} from "./attention-visibility";
+import { element } from "./element";
 import { packColumns, packRows } from "./pack";
 import { NR } from "./tile";
 
-/** Queries of a head that are better taken one by one, as in decoding. */
+/** Queries that are better taken one by one, as in decoding. */
 const FEW: i32 = 4;
 
 /**
- * Scaled dot-product attention: out_i = Σ_j P_ij·v_j with P_i = softmax_j(scale·q_i·k_j), for every batch row b and head h.
+ * Scaled dot-product attention of H query heads over Hkv key-value heads, for every batch row b and query head h:
+ *
+ *     out_i = Σ_j P_ij·v_j with P_i = softmax_j(s_ij) and s_ij = scale·q_i·k_j + bias_ij, over the keys j that query i sees:
+ *     past + i − left <= j <= past + i + right and j < length.
+ *
  * @param out      f32 [B, Tq, H, D], tokens `ldo` apart
- * @param lse      f32 [B, H, Tq]: log Σ_j exp(scale·q_i·k_j), which the backward pass reads; −Infinity where no key is seen
+ * @param lse      f32 [B, H, Tq]: log Σ_j exp(s_ij), which the backward pass reads; −Infinity where no key is seen
  * @param q        f32 [B, Tq, H, D], tokens `ldq` apart
- * @param k        f32 [B, Tk, H, D], tokens `ldk` apart
- * @param v        f32 [B, Tk, H, D], tokens `ldv` apart
- * @param lengths  i32 [B], keys in each batch row; 0: Tk in all
+ * @param k        f32, element (j, d) of head g at g·headK + j·tokenK + d·dimK. Without pages, batch row b starts at b·Tk·tokenK;
+ *                 with pages, j counts from the page's first token and page n starts at n·pageK. tokenK or dimK is 1
+ * @param v        f32, likewise by tokenV, headV, pageV; a head's dims are adjacent
+ * @param bias     f32, s_ij's at b·biasBatch + h·biasHead + i·biasRow + j; a stride of 0 broadcasts
+ * @param pages    i32 [B, P], the pages of each batch row's keys, Page.Tokens in each
+ * @param past     i32 [B], the position of each batch row's first query among its keys; absent: Tk − Tq
+ * @param lengths  i32 [B], keys in each batch row; absent: Tk
  * @param rng      the random cell (see `Rng`); read if dropout > 0
  * @param scratch  AttentionScratch.Base + AttentionScratch.PerDim·D bytes for each thread, aligned to 16
+ * @param H        a multiple of Hkv: query head h reads key-value head ⌊h / (H / Hkv)⌋
+ * @param left     keys that a query sees before its own position; Window.Unlimited: all
+ * @param right    keys that it sees after its own; 0: causal
  * @param scale    > 0, 1/√D as a rule
  * @param dropout  probability in [0, 1) that a weight is zeroed, the others scaled by 1/(1 − dropout)
- * @param causal   query i sees the keys j <= i + Tk − Tq
  * A query that sees no key yields zeros; what a query does not see cannot touch it, even NaN.
+ * Without dropout a query's bits do not depend on the other queries of the call, on threads, or on pages.
  * Error: a few 1e-6 of the largest |v|, while scores are in the tens.
+ * Source: Dao 2023 (arXiv:2307.08691); grouped heads: Ainslie et al. 2023 (arXiv:2305.13245).
  */
 export function attentionForward(
-  out: Out<f32>, lse: Out<f32>, q: In<f32>, k: In<f32>, v: In<f32>,
-  lengths: MaybeIn<i32>, rng: MaybeIn<i32>, scratch: Scratch,
-  B: Count, H: Count, Tq: Count, Tk: Count, D: Count, ldo: Count, ldq: Count, ldk: Count, ldv: Count,
-  scale: Scalar, dropout: Scalar, stream: Count, causal: Flag,
+  out: Out<f32>, lse: Out<f32>, q: In<f32>, k: In<f32>, v: In<f32>, bias: MaybeIn<f32>,
+  pages: MaybeIn<i32>, past: MaybeIn<i32>, lengths: MaybeIn<i32>, rng: MaybeIn<i32>, scratch: Scratch,
+  B: Count, H: Count, Hkv: Count, Tq: Count, Tk: Count, D: Count, P: Count, ldo: Count, ldq: Count,
+  tokenK: Count, dimK: Count, headK: Count, pageK: Count, tokenV: Count, headV: Count, pageV: Count,
+  biasBatch: Count, biasHead: Count, biasRow: Count, left: Count, right: Count,
+  scale: Scalar, dropout: Scalar, stream: Count,
   thread: i32, threads: i32,
 ): void {
-  assert(D > 0 && scale > 0 && dropout >= 0 && dropout < 1 && (scratch & 15) == 0);
+  assert(D > 0 && Hkv > 0 && H % Hkv == 0 && scale > 0 && dropout >= 0 && dropout < 1 && (scratch & 15) == 0);
+  assert(left >= 0 && left <= Window.Unlimited && right >= 0 && right <= Window.Unlimited);
+  assert((tokenK == 1 || dimK == 1) && (!pages || Tk <= P * BLOCK));
   const wide = (D + 15) & -16;
   const matrix = <usize>(BLOCK * wide) << 2;
   const qPanels = scratch + thread * (AttentionScratch.Base + AttentionScratch.PerDim * D);
   const vPanels = qPanels + matrix;
-  const sum = vPanels + matrix; // Σ_j exp(s_ij − m_i)·v_j so far
-  const s = sum + matrix;
-  const m = s + ROW * BLOCK; // the largest score so far
-  const l = m + ROW; // Σ_j exp(s_ij − m_i) so far
-  const bits = l + ROW;
+  const product = vPanels + matrix; // Σ_j P_ij·v_j of one block of keys
+  const sum = product + matrix; // O, and after it O's total and what that lost
+  const s = sum + 3 * matrix;
+  const spare = s + ROW * BLOCK;
+  const state = spare + ROW * BLOCK;
+  const bits = state + 6 * ROW;
+  if (Tq <= FEW && !(dropout > 0)) {
+    const grain = B * Hkv < threads ? 1 : H / Hkv; // heads that share keys go to one thread
+    attendFew(
+      out, lse, q, k, v, bias, pages, past, lengths, H, Hkv, Tq, Tk, D, P, ldo, ldq, tokenK, dimK, headK, pageK,
+      tokenV, headV, pageV, biasBatch, biasHead, biasRow, left, right, scale, qPanels, product, sum, s, state,
+      sliceStart(B * H, grain, thread, threads), sliceEnd(B * H, grain, thread, threads),
+    );
+    return;
+  }
+
   const blocks = (Tq + BLOCK - 1) / BLOCK;
   const units = B * H * blocks;
-
   const last = sliceEnd(units, 1, thread, threads);
   for (let unit = sliceStart(units, 1, thread, threads); unit < last; unit++) {
     const head = unit / blocks;
     const b = head / H;
-    const column = (head - b * H) * D;
+    const h = head - b * H;
+    const kvHead = h / (H / Hkv);
     const i0 = (unit - head * blocks) * BLOCK;
     const queries = min(BLOCK, Tq - i0);
-    const row = head * Tq + i0;
-    const kHead = k + (<usize>(b * Tk * ldk + column) << 2);
-    const vHead = v + (<usize>(b * Tk * ldv + column) << 2);
-    const length = lengths ? max(0, min(Tk, load<i32>(lengths + (<usize>b << 2)))) : Tk;
-    const end = causal ? min(length, i0 + queries + Tk - Tq) : length;
+    const length = keyCount(lengths, b, Tk);
+    const position = firstPosition(past, b, Tq, Tk) + i0;
+    const start = startOfKeys(position, left, length);
+    const end = endOfKeys(position + queries - 1, right, length);
+    const isLong = spansChunks(start, end);
 
-    if (Tq <= FEW && !(dropout > 0)) {
-      for (let i = 0; i < Tq; i++) {
-        const keys = causal ? min(length, i + 1 + Tk - Tq) : length;
-        const qRow = q + (<usize>((b * Tq + i) * ldq + column) << 2);
-        const outRow = out + (<usize>((b * Tq + i) * ldo + column) << 2);
-        attendRow(outRow, lse + (<usize>(row + i) << 2), qRow, kHead, vHead, s, keys, D, ldk, ldv, scale);
-      }
-      continue;
-    }
-    packRows(qPanels, q + (<usize>((b * Tq + i0) * ldq + column) << 2), ldq, queries, D);
-    if (end <= 0) memory.fill(sum, 0, <usize>(queries * wide) << 2);
-    startSoftmax(m, l, queries);
+    packRows(qPanels, element(q, (b * Tq + i0) * ldq + h * D), ldq, queries, D);
+    if (start >= end) memory.fill(sum, 0, <usize>(queries * wide) << 2);
+    if (isLong) startTotal(state, sum, matrix, wide, queries);
+    startChunk(state, queries);
 
-    for (let j0 = 0; j0 < end; j0 += BLOCK) {
+    for (let j0 = start, fresh = true; j0 < end; j0 += BLOCK) {
       const keys = min(BLOCK, end - j0);
-      const shift = causal ? i0 + Tk - Tq - j0 : SEES_ALL;
-      const kBlock = kHead + (<usize>(j0 * ldk) << 2);
-      const vBlock = vHead + (<usize>(j0 * ldv) << 2);
-      packColumns(vPanels, vBlock, ldv, D, keys);
-      scores(s, kBlock, ldk, qPanels, keys, queries, D, shift);
-      if (dropout > 0) drawMask(bits, rng, stream, dropout, row, queries, j0, keys, Tk, shift);
+      const low = position - left - j0;
+      const high = position + right - j0;
+      const kBlock = element(keyBlock(k, pages, P, b, j0, Tk, tokenK, pageK), kvHead * headK);
+      packColumns(vPanels, element(keyBlock(v, pages, P, b, j0, Tk, tokenV, pageV), kvHead * headV), tokenV, D, keys);
+      scores(s, kBlock, tokenK, dimK, qPanels, keys, queries, D, low, high);
+      if (bias) addBias(s, element(bias, b * biasBatch + h * biasHead + i0 * biasRow + j0), biasRow, spare, keys, queries, scale);
+      if (dropout > 0) drawMask(bits, rng, stream, dropout, head * Tq + i0, queries, j0, keys, Tk, low, high);
       for (let i = 0; i < queries; i += 4) {
-        const at = <usize>i << 2;
-        hide(s + at, i, visible(i, keys, shift), visible(i + 3, keys, shift), shift, -Infinity);
-        const shrink = addToSoftmax(s + at, visible(i + 3, keys, shift), m + at, l + at, scale);
-        if (j0 > 0 && v128.any_true(f32x4.ne(shrink, f32x4.splat(1)))) {
-          shrinkRows(sum + (<usize>(i * wide) << 2), wide, shrink, queries - i);
-        }
-        hide(s + at, i, visible(i + 3, keys, shift), reach(i, keys, shift), shift, 0);
-        if (dropout > 0) dropColumn(s + at, bits, i, visible(i + 3, keys, shift), 1 / (1 - dropout));
+        const column = element(s, i);
+        const from = firstSeen(i, keys, low) & -4;
+        const to = (endSeen(i + 3, keys, high) + 3) & -4;
+        hide(column, i, from, to, keys, low, high, -Infinity);
+        addToSoftmax(column, from, to, element(state, i), bias ? 1 : scale);
+        hide(column, i, firstRead(i, keys, low), endRead(i, keys, high), keys, low, high, 0);
+        if (dropout > 0) dropColumn(column, bits, i, from, to, 1 / (1 - dropout));
       }
-      const exact = visible(0, keys, shift) < keys && !allFinite(vPanels, keys, D);
-      sumOverKeys(sum, wide, j0 == 0, s, vPanels, queries, keys, (D + NR - 1) & -NR, shift, exact, 0);
+      const exact = isPartial(queries, keys, low, high) && !allFinite(vPanels, keys, D);
+      sumOverKeys(fresh ? sum : product, wide, true, s, vPanels, queries, keys, (D + NR - 1) & -NR, low, high, exact, 0);
+      if (!fresh) addProduct(sum, product, wide, state, queries);
+      fresh = isLong && endsChunk(j0 + BLOCK);
+      if (isLong && (fresh || j0 + BLOCK >= end)) {
+        addToTotal(state, sum, matrix, wide, queries);
+        startChunk(state, queries);
+      }
     }
 
-    writeRows(out + (<usize>((b * Tq + i0) * ldo + column) << 2), ldo, lse + (<usize>row << 2), sum, wide, m, l, queries, D);
-  }
-}
-
-function startSoftmax(m: usize, l: usize, queries: i32): void {
-  for (let i = 0; i < queries; i += 4) {
-    v128.store(m + (<usize>i << 2), f32x4.splat(-Infinity));
-    v128.store(l + (<usize>i << 2), f32x4.splat(0));
+    if (isLong) takeTotal(state, sum, matrix, wide, queries);
+    writeRows(element(out, (b * Tq + i0) * ldo + h * D), ldo, element(lse, head * Tq + i0), sum, wide, state, queries, D);
   }
 }
 
 /**
- * One step of the online softmax, for four queries: takes `end` more scores and leaves exp(scale·s − m) in their place.
- * @returns exp(m_old − m), by which all that was summed so far must shrink
+ * Takes the scores [from … to) of four queries into the online softmax; leaves exp(scale·s − m) in their place.
+ * `from` and `to` are multiples of 4: l is summed in four lanes by the key's number mod 4.
  */
-function addToSoftmax(s: usize, end: i32, m: usize, l: usize, scale: f32): v128 {
-  const stop = s + end * ROW;
+function addToSoftmax(s: usize, from: i32, to: i32, state: usize, scale: f32): void {
+  const stop = s + to * ROW;
+  s += from * ROW;
   const vscale = f32x4.splat(scale);
-  const before = v128.load(m);
+  const before = v128.load(state, M);
   let largest = f32x4.splat(-Infinity);
   for (let at = s; at < stop; at += ROW) largest = maxNumber(largest, v128.load(at));
   largest = maxNumber(before, f32x4.mul(largest, vscale));
-  v128.store(m, largest);
+  v128.store(state, largest, M);
 
-  largest = v128.and(largest, f32x4.ne(largest, f32x4.splat(-Infinity))); // nothing seen: 0, so that exp(−Infinity − 0) = 0
+  largest = orZero(largest);
   const minusLargest = f32x4.neg(largest);
+  let l0 = f32x4.splat(0), l1 = l0, l2 = l0, l3 = l0;
+  while (s < stop) {
+    const p0 = exp(madd(v128.load(s), vscale, minusLargest));
+    v128.store(s, p0), l0 = f32x4.add(l0, p0);
+    const p1 = exp(madd(v128.load(s, ROW), vscale, minusLargest));
+    v128.store(s, p1, ROW), l1 = f32x4.add(l1, p1);
+    const p2 = exp(madd(v128.load(s, 2 * ROW), vscale, minusLargest));
+    v128.store(s, p2, 2 * ROW), l2 = f32x4.add(l2, p2);
+    const p3 = exp(madd(v128.load(s, 3 * ROW), vscale, minusLargest));
+    v128.store(s, p3, 3 * ROW), l3 = f32x4.add(l3, p3);
+    s += 4 * ROW;
+  }
   const shrink = exp(f32x4.sub(before, largest));
-  let total = f32x4.mul(v128.load(l), shrink);
-  for (let at = s; at < stop; at += ROW) {
-    const p = exp(madd(v128.load(at), vscale, minusLargest));
-    total = f32x4.add(total, p);
-    v128.store(at, p);
-  }
-  v128.store(l, total);
-  return shrink;
-}
-
-/** Multiplies up to four rows of n floats by a lane each. */
-function shrinkRows(x: usize, n: i32, factors: v128, rows: i32): void {
-  const pitch = <usize>n << 2;
-  storeRow(x, x, n, f32x4.extract_lane(factors, 0));
-  if (rows > 1) storeRow(x + pitch, x + pitch, n, f32x4.extract_lane(factors, 1));
-  if (rows > 2) storeRow(x + 2 * pitch, x + 2 * pitch, n, f32x4.extract_lane(factors, 2));
-  if (rows > 3) storeRow(x + 3 * pitch, x + 3 * pitch, n, f32x4.extract_lane(factors, 3));
-}
-
-/** Ends the softmax: out = sum / l, lse = m + log l. */
-function writeRows(out: usize, ldo: i32, lse: usize, sum: usize, wide: i32, m: usize, l: usize, queries: i32, D: i32): void {
-  for (let i = 0; i < queries; i += 4) {
-    const at = <usize>i << 2;
-    const value = f32x4.add(v128.load(m + at), log(v128.load(l + at)));
-    if (queries - i > 3) v128.store(lse + at, value);
-    else storeTail(lse + at, value, queries - i);
-  }
-  for (let i = 0; i < queries; i++) {
-    const total = load<f32>(l + (<usize>i << 2));
-    storeRow(out + (<usize>(i * ldo) << 2), sum + (<usize>(i * wide) << 2), D, total == 0 ? 0 : 1 / total);
-  }
-}
-
-/** Writes factor·x to a row of n floats. */
-function storeRow(out: usize, x: usize, n: i32, factor: f32): void {
-  const vfactor = f32x4.splat(factor);
-  for (; n > 3; n -= 4) {
-    v128.store(out, f32x4.mul(v128.load(x), vfactor));
-    out += 16;
-    x += 16;
-  }
-  if (n > 0) storeTail(out, f32x4.mul(v128.load(x), vfactor), n);
+  v128.store(state, shrink, SHRINK);
+  v128.store(state, madd(v128.load(state, L), shrink, f32x4.add(f32x4.add(l0, l2), f32x4.add(l1, l3))), L);
 }

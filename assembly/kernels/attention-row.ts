@@ -1,107 +1,107 @@
-import { exp, expScalar, logScalar } from "../math";
-import { loadTail, madd, maxNumber, maximum, storeTail, sum } from "../simd";
+/** One query and a block of keys: its scores stand side by side, so a vector is four keys. Sums are those of the block form, to the bit. */
+import { exp } from "../math";
+import { loadTail, madd, maxNumber, maximum, sum } from "../simd";
+import { L, M, SHRINK, orZero } from "./attention-softmax";
+import { BLOCK } from "./attention-visibility";
+import { element } from "./element";
+import { transposeRows } from "./pack";
 
-/** Keys whose scores are held at a time: a multiple of 4. */
-const CHUNK: i32 = 1024;
-
-/**
- * Attention of one query, as decoding needs it: nothing is packed, each key and value is read once, where it lies.
- * out = Σ_j P_j·v_j with P = softmax_j(scale·q·k_j), over the keys it sees; by chunks of keys, joined by the online softmax.
- * @param out   f32 [D]
- * @param lse   f32 [1]
- * @param q     f32 [D]
- * @param k     f32 [keys, D], rows `ldk` apart
- * @param v     f32 [keys, D], rows `ldv` apart
- * @param s     f32 [CHUNK], scratch
- */
-export function attendRow(
-  out: usize, lse: usize, q: usize, k: usize, v: usize, s: usize, keys: i32, D: i32, ldk: i32, ldv: i32, scale: f32,
-): void {
-  let m: f32 = -Infinity; // the largest score so far
-  let l: f32 = 0; // Σ_j exp(s_j − m) so far; out is Σ_j exp(s_j − m)·v_j
-  addValues(out, s, v, 0, D, ldv, 0, true);
-  for (let j = 0; j < keys; j += CHUNK) {
-    const n = min(CHUNK, keys - j);
-    const before = m;
-    m = max(before, scale * rowScores(s, q, k + (<usize>(j * ldk) << 2), n, D, ldk));
-    const base: f32 = m == -Infinity ? 0 : m;
-    const shrink = expScalar(before - base);
-    l = l * shrink + rowPowers(s, n, scale, base);
-    addValues(out, s, v + (<usize>(j * ldv) << 2), n, D, ldv, shrink, j == 0);
+/** columns[d, j] = k[j, d], rows BLOCK apart. */
+export function columnsOfKeys(columns: usize, k: usize, token: i32, dim: i32, keys: i32, D: i32): void {
+  if (dim == 1) {
+    transposeRows(columns, BLOCK, k, token, keys, D);
+  } else {
+    for (let d = 0; d < D; d++) memory.copy(element(columns, d * BLOCK), element(k, d * dim), <usize>keys << 2);
   }
-  store<f32>(lse, m + logScalar(l));
-  addValues(out, s, v, 0, D, ldv, l == 0 ? 0 : 1 / l, false);
 }
 
-/** s[j] = Σ_d q[d]·k[j, d], four keys at a time; −Infinity up to the next multiple of 4. Returns the largest number. */
-function rowScores(s: usize, q: usize, k: usize, keys: i32, D: i32, ldk: i32): f32 {
+/** s[j] = Σ_d q[d]·k[d, j] for the keys [from … to) and up to the next multiples of 16, summed in the order of d. */
+export function rowScores(s: usize, q: usize, k: usize, ldk: i32, from: i32, to: i32, D: i32): void {
   const pitch = <usize>ldk << 2;
-  const vectorEnd = <usize>(D & -4) << 2;
-  const tail = D & 3;
-  let largest = f32x4.splat(-Infinity);
-  for (let j = 0; j < keys; j += 4) {
-    // Past the last key, its row is read again and the score dropped.
-    const left = keys - j;
-    const k1 = left > 1 ? k + pitch : k;
-    const k2 = left > 2 ? k1 + pitch : k1;
-    const k3 = left > 3 ? k2 + pitch : k2;
+  const qEnd = element(q, D);
+  for (let j = from & -16; j < to; ) {
+    const at = element(s, j);
+    let kRow = element(k, j);
     let acc0 = f32x4.splat(0), acc1 = acc0, acc2 = acc0, acc3 = acc0;
-    for (let d: usize = 0; d < vectorEnd; d += 16) {
-      const vq = v128.load(q + d);
-      acc0 = madd(vq, v128.load(k + d), acc0);
-      acc1 = madd(vq, v128.load(k1 + d), acc1);
-      acc2 = madd(vq, v128.load(k2 + d), acc2);
-      acc3 = madd(vq, v128.load(k3 + d), acc3);
-    }
-    if (tail) {
-      const vq = loadTail(q + vectorEnd, tail);
-      acc0 = madd(vq, loadTail(k + vectorEnd, tail), acc0);
-      acc1 = madd(vq, loadTail(k1 + vectorEnd, tail), acc1);
-      acc2 = madd(vq, loadTail(k2 + vectorEnd, tail), acc2);
-      acc3 = madd(vq, loadTail(k3 + vectorEnd, tail), acc3);
-    }
-    const sum01 = f32x4.add(v128.shuffle<f32>(acc0, acc1, 0, 4, 1, 5), v128.shuffle<f32>(acc0, acc1, 2, 6, 3, 7));
-    const sum23 = f32x4.add(v128.shuffle<f32>(acc2, acc3, 0, 4, 1, 5), v128.shuffle<f32>(acc2, acc3, 2, 6, 3, 7));
-    let scores = f32x4.add(v128.shuffle<f32>(sum01, sum23, 0, 1, 4, 5), v128.shuffle<f32>(sum01, sum23, 2, 3, 6, 7));
-    if (left < 4) scores = v128.bitselect(scores, f32x4.splat(-Infinity), i32x4.gt_s(i32x4.splat(left), i32x4(0, 1, 2, 3)));
-    v128.store(s, scores);
-    largest = maxNumber(largest, scores);
-    s += 16;
-    k += 4 * pitch;
-  }
-  return maximum(largest);
-}
-
-/** s = exp(scale·s − base); returns its sum. */
-function rowPowers(s: usize, n: i32, scale: f32, base: f32): f32 {
-  const vscale = f32x4.splat(scale);
-  const minusBase = f32x4.splat(-base);
-  let total = f32x4.splat(0);
-  for (const end = s + (<usize>n << 2); s < end; s += 16) {
-    const p = exp(madd(v128.load(s), vscale, minusBase));
-    total = f32x4.add(total, p);
-    v128.store(s, p);
-  }
-  return sum(total);
-}
-
-/** out = factor·out + Σ_j s[j]·v[j, :]; out counts as 0 if `fresh`. */
-function addValues(out: usize, s: usize, v: usize, keys: i32, D: i32, ldv: i32, factor: f32, fresh: bool): void {
-  const pitch = <usize>ldv << 2;
-  const end = s + (<usize>keys << 2);
-  const vfactor = f32x4.splat(factor);
-  let acc0 = f32x4.splat(0), acc1 = acc0, acc2 = acc0, acc3 = acc0, acc4 = acc0, acc5 = acc0, acc6 = acc0, acc7 = acc0;
-  for (; D >= 32; D -= 32) {
-    if (!fresh) {
-      acc0 = f32x4.mul(v128.load(out), vfactor), acc1 = f32x4.mul(v128.load(out, 16), vfactor);
-      acc2 = f32x4.mul(v128.load(out, 32), vfactor), acc3 = f32x4.mul(v128.load(out, 48), vfactor);
-      acc4 = f32x4.mul(v128.load(out, 64), vfactor), acc5 = f32x4.mul(v128.load(out, 80), vfactor);
-      acc6 = f32x4.mul(v128.load(out, 96), vfactor), acc7 = f32x4.mul(v128.load(out, 112), vfactor);
+    if ((j & 16) == 0 && to - j > 16) {
+      let acc4 = f32x4.splat(0), acc5 = acc4, acc6 = acc4, acc7 = acc4;
+      for (let x = q; x < qEnd; x += 4) {
+        const vq = v128.load32_splat(x);
+        acc0 = madd(vq, v128.load(kRow), acc0), acc1 = madd(vq, v128.load(kRow, 16), acc1);
+        acc2 = madd(vq, v128.load(kRow, 32), acc2), acc3 = madd(vq, v128.load(kRow, 48), acc3);
+        acc4 = madd(vq, v128.load(kRow, 64), acc4), acc5 = madd(vq, v128.load(kRow, 80), acc5);
+        acc6 = madd(vq, v128.load(kRow, 96), acc6), acc7 = madd(vq, v128.load(kRow, 112), acc7);
+        kRow += pitch;
+      }
+      v128.store(at, acc4, 64), v128.store(at, acc5, 80), v128.store(at, acc6, 96), v128.store(at, acc7, 112);
+      j += 16;
     } else {
-      acc0 = acc1 = acc2 = acc3 = acc4 = acc5 = acc6 = acc7 = f32x4.splat(0);
+      for (let x = q; x < qEnd; x += 4) {
+        const vq = v128.load32_splat(x);
+        acc0 = madd(vq, v128.load(kRow), acc0), acc1 = madd(vq, v128.load(kRow, 16), acc1);
+        acc2 = madd(vq, v128.load(kRow, 32), acc2), acc3 = madd(vq, v128.load(kRow, 48), acc3);
+        kRow += pitch;
+      }
     }
+    v128.store(at, acc0), v128.store(at, acc1, 16), v128.store(at, acc2, 32), v128.store(at, acc3, 48);
+    j += 16;
+  }
+}
+
+/** s[j] = scale·s[j] + bias[j] for the keys [from … to). */
+export function addRowBias(s: usize, bias: usize, from: i32, to: i32, scale: f32): void {
+  const vscale = f32x4.splat(scale);
+  for (let j = from & -4; j < to; j += 4) {
+    const x = to - j > 3 ? v128.load(element(bias, j)) : loadTail(element(bias, j), to - j);
+    v128.store(element(s, j), madd(v128.load(element(s, j)), vscale, x));
+  }
+}
+
+/** Takes the scores [from … to) of one query into the online softmax; leaves exp(scale·s − m) in their place. */
+export function addRowToSoftmax(s: usize, from: i32, to: i32, state: usize, scale: f32): void {
+  const start = element(s, from & -4);
+  const stop = element(s, (to + 3) & -4);
+  if (from < to) {
+    hideOutside(start, from & -4, from, to);
+    hideOutside(stop - 16, (to - 1) & -4, from, to);
+  }
+  const vscale = f32x4.splat(scale);
+  const before = v128.load32_splat(state + M);
+  let largest = f32x4.splat(-Infinity);
+  for (let at = start; at < stop; at += 16) largest = maxNumber(largest, v128.load(at));
+  largest = maxNumber(before, f32x4.mul(f32x4.splat(maximum(largest)), vscale));
+  v128.store32_lane(state, largest, 0, M);
+
+  largest = orZero(largest);
+  const minusLargest = f32x4.neg(largest);
+  let total = f32x4.splat(0);
+  for (let at = start; at < stop; at += 16) {
+    const p = exp(madd(v128.load(at), vscale, minusLargest));
+    total = f32x4.add(total, p);
+    v128.store(at, p);
+  }
+  const shrink = exp(f32x4.sub(before, largest));
+  v128.store32_lane(state, shrink, 0, SHRINK);
+  v128.store32_lane(state, madd(v128.load32_splat(state + L), shrink, f32x4.splat(sum(total))), 0, L);
+}
+
+/** Sets those of the four scores at `at`, of the keys from j on, to −Infinity that are not of the keys [from … to). */
+function hideOutside(at: usize, j: i32, from: i32, to: i32): void {
+  const key = i32x4.add(i32x4.splat(j), i32x4(0, 1, 2, 3));
+  const seen = v128.and(i32x4.ge_s(key, i32x4.splat(from)), i32x4.lt_s(key, i32x4.splat(to)));
+  v128.store(at, v128.bitselect(v128.load(at), f32x4.splat(-Infinity), seen));
+}
+
+/** out = Σ_j s[j]·v[j, :] over the keys [from … to), in their order. `out` is written up to the next multiple of 4. */
+export function addValues(out: usize, s: usize, v: usize, from: i32, to: i32, D: i32, ldv: i32): void {
+  const pitch = <usize>ldv << 2;
+  const start = element(s, from);
+  const end = element(s, to);
+  v = element(v, from * ldv);
+  for (; D >= 32; D -= 32) {
+    let acc0 = f32x4.splat(0), acc1 = acc0, acc2 = acc0, acc3 = acc0, acc4 = acc0, acc5 = acc0, acc6 = acc0, acc7 = acc0;
     let vRow = v;
-    for (let at = s; at < end; at += 4) {
+    for (let at = start; at < end; at += 4) {
       const p = v128.load32_splat(at);
       acc0 = madd(p, v128.load(vRow), acc0), acc1 = madd(p, v128.load(vRow, 16), acc1);
       acc2 = madd(p, v128.load(vRow, 32), acc2), acc3 = madd(p, v128.load(vRow, 48), acc3);
@@ -115,16 +115,13 @@ function addValues(out: usize, s: usize, v: usize, keys: i32, D: i32, ldv: i32, 
     v += 128;
   }
   for (; D > 0; D -= 4) {
-    const whole = D > 3;
     let acc = f32x4.splat(0);
-    if (!fresh) acc = f32x4.mul(whole ? v128.load(out) : loadTail(out, D), vfactor);
     let vRow = v;
-    for (let at = s; at < end; at += 4) {
-      acc = madd(v128.load32_splat(at), whole ? v128.load(vRow) : loadTail(vRow, D), acc);
+    for (let at = start; at < end; at += 4) {
+      acc = madd(v128.load32_splat(at), D > 3 ? v128.load(vRow) : loadTail(vRow, D), acc);
       vRow += pitch;
     }
-    if (whole) v128.store(out, acc);
-    else storeTail(out, acc, D);
+    v128.store(out, acc);
     out += 16;
     v += 16;
   }

@@ -1,13 +1,18 @@
 import { philox } from "../../host/data/random";
 
-/** One attention call; the tensors of the oracle are dense, [B, T, H, D]. */
+/** One attention call; the tensors of the oracle are dense: q [B, Tq, H, D], k and v [B, Tk, Hkv, D]. */
 export interface Shape {
   B: number;
   H: number;
+  Hkv: number;
   Tq: number;
   Tk: number;
   D: number;
-  causal: boolean;
+  /** Keys a query sees before and after its own position. */
+  left: number;
+  right: number;
+  /** Position of each batch row's first query; absent: Tk − Tq. */
+  past?: readonly number[];
   /** Valid keys of each batch row; absent: all. */
   lengths?: readonly number[];
   dropout: number;
@@ -17,6 +22,9 @@ export interface Inputs {
   q: ArrayLike<number>;
   k: ArrayLike<number>;
   v: ArrayLike<number>;
+  bias?: ArrayLike<number> | undefined;
+  /** The bias's elements between batch rows, heads and queries; 0 broadcasts. */
+  biasStrides?: readonly [number, number, number] | undefined;
 }
 
 export const SEED = [11, 22] as const;
@@ -24,9 +32,10 @@ export const STEP = 33;
 export const MICRO_BATCH = 44;
 export const STREAM = 5;
 
-/** Whether query i of a head sees key j. */
-export function sees({ Tq, Tk, causal, lengths }: Shape, b: number, i: number, j: number): boolean {
-  return j < (lengths?.[b] ?? Tk) && (!causal || j <= i + Tk - Tq);
+/** Whether query i of a batch row sees key j. */
+export function sees({ Tq, Tk, left, right, past, lengths }: Shape, b: number, i: number, j: number): boolean {
+  const position = (past?.[b] ?? Tk - Tq) + i;
+  return j < (lengths?.[b] ?? Tk) && j >= position - left && j <= position + right;
 }
 
 /** What dropout multiplies the weight (head, i, j) by; head = b·H + h. */
@@ -38,69 +47,74 @@ export function kept({ Tq, Tk, dropout }: Shape, head: number, i: number, j: num
   return half >= Math.round(dropout * 65536) ? 1 / (1 - dropout) : 0;
 }
 
+/** Where query i of head h, and the key and value j that it reads, lie. */
+const queryAt = ({ H, Tq, D }: Shape, b: number, h: number, i: number): number => ((b * Tq + i) * H + h) * D;
+const keyAt = ({ H, Hkv, Tk, D }: Shape, b: number, h: number, j: number): number => ((b * Tk + j) * Hkv + Math.floor(h / (H / Hkv))) * D;
+
+function dot(D: number, x: ArrayLike<number>, xAt: number, y: ArrayLike<number>, yAt: number): number {
+  let total = 0;
+  for (let d = 0; d < D; d++) total += x[xAt + d]! * y[yAt + d]!;
+  return total;
+}
+
 /** Softmax weights and log Σ exp of one query, over the keys it sees, in f64. */
-function weights(shape: Shape, { q, k }: Inputs, b: number, h: number, i: number): { P: Float64Array; lse: number; seen: number[] } {
-  const { H, Tq, Tk, D } = shape;
+function weights(shape: Shape, { q, k, bias, biasStrides }: Inputs, b: number, h: number, i: number): { P: Float64Array; lse: number; seen: number[] } {
+  const { Tk, D } = shape;
+  const [batch, head, row] = biasStrides ?? [0, 0, 0];
   const seen = Array.from({ length: Tk }, (_, j) => j).filter((j) => sees(shape, b, i, j));
-  const score = (j: number): number => {
-    let total = 0;
-    for (let d = 0; d < D; d++) total += q[((b * Tq + i) * H + h) * D + d]! * k[((b * Tk + j) * H + h) * D + d]!;
-    return total / Math.sqrt(D);
-  };
-  const scores = seen.map(score);
+  const added = (j: number): number => (bias ? bias[b * batch + h * head + i * row + j]! : 0);
+  const scores = seen.map((j) => dot(D, q, queryAt(shape, b, h, i), k, keyAt(shape, b, h, j)) / Math.sqrt(D) + added(j));
   const largest = scores.reduce((a, x) => (a < x ? x : a), -Infinity);
-  const powers = scores.map((x) => Math.exp(x - largest));
+  const powers = scores.map((x) => Math.exp(x - (largest === -Infinity ? 0 : largest)));
   const sum = powers.reduce((a, x) => a + x, 0);
   const P = new Float64Array(Tk);
-  seen.forEach((j, n) => (P[j] = powers[n]! / sum));
-  return { P, lse: seen.length ? largest + Math.log(sum) : -Infinity, seen };
+  seen.forEach((j, n) => (P[j] = sum === 0 ? 0 : powers[n]! / sum));
+  return { P, lse: largest + Math.log(sum), seen };
+}
+
+function forEachQuery({ B, H, Tq }: Shape, visit: (b: number, h: number, i: number) => void): void {
+  for (let b = 0; b < B; b++) for (let h = 0; h < H; h++) for (let i = 0; i < Tq; i++) visit(b, h, i);
 }
 
 /** out [B, Tq, H, D] and lse [B, H, Tq]. */
 export function forward(shape: Shape, inputs: Inputs): { out: Float64Array; lse: Float64Array } {
-  const { B, H, Tq, Tk, D } = shape;
+  const { B, H, Tq, D } = shape;
   const out = new Float64Array(B * Tq * H * D);
   const lse = new Float64Array(B * H * Tq);
-  for (let b = 0; b < B; b++)
-    for (let h = 0; h < H; h++)
-      for (let i = 0; i < Tq; i++) {
-        const row = weights(shape, inputs, b, h, i);
-        lse[(b * H + h) * Tq + i] = row.lse;
-        for (const j of row.seen) {
-          const weight = row.P[j]! * kept(shape, b * H + h, i, j);
-          for (let d = 0; d < D; d++) out[((b * Tq + i) * H + h) * D + d]! += weight * inputs.v[((b * Tk + j) * H + h) * D + d]!;
-        }
-      }
+  forEachQuery(shape, (b, h, i) => {
+    const row = weights(shape, inputs, b, h, i);
+    lse[(b * H + h) * Tq + i] = row.lse;
+    for (const j of row.seen) {
+      const weight = row.P[j]! * kept(shape, b * H + h, i, j);
+      for (let d = 0; d < D; d++) out[queryAt(shape, b, h, i) + d]! += weight * inputs.v[keyAt(shape, b, h, j) + d]!;
+    }
+  });
   return { out, lse };
 }
 
-/** The gradients of Σ dOut·out. */
-export function backward(shape: Shape, inputs: Inputs, dOut: ArrayLike<number>): { dQ: Float64Array; dK: Float64Array; dV: Float64Array } {
-  const { B, H, Tq, Tk, D } = shape;
+/** The gradients of Σ dOut·out; dBias is dense, [B, H, Tq, Tk]. */
+export function backward(shape: Shape, inputs: Inputs, dOut: ArrayLike<number>): Record<"dQ" | "dK" | "dV" | "dBias", Float64Array> {
+  const { B, H, Hkv, Tq, Tk, D } = shape;
   const dQ = new Float64Array(B * Tq * H * D);
-  const dK = new Float64Array(B * Tk * H * D);
-  const dV = new Float64Array(B * Tk * H * D);
-  for (let b = 0; b < B; b++)
-    for (let h = 0; h < H; h++)
-      for (let i = 0; i < Tq; i++) {
-        const { P, seen } = weights(shape, inputs, b, h, i);
-        const mask = seen.map((j) => kept(shape, b * H + h, i, j));
-        const dP = seen.map((j, n) => {
-          let total = 0;
-          for (let d = 0; d < D; d++) total += dOut[((b * Tq + i) * H + h) * D + d]! * inputs.v[((b * Tk + j) * H + h) * D + d]!;
-          return total * mask[n]!;
-        });
-        const delta = seen.reduce((a, j, n) => a + P[j]! * dP[n]!, 0);
-        seen.forEach((j, n) => {
-          const dS = (P[j]! * (dP[n]! - delta)) / Math.sqrt(D);
-          for (let d = 0; d < D; d++) {
-            const query = ((b * Tq + i) * H + h) * D + d;
-            const key = ((b * Tk + j) * H + h) * D + d;
-            dQ[query]! += dS * inputs.k[key]!;
-            dK[key]! += dS * inputs.q[query]!;
-            dV[key]! += P[j]! * mask[n]! * dOut[query]!;
-          }
-        });
+  const dK = new Float64Array(B * Tk * Hkv * D);
+  const dV = new Float64Array(B * Tk * Hkv * D);
+  const dBias = new Float64Array(B * H * Tq * Tk);
+  forEachQuery(shape, (b, h, i) => {
+    const { P, seen } = weights(shape, inputs, b, h, i);
+    const query = queryAt(shape, b, h, i);
+    const mask = seen.map((j) => kept(shape, b * H + h, i, j));
+    const dP = seen.map((j, n) => dot(D, dOut, query, inputs.v, keyAt(shape, b, h, j)) * mask[n]!);
+    const delta = seen.reduce((a, j, n) => a + P[j]! * dP[n]!, 0);
+    seen.forEach((j, n) => {
+      const key = keyAt(shape, b, h, j);
+      const dScore = P[j]! * (dP[n]! - delta);
+      dBias[((b * H + h) * Tq + i) * Tk + j] = dScore;
+      for (let d = 0; d < D; d++) {
+        dQ[query + d]! += (dScore / Math.sqrt(D)) * inputs.k[key + d]!;
+        dK[key + d]! += (dScore / Math.sqrt(D)) * inputs.q[query + d]!;
+        dV[key + d]! += P[j]! * mask[n]! * dOut[query + d]!;
       }
-  return { dQ, dK, dV };
+    });
+  });
+  return { dQ, dK, dV, dBias };
 }

@@ -1,123 +1,11 @@
 import { expect, it } from "vitest";
-import { AttentionScratch } from "../../assembly/layouts";
-import { Op } from "../../assembly/opcodes";
 import { expectAllclose } from "../allclose";
-import { randomArray } from "../random";
-import { MICRO_BATCH, SEED, STEP, STREAM, type Inputs, type Shape, backward, forward, sees } from "./attention.oracle";
-import { type Core, type Region, describeBuilds } from "./core";
-
-type Name = "out" | "dQ" | "dK" | "dV";
-type Result = Record<Name | "lse", Float32Array>;
-interface Data extends Inputs {
-  q: Float32Array;
-  k: Float32Array;
-  v: Float32Array;
-  dOut: Float32Array;
-}
-interface Layout {
-  /** Floats between tokens of [out, q, k, v]; absent: H·D. */
-  ld?: readonly [number, number, number, number];
-  /** q, k and v are columns of one [B, T, 3·H·D]. */
-  fused?: boolean;
-  threads?: number;
-}
+import { attention, dataOf, expectExact, shapeOf } from "./attention";
+import { type Inputs, forward, sees } from "./attention.oracle";
+import { describeBuilds } from "./core";
 
 const T_SIZES = [1, 2, 7, 8, 9, 33, 47, 48, 49, 63, 64, 65, 100];
 const D_SIZES = [1, 3, 8, 20, 32, 64];
-
-const shapeOf = (shape: Partial<Shape>): Shape => ({ B: 1, H: 1, Tq: 9, Tk: 9, D: 8, causal: false, dropout: 0, ...shape });
-const tokens = ({ B, H, D }: Shape, T: number): number => B * T * H * D;
-const dataOf = (shape: Shape, size = 1, seed = 1): Data => ({
-  q: randomArray(tokens(shape, shape.Tq), seed, -size, size),
-  k: randomArray(tokens(shape, shape.Tk), seed + 1, -size, size),
-  v: randomArray(tokens(shape, shape.Tk), seed + 2),
-  dOut: randomArray(tokens(shape, shape.Tq), seed + 3),
-});
-
-/** Rows of C floats laid `ld` apart, NaN between them. */
-function spread(x: Float32Array, C: number, ld: number): Float32Array {
-  const rows = x.length / C;
-  const out = new Float32Array(rows * ld).fill(NaN);
-  for (let r = 0; r < rows; r++) out.set(x.subarray(r * C, r * C + C), r * ld);
-  return out;
-}
-
-/** The inverse of `spread`, from column `first`. */
-function gather(region: Region, C: number, ld: number, first = 0): Float32Array {
-  const x = region.read() as Float32Array;
-  const rows = x.length / ld;
-  const out = new Float32Array(rows * C);
-  for (let r = 0; r < rows; r++) out.set(x.subarray(r * ld + first, r * ld + first + C), r * C);
-  return out;
-}
-
-/** Runs both passes; gaps between tokens must stay as they were. */
-function attention(core: Core, shape: Shape, data: Data, { ld, fused = false, threads = 1 }: Layout = {}): Result {
-  const { B, H, Tq, Tk, D, causal, lengths, dropout } = shape;
-  const C = H * D;
-  const [ldo, ldq, ldk, ldv] = ld ?? (fused ? [C, 3 * C, 3 * C, 3 * C] : [C, C, C, C]);
-  core.reset();
-  const out = core.output(B * Tq * ldo);
-  const lse = core.output(B * H * Tq);
-  const dOut = core.input(spread(data.dOut, C, ldo));
-  const scratch = core.output((threads * (AttentionScratch.Base + AttentionScratch.PerDim * D)) / 4);
-  const rng = dropout ? core.input(Int32Array.of(...SEED, STEP, MICRO_BATCH)) : null;
-  const valid = lengths ? core.input(Int32Array.from(lengths)) : null;
-  let inputs: (Region | number)[], gradients: (Region | number)[], dQ: Region, dK: Region, dV: Region;
-  if (fused) {
-    const all = spread(data.q, C, 3 * C);
-    for (let r = 0; r < B * Tq; r++) {
-      all.set(data.k.subarray(r * C, r * C + C), r * 3 * C + C);
-      all.set(data.v.subarray(r * C, r * C + C), r * 3 * C + 2 * C);
-    }
-    const qkv = core.input(all);
-    dQ = dK = dV = core.output(all.length);
-    inputs = [0, 1, 2].map((i) => qkv.address + 4 * i * C);
-    gradients = [0, 1, 2].map((i) => dQ.address + 4 * i * C);
-  } else {
-    inputs = [core.input(spread(data.q, C, ldq)), core.input(spread(data.k, C, ldk)), core.input(spread(data.v, C, ldv))];
-    gradients = [dQ, dK, dV] = [core.output(B * Tq * ldq), core.output(B * Tk * ldk), core.output(B * Tk * ldv)];
-  }
-  const [q, k, v] = inputs as [Region, Region, Region];
-  const shared = {
-    q, k, v, lengths: valid, rng, scratch, B, H, Tq, Tk, D, ldo, ldq, ldk, ldv,
-    scale: 1 / Math.sqrt(D), dropout, stream: STREAM, causal: causal ? 1 : 0,
-  };
-  core.run(Op.AttentionForward, { out, lse, ...shared }, threads);
-  core.run(Op.AttentionBackward, { dQ: gradients[0]!, dK: gradients[1]!, dV: gradients[2]!, dOut, out, lse, ...shared }, threads);
-  if (!fused) {
-    for (const [region, pitch] of [[out, ldo], [dQ, ldq], [dK, ldk], [dV, ldv]] as const) {
-      const x = region.read();
-      for (let e = 0; e < x.length; e++) if (e % pitch >= C && !Number.isNaN(x[e]!)) expect.fail(`wrote between tokens, at ${e}`);
-    }
-  }
-  return {
-    out: gather(out, C, ldo),
-    lse: lse.read() as Float32Array,
-    dQ: gather(dQ, C, ldq),
-    dK: gather(dK, C, ldk, fused ? C : 0),
-    dV: gather(dV, C, ldv, fused ? 2 * C : 0),
-  };
-}
-
-const oracles = new Map<string, ReturnType<typeof forward> & ReturnType<typeof backward>>();
-
-/** Both passes against the f64 oracle. */
-function expectExact(core: Core, shape: Shape, layout: Layout = {}, size = 1): void {
-  const data = dataOf(shape, size);
-  const key = JSON.stringify([shape, size]);
-  const expected = oracles.get(key) ?? { ...forward(shape, data), ...backward(shape, data, data.dOut) };
-  oracles.set(key, expected);
-  const actual = attention(core, shape, data, layout);
-  const tolerance = { rtol: 1e-5, atol: 3e-6 * size };
-  for (const name of ["out", "lse", "dQ", "dK", "dV"] as const) {
-    try {
-      expectAllclose(actual[name], expected[name], tolerance);
-    } catch (error) {
-      throw new Error(`${name} of ${key}: ${(error as Error).message}`);
-    }
-  }
-}
 
 describeBuilds("attention", (core) => {
   it("matches f64 within 1e-5 for 1 to 100 queries and keys, causal or not", () => {
@@ -164,11 +52,11 @@ describeBuilds("attention", (core) => {
 
   it("matches f64 for the few queries of decoding, over thousands of keys", () => {
     for (const D of D_SIZES) expectExact(core, shapeOf({ B: 2, H: 2, Tq: 2, Tk: 70, D, causal: true, lengths: [69, 0] }), { ld: [151, 157, 163, 167] });
-    for (const Tk of [1023, 1024, 1025, 2051]) expectExact(core, shapeOf({ Tq: 1, Tk, D: 3 }), {}, 4);
+    for (const Tk of [1023, 1024, 1025, 2051]) expectExact(core, shapeOf({ Tq: 1, Tk, D: 3 }), { size: 4 });
   });
 
   it("keeps its precision with scores in the hundreds", () => {
-    expectExact(core, shapeOf({ Tq: 65, Tk: 130, D: 16 }), {}, 12);
+    expectExact(core, shapeOf({ Tq: 65, Tk: 130, D: 16 }), { size: 12 });
   });
 
   it("has a gradient that agrees with central differences of f64 within 1e-4", () => {
