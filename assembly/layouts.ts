@@ -4,6 +4,13 @@
  * This file is read by two compilers (AssemblyScript and TypeScript), so it holds const enums and nothing else.
  */
 
+/** The core's builds (asconfig.json). */
+export const enum Build {
+  Simd = 0,
+  Relaxed = 1,
+  Turbo = 2,
+}
+
 /** The upper half of an instruction's word 1. All 0, each thread takes its slice and waits for the others before the next one. */
 export const enum Share {
   /** How many threads take a slice, in seven bits; 0: all. */
