@@ -300,10 +300,13 @@ export class Graph {
   }
 
   // A residual connection gives both its branches the same gradient. Before one is changed in place, the other must have been read.
+  // What the host writes or reads (the gradient that `backward` was given, perhaps) is never changed in place.
   private writableGradient(x: Tensor): Tensor {
     const shared = this.gradients.get(x)!;
     const readers = this.readers.get(shared.storage);
-    if (!readers || (readers.size === 1 && readers.has(x))) return shared;
+    if (!readers?.has(x)) return shared; // a parameter's
+    const isHosts = this.inputs.has(shared.storage) || this.kept.has(shared.storage) || shared.storage.block !== undefined;
+    if (!isHosts && readers.size === 1) return shared;
     readers.delete(x);
     const own = this.tensor(x.shape);
     this.emit(Op.Copy, { out: own, x: shared, n: x.size });
