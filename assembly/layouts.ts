@@ -4,6 +4,13 @@
  * This file is read by two compilers (AssemblyScript and TypeScript), so it holds const enums and nothing else.
  */
 
+/** The core's builds (asconfig.json). */
+export const enum Build {
+  Simd = 0,
+  Relaxed = 1,
+  Turbo = 2,
+}
+
 /** The upper half of an instruction's word 1. All 0, each thread takes its slice and waits for the others before the next one. */
 export const enum Share {
   /** How many threads take a slice, in seven bits; 0: all. */
@@ -72,13 +79,18 @@ export const enum Rng {
   Bytes = 16,
 }
 
-/** Byte offsets in the sampling settings. */
+/** Byte offsets in the sampling settings of one row. */
 export const enum Sampling {
-  /** f32, > 0 */
+  /** f32, ≥ 0; 0: the largest logit. */
   Temperature = 0,
   /** i32; 0: all of the vocabulary. */
   TopK = 4,
-  Bytes = 16,
+  /** u32 */
+  SeedLow = 8,
+  SeedHigh = 12,
+  /** i32: tokens drawn so far. `Sample` adds 1. */
+  Step = 16,
+  Bytes = 32,
 }
 
 /** Bytes of scratch that each thread of `Sample` needs: Base + PerToken · V. */

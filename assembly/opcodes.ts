@@ -45,6 +45,9 @@ export const enum Op {
   EmbeddingForward,
   EmbeddingBackward,
 
+  // kernels/gather.ts
+  GatherRowsBackward,
+
   // kernels/initialize.ts
   RandomNormal,
   RandomUniform,
@@ -59,6 +62,9 @@ export const enum Op {
   MatmulNT,
   MatmulTN,
 
+  // kernels/multiply.ts
+  Multiply,
+
   // kernels/optimizer.ts
   SquareSum,
   ClipGradient,
@@ -69,11 +75,16 @@ export const enum Op {
   PositionsForward,
   PositionsBackward,
   SinusoidalPositions,
+  Advance,
 
   // kernels/rmsnorm.ts
   RmsNormForward,
   RmsNormBackward,
   RmsNormBackwardParameters,
+
+  // kernels/rotary.ts
+  Rotary,
+  RotaryTable,
 
   // kernels/sampling.ts
   Argmax,

@@ -31,6 +31,8 @@ export interface RuntimeOptions {
   workers?: Workers;
 }
 
+/** By the core's `Build`. */
+const BUILDS: readonly Build[] = ["simd", "relaxed", "turbo"];
 /** More threads than this are a mistake. */
 export const MAX_THREADS = 64;
 /** More threads than this are not started unasked: memory is shared by all, and they would wait for it. */
@@ -40,6 +42,8 @@ interface CoreExports {
   memory: WebAssembly.Memory;
   run(at: number, thread: number, threads: number): void;
   heapBase(): number;
+  /** Which build it is: a member of the core's `Build`. */
+  build: { readonly value: number };
   /** Builds for threads only. */
   start?(at: number, meet: number, threads: number, maySleep: number): number;
   [name: string]: unknown;
@@ -112,13 +116,15 @@ export class Runtime {
     } catch (cause) {
       throw new HeedError("runtime", `the core could not be instantiated: ${(cause as Error).message}`, { cause });
     }
-    if (typeof exports.run !== "function" || typeof exports.heapBase !== "function") {
-      throw new HeedError("runtime", "this WebAssembly module is not heed's core: it exports no run and heapBase");
+    const actual = BUILDS[exports.build?.value];
+    if (typeof exports.run !== "function" || typeof exports.heapBase !== "function" || !actual) {
+      throw new HeedError("runtime", "this WebAssembly module is not heed's core: it exports no run, heapBase and build");
     }
+    if (build !== "auto" && build !== actual) throw new HeedError("runtime", `build: expected the build "${build}", but the core is "${actual}"`);
     if (wanted > 1 && !exports.start && threads !== "auto") {
       throw new HeedError("runtime", `threads: ${threads} need a core built for them, such as heed.simd-threads.wasm; this one has no shared memory`);
     }
-    const runtime = new Runtime(chosen, exports.start ? wanted : 1, exports);
+    const runtime = new Runtime(actual, exports.start ? wanted : 1, exports);
     if (runtime.threads > 1) {
       const meet = runtime.memory.allocate(Meet.Bytes, "runtime", "the threads' cells").address;
       runtime.team = await Team.start(workers!, { module, memory: exports.memory, meet, threads: wanted });
