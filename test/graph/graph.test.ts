@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { Cell } from "../../assembly/layouts";
+import { Op } from "../../assembly/opcodes";
 import { Graph } from "../../host/graph/graph";
 import { Activation } from "../../host/graph/ops/activation";
 import { crossAttention, selfAttention } from "../../host/graph/ops/attention";
@@ -86,6 +87,30 @@ describe("a gradient", () => {
     program.write(dTriple, [1, 1, 2]);
     program.run();
     expect([...program.read(dX)]).toEqual([5, 23, 206]);
+  });
+
+  it("that backward was given, and one that is kept, are not changed when others are added", () => {
+    const graph = new Graph(runtime);
+    const [x, constant] = [graph.input([3], "f32", true), graph.input([3])];
+    const dY = graph.keep(scale(constant, 2));
+    const branch = scale(scale(x, 2), 2);
+    const hidden = add(x, constant);
+    let dHidden: Tensor | undefined;
+    const spy = graph.tensor([3], { needsGradient: true }); // an op that hands its gradient on, and keeps it
+    graph.emit(Op.Copy, { out: spy, x: hidden, n: 3 });
+    graph.differentiate(spy, (dOut) => {
+      dHidden = graph.keep(scale(dOut, 1));
+      graph.addGradient(hidden, dHidden);
+    });
+    graph.backward([add(spy, branch), dY]);
+    const dX = graph.keep(graph.gradient(x)!);
+    const program = compile(graph);
+    program.write(x, [0, 0, 0]);
+    program.write(constant, [1, 2, 3]);
+    program.run();
+    expect([...program.read(dX)]).toEqual([10, 20, 30]);
+    expect([...program.read(dY)]).toEqual([2, 4, 6]);
+    expect([...program.read(dHidden!)]).toEqual([2, 4, 6]);
   });
 
   it("is refused where it would be lost: a second backward pass, an intermediate, a cache", () => {
