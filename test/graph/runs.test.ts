@@ -1,4 +1,4 @@
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import type { Runtime } from "../../host/core/runtime";
 import { Graph } from "../../host/graph/graph";
 import { dropout } from "../../host/graph/ops/dropout";
@@ -12,7 +12,7 @@ import { createRuntime } from "./runtime";
 import { randomArray } from "../random";
 
 let runtime: Runtime;
-beforeAll(async () => void (runtime = await createRuntime()));
+beforeEach(async () => void (runtime = await createRuntime()));
 
 interface Doubling {
   program: Program;
@@ -192,6 +192,16 @@ describe("a program refuses", () => {
     run(b, [1, 1, 1]);
     expect(() => a.program.read(a.y)).toThrow(noResult);
     a.program.write(a.x, [1, 2, 3]);
+    expect(() => a.program.read(a.y)).toThrow(noResult);
+  });
+
+  it("to read after a run that failed", async () => {
+    const a = doubling(3);
+    run(a, [1, 2, 3]);
+    expect(() => a.program.time(() => { throw new Error("no clock"); })).toThrow("no clock");
+    expect(() => a.program.read(a.y)).toThrow(noResult);
+    await runtime.dispose();
+    expect(() => a.program.run()).toThrow("the runtime was disposed");
     expect(() => a.program.read(a.y)).toThrow(noResult);
   });
 
