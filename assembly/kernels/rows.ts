@@ -1,5 +1,6 @@
-/** Reductions of one row, which may stand at any multiple of 4 bytes: vector body, then tail. The order of the terms is fixed. */
+/** Sums of rows, which may start at any multiple of 4 bytes: vector body, then tail. The order of the terms is fixed. */
 import { madd, maximum, maxOrNaN, sum } from "../simd";
+import { element } from "./element";
 
 /** The largest x[i]; NaN if any is; −Infinity if n is 0. */
 export function rowMaximum(x: usize, n: i32): f32 {
@@ -57,4 +58,13 @@ export function rowSquareSum(x: usize, shift: f32, n: i32): f32 {
   let total = sum(f32x4.add(f32x4.add(vacc0, vacc1), f32x4.add(vacc2, vacc3)));
   for (; n > 0; n--, x += 4) total += (load<f32>(x) - shift) * (load<f32>(x) - shift);
   return total;
+}
+
+/** to[i] += factor·x[i]. */
+export function addScaledRow(to: usize, factor: f32, x: usize, n: i32): void {
+  const vfactor = f32x4.splat(factor);
+  const end = element(to, n);
+  const vectorEnd = element(to, n & -4);
+  for (; to < vectorEnd; to += 16, x += 16) v128.store(to, madd(vfactor, v128.load(x), v128.load(to)));
+  for (; to < end; to += 4, x += 4) v128.store32_lane(to, madd(vfactor, v128.load32_zero(x), v128.load32_zero(to)), 0);
 }
