@@ -14,6 +14,7 @@ import { layerNormForward, layerNormBackward, layerNormBackwardParameters } from
 import { matmulNN, matmulNT, matmulTN } from "./kernels/matmul";
 import { squareSum, clipGradient, adamwStep, sgdStep } from "./kernels/optimizer";
 import { positionsForward, positionsBackward, sinusoidalPositions } from "./kernels/positions";
+import { rmsNormForward, rmsNormBackward, rmsNormBackwardParameters } from "./kernels/rmsnorm";
 import { argmax, sample } from "./kernels/sampling";
 import { softmaxForward, softmaxBackward } from "./kernels/softmax";
 
@@ -43,12 +44,12 @@ export function execute(op: u32, at: usize, thread: i32, threads: i32): void {
       break;
     case Op.CrossEntropy:
       crossEntropy(
-        address(at, 0), address(at, 1), address(at, 2), address(at, 3), count(at, 4), count(at, 5), scalar(at, 6), count(at, 7),
-        thread, threads,
+        address(at, 0), address(at, 1), address(at, 2), address(at, 3), count(at, 4), count(at, 5), scalar(at, 6), scalar(at, 7),
+        count(at, 8), thread, threads,
       );
       break;
     case Op.LossSum:
-      lossSum(address(at, 0), address(at, 1), address(at, 2), count(at, 3), count(at, 4), thread, threads);
+      lossSum(address(at, 0), address(at, 1), address(at, 2), count(at, 3), count(at, 4), count(at, 5), thread, threads);
       break;
     case Op.Dropout:
       dropout(
@@ -154,6 +155,21 @@ export function execute(op: u32, at: usize, thread: i32, threads: i32): void {
       break;
     case Op.SinusoidalPositions:
       sinusoidalPositions(address(at, 0), count(at, 1), count(at, 2), thread, threads);
+      break;
+    case Op.RmsNormForward:
+      rmsNormForward(
+        address(at, 0), address(at, 1), address(at, 2), address(at, 3), count(at, 4), count(at, 5), scalar(at, 6), thread,
+        threads,
+      );
+      break;
+    case Op.RmsNormBackward:
+      rmsNormBackward(
+        address(at, 0), address(at, 1), address(at, 2), address(at, 3), address(at, 4), count(at, 5), count(at, 6), count(at, 7),
+        thread, threads,
+      );
+      break;
+    case Op.RmsNormBackwardParameters:
+      rmsNormBackwardParameters(address(at, 0), address(at, 1), address(at, 2), address(at, 3), count(at, 4), count(at, 5), thread, threads);
       break;
     case Op.Argmax:
       argmax(address(at, 0), address(at, 1), count(at, 2), count(at, 3), thread, threads);

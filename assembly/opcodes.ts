@@ -67,6 +67,11 @@ export const enum Op {
   PositionsBackward,
   SinusoidalPositions,
 
+  // kernels/rmsnorm.ts
+  RmsNormForward,
+  RmsNormBackward,
+  RmsNormBackwardParameters,
+
   // kernels/sampling.ts
   Argmax,
   Sample,

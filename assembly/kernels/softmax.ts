@@ -1,15 +1,15 @@
 /** Row-wise softmax, forward and backward. */
 import { Count, Flag, In, InOut, Out } from "../operands";
 import { sliceEnd, sliceStart } from "../parallel";
-import { exp } from "../math";
-import { loadTail, madd, maximum, maxNumber, storeTail, sum } from "../simd";
+import { loadTail, maximum, maxNumber, storeTail } from "../simd";
+import { exponentials, rowDot } from "./rows";
 
 /**
  * Row-wise softmax: out[r, c] = exp(x[r, c] − max_r) / Σ_c exp(x[r, c] − max_r).
  * @param out  f32 [R, C], may alias x
  * @param x    f32 [R, C]
  * A row of only −Infinity yields zeros; a row with a NaN or +Infinity yields NaN.
- * Relative error < 6e-7 + 6e-8·(max_r − x), whose second part is the rounding of the difference.
+ * Relative error < 4e-6 + 6e-8·(max_r − x) for C up to 10⁶; the second part is the rounding of the difference.
  */
 export function softmaxForward(out: Out<f32>, x: In<f32>, R: Count, C: Count, thread: i32, threads: i32): void {
   const end = sliceEnd(R, 1, thread, threads);
@@ -36,24 +36,10 @@ function softmaxRow(out: usize, x: usize, C: i32): void {
     const v = load<f32>(x + c);
     if (v > largest) largest = v;
   }
-  // Only −Infinity: any finite shift gives zeros. (Only NaN: NaN.)
-  const shift = f32x4.splat(largest == -Infinity ? 0 : largest);
 
-  // 2. out = exp(x − max) and its sum
-  let total = f32x4.splat(0);
-  for (let c: usize = 0; c < body; c += 16) {
-    const e = exp(f32x4.sub(v128.load(x + c), shift));
-    v128.store(out + c, e);
-    total = f32x4.add(total, e);
-  }
-  let rest: f32 = 0;
-  if (tail) {
-    const e = exp(f32x4.sub(loadTail(x + body, tail), shift));
-    storeTail(out + body, e, tail);
-    for (let c = body; c < <usize>C << 2; c += 4) rest += load<f32>(out + c);
-  }
-  const denominator = sum(total) + rest;
-  const factor = f32x4.splat(denominator == 0 ? 0 : 1 / denominator);
+  // 2. out = exp(x − max) and its sum. Only −Infinity: any finite shift gives zeros. (Only NaN: NaN.)
+  const total = exponentials(out, x, largest == -Infinity ? 0 : largest, C);
+  const factor = f32x4.splat(total == 0 ? 0 : 1 / total);
 
   // 3. out /= sum
   for (let c: usize = 0; c < body; c += 16) v128.store(out + c, f32x4.mul(v128.load(out + c), factor));
@@ -65,7 +51,7 @@ function softmaxRow(out: usize, x: usize, C: i32): void {
  * @param dX          f32 [R, C], may alias dOut or out; added to if `accumulate`
  * @param dOut        f32 [R, C]
  * @param out         f32 [R, C], what the forward pass gave
- * A row of zeros yields zeros.
+ * A row of zeros yields zeros. The error of the sum is < 5e-6·Σ |dOut·out|, however long the row.
  */
 export function softmaxBackward(
   dX: InOut<f32>, dOut: In<f32>, out: In<f32>, R: Count, C: Count, accumulate: Flag,
@@ -83,11 +69,7 @@ function softmaxBackwardRow(dX: usize, dOut: usize, out: usize, C: i32, accumula
   const body = <usize>(C - tail) << 2;
 
   // 1. the dot product of dOut and out
-  let products = f32x4.splat(0);
-  for (let c: usize = 0; c < body; c += 16) products = madd(v128.load(dOut + c), v128.load(out + c), products);
-  let dot = sum(products);
-  if (tail) dot += sum(f32x4.mul(loadTail(dOut + body, tail), loadTail(out + body, tail)));
-  const mean = f32x4.splat(dot);
+  const mean = f32x4.splat(rowDot(dOut, out, C));
 
   // 2. dX (+)= out·(dOut − dot)
   for (let c: usize = 0; c < body; c += 16) {

@@ -9,8 +9,8 @@ export interface Operands {
   [Op.ActivationBackward]: { dX: Out<"f32">; dOut: In<"f32">; x: In<"f32">; n: Count; activation: Flag };
   [Op.AttentionBackward]: { dQ: Out<"f32">; dK: Out<"f32">; dV: Out<"f32">; dOut: In<"f32">; out: In<"f32">; lse: In<"f32">; q: In<"f32">; k: In<"f32">; v: In<"f32">; lengths: MaybeIn<"i32">; rng: MaybeIn<"i32">; scratch: Scratch; B: Count; H: Count; Tq: Count; Tk: Count; D: Count; ldo: Count; ldq: Count; ldk: Count; ldv: Count; scale: Scalar; dropout: Scalar; stream: Count; causal: Flag };
   [Op.AttentionForward]: { out: Out<"f32">; lse: Out<"f32">; q: In<"f32">; k: In<"f32">; v: In<"f32">; lengths: MaybeIn<"i32">; rng: MaybeIn<"i32">; scratch: Scratch; B: Count; H: Count; Tq: Count; Tk: Count; D: Count; ldo: Count; ldq: Count; ldk: Count; ldv: Count; scale: Scalar; dropout: Scalar; stream: Count; causal: Flag };
-  [Op.CrossEntropy]: { loss: Out<"f32">; dLogits: MaybeOut<"f32">; logits: In<"f32">; targets: In<"i32">; R: Count; V: Count; smoothing: Scalar; ignored: Count };
-  [Op.LossSum]: { cells: InOut<"f32">; loss: In<"f32">; targets: In<"i32">; R: Count; ignored: Count };
+  [Op.CrossEntropy]: { loss: Out<"f32">; dLogits: MaybeOut<"f32">; logits: In<"f32">; targets: In<"i32">; R: Count; V: Count; factor: Scalar; smoothing: Scalar; ignored: Count };
+  [Op.LossSum]: { cells: InOut<"f32">; loss: In<"f32">; targets: In<"i32">; R: Count; ignored: Count; counted: Flag };
   [Op.Dropout]: { out: Out<"f32">; x: In<"f32">; residual: MaybeIn<"f32">; rng: In<"i32">; n: Count; p: Scalar; stream: Count };
   [Op.Add]: { out: Out<"f32">; a: In<"f32">; b: In<"f32">; n: Count };
   [Op.Scale]: { out: Out<"f32">; x: In<"f32">; n: Count; factor: Scalar };
@@ -36,6 +36,9 @@ export interface Operands {
   [Op.PositionsForward]: { out: Out<"f32">; x: In<"f32">; table: In<"f32">; B: Count; T: Count; C: Count };
   [Op.PositionsBackward]: { dTable: InOut<"f32">; dOut: In<"f32">; B: Count; T: Count; C: Count };
   [Op.SinusoidalPositions]: { out: Out<"f32">; T: Count; C: Count };
+  [Op.RmsNormForward]: { out: Out<"f32">; rstd: Out<"f32">; x: In<"f32">; weight: In<"f32">; R: Count; C: Count; epsilon: Scalar };
+  [Op.RmsNormBackward]: { dX: InOut<"f32">; dOut: In<"f32">; x: In<"f32">; rstd: In<"f32">; weight: In<"f32">; R: Count; C: Count; accumulate: Flag };
+  [Op.RmsNormBackwardParameters]: { dWeight: InOut<"f32">; dOut: In<"f32">; x: In<"f32">; rstd: In<"f32">; R: Count; C: Count };
   [Op.Argmax]: { out: Out<"i32">; logits: In<"f32">; R: Count; V: Count };
   [Op.Sample]: { out: Out<"i32">; logits: In<"f32">; settings: In<"i32">; rng: In<"i32">; scratch: Scratch; R: Count; V: Count; stream: Count };
   [Op.SoftmaxForward]: { out: Out<"f32">; x: In<"f32">; R: Count; C: Count };
@@ -48,8 +51,8 @@ export const SIGNATURES: { readonly [O in keyof Operands]: readonly [kernel: str
   [Op.ActivationBackward]: ["activationBackward", "dX: Out<f32>, dOut: In<f32>, x: In<f32>, n: Count, activation: Flag"],
   [Op.AttentionBackward]: ["attentionBackward", "dQ: Out<f32>, dK: Out<f32>, dV: Out<f32>, dOut: In<f32>, out: In<f32>, lse: In<f32>, q: In<f32>, k: In<f32>, v: In<f32>, lengths: MaybeIn<i32>, rng: MaybeIn<i32>, scratch: Scratch, B: Count, H: Count, Tq: Count, Tk: Count, D: Count, ldo: Count, ldq: Count, ldk: Count, ldv: Count, scale: Scalar, dropout: Scalar, stream: Count, causal: Flag"],
   [Op.AttentionForward]: ["attentionForward", "out: Out<f32>, lse: Out<f32>, q: In<f32>, k: In<f32>, v: In<f32>, lengths: MaybeIn<i32>, rng: MaybeIn<i32>, scratch: Scratch, B: Count, H: Count, Tq: Count, Tk: Count, D: Count, ldo: Count, ldq: Count, ldk: Count, ldv: Count, scale: Scalar, dropout: Scalar, stream: Count, causal: Flag"],
-  [Op.CrossEntropy]: ["crossEntropy", "loss: Out<f32>, dLogits: MaybeOut<f32>, logits: In<f32>, targets: In<i32>, R: Count, V: Count, smoothing: Scalar, ignored: Count"],
-  [Op.LossSum]: ["lossSum", "cells: InOut<f32>, loss: In<f32>, targets: In<i32>, R: Count, ignored: Count"],
+  [Op.CrossEntropy]: ["crossEntropy", "loss: Out<f32>, dLogits: MaybeOut<f32>, logits: In<f32>, targets: In<i32>, R: Count, V: Count, factor: Scalar, smoothing: Scalar, ignored: Count"],
+  [Op.LossSum]: ["lossSum", "cells: InOut<f32>, loss: In<f32>, targets: In<i32>, R: Count, ignored: Count, counted: Flag"],
   [Op.Dropout]: ["dropout", "out: Out<f32>, x: In<f32>, residual: MaybeIn<f32>, rng: In<i32>, n: Count, p: Scalar, stream: Count"],
   [Op.Add]: ["add", "out: Out<f32>, a: In<f32>, b: In<f32>, n: Count"],
   [Op.Scale]: ["scale", "out: Out<f32>, x: In<f32>, n: Count, factor: Scalar"],
@@ -75,6 +78,9 @@ export const SIGNATURES: { readonly [O in keyof Operands]: readonly [kernel: str
   [Op.PositionsForward]: ["positionsForward", "out: Out<f32>, x: In<f32>, table: In<f32>, B: Count, T: Count, C: Count"],
   [Op.PositionsBackward]: ["positionsBackward", "dTable: InOut<f32>, dOut: In<f32>, B: Count, T: Count, C: Count"],
   [Op.SinusoidalPositions]: ["sinusoidalPositions", "out: Out<f32>, T: Count, C: Count"],
+  [Op.RmsNormForward]: ["rmsNormForward", "out: Out<f32>, rstd: Out<f32>, x: In<f32>, weight: In<f32>, R: Count, C: Count, epsilon: Scalar"],
+  [Op.RmsNormBackward]: ["rmsNormBackward", "dX: InOut<f32>, dOut: In<f32>, x: In<f32>, rstd: In<f32>, weight: In<f32>, R: Count, C: Count, accumulate: Flag"],
+  [Op.RmsNormBackwardParameters]: ["rmsNormBackwardParameters", "dWeight: InOut<f32>, dOut: In<f32>, x: In<f32>, rstd: In<f32>, R: Count, C: Count"],
   [Op.Argmax]: ["argmax", "out: Out<i32>, logits: In<f32>, R: Count, V: Count"],
   [Op.Sample]: ["sample", "out: Out<i32>, logits: In<f32>, settings: In<i32>, rng: In<i32>, scratch: Scratch, R: Count, V: Count, stream: Count"],
   [Op.SoftmaxForward]: ["softmaxForward", "out: Out<f32>, x: In<f32>, R: Count, C: Count"],

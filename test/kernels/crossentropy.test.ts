@@ -3,7 +3,8 @@ import { Cell } from "../../assembly/layouts";
 import { Op } from "../../assembly/opcodes";
 import { expectAllclose } from "../allclose";
 import { randomArray, uniform } from "../random";
-import { type Core, describeBuilds, f32 } from "./core";
+import { type Core, describeBuilds } from "./core";
+import { longRows } from "./longrows";
 
 const vocabularies = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 67, 131, 1027];
 const IGNORED = -100;
@@ -17,7 +18,7 @@ function oracle(logits: Numbers, targets: Int32Array, V: number, smoothing: numb
   targets.forEach((target, r) => {
     if (target === IGNORED) return;
     const row = Array.from({ length: V }, (_, v) => logits[r * V + v]!);
-    const largest = Math.max(...row);
+    const largest = row.reduce((a, b) => Math.max(a, b));
     const logTotal = Math.log(row.reduce((total, x) => total + Math.exp(x - largest), 0));
     row.forEach((x, v) => {
       const logP = x - largest - logTotal;
@@ -29,11 +30,11 @@ function oracle(logits: Numbers, targets: Int32Array, V: number, smoothing: numb
   return { loss, dLogits };
 }
 
-function run(core: Core, logits: Float32Array, targets: Int32Array, V: number, smoothing = 0, threads = 1) {
+function run(core: Core, logits: Float32Array, targets: Int32Array, V: number, smoothing = 0, threads = 1, factor = 1) {
   const R = targets.length;
   core.reset();
   const [loss, dLogits] = [core.output(R), core.output(R * V)];
-  core.run(Op.CrossEntropy, { loss, dLogits, logits: core.input(logits), targets: core.input(targets), R, V, smoothing, ignored: IGNORED }, threads);
+  core.run(Op.CrossEntropy, { loss, dLogits, logits: core.input(logits), targets: core.input(targets), R, V, factor, smoothing, ignored: IGNORED }, threads);
   return { loss: loss.read() as Float32Array, dLogits: dLogits.read() as Float32Array };
 }
 
@@ -81,8 +82,8 @@ describeBuilds("crossEntropy", (core) => {
       const expected = run(core, logits, targets, V, 0.1);
       core.reset();
       const [loss, alone, both] = [core.output(7), core.output(7), core.input(logits)];
-      core.run(Op.CrossEntropy, { loss: alone, dLogits: null, logits: both, targets: core.input(targets), R: 7, V, smoothing: 0.1, ignored: IGNORED });
-      core.run(Op.CrossEntropy, { loss, dLogits: both, logits: both, targets: core.input(targets), R: 7, V, smoothing: 0.1, ignored: IGNORED });
+      core.run(Op.CrossEntropy, { loss: alone, dLogits: null, logits: both, targets: core.input(targets), R: 7, V, factor: 1, smoothing: 0.1, ignored: IGNORED });
+      core.run(Op.CrossEntropy, { loss, dLogits: both, logits: both, targets: core.input(targets), R: 7, V, factor: 1, smoothing: 0.1, ignored: IGNORED });
       expect(alone.read()).toEqual(expected.loss);
       expect(loss.read()).toEqual(expected.loss);
       expect(both.read()).toEqual(expected.dLogits);
@@ -117,6 +118,38 @@ describeBuilds("crossEntropy", (core) => {
     }
   });
 
+  it("multiplies losses and gradients by the factor, within 1e-6", () => {
+    const logits = randomArray(7 * 33, 1, -8, 8);
+    const targets = randomTargets(7, 33, 1);
+    const plain = run(core, logits, targets, 33, 0.1);
+    for (const factor of [0.37, 1e-20, -2, 0]) {
+      const actual = run(core, logits, targets, 33, 0.1, 1, factor);
+      const scale = Math.fround(factor);
+      expectAllclose(actual.loss, Float64Array.from(plain.loss, (v) => scale * v), { rtol: 1e-6, atol: 0 });
+      expectAllclose(actual.dLogits, Float64Array.from(plain.dLogits, (v) => scale * v), { rtol: 1e-5, atol: 1e-7 * Math.abs(scale) });
+    }
+  });
+
+  it("stays within its bounds for rows of up to 10⁶: the loss within 4e-6 + 2e-7·(max − target), p within 4e-6 + 6e-8·(max − x)", () => {
+    for (const [title, logits] of longRows()) {
+      const V = logits.length;
+      const target = V >> 1;
+      const largest = logits.reduce((a, b) => Math.max(a, b));
+      const expected = oracle(logits, Int32Array.of(target), V, 0);
+      const { loss, dLogits } = run(core, logits, Int32Array.of(target), V);
+      const bound = 4e-6 + 2e-7 * (largest - logits[target]!);
+      expectAllclose(loss, expected.loss, { rtol: 0, atol: bound });
+      const worst = dLogits.reduce((most, d, v) => {
+        if (v === target) return most;
+        const p = expected.dLogits[v]!;
+        return p < 1e-37 ? most : Math.max(most, Math.abs(d / p - 1) / (4e-6 + 6e-8 * (largest - logits[v]!)));
+      }, 0);
+      expect(worst, title).toBeLessThan(1);
+      const smoothed = run(core, logits, Int32Array.of(target), V, 0.1);
+      expectAllclose(smoothed.loss, oracle(logits, Int32Array.of(target), V, 0.1).loss, { rtol: 1e-6, atol: bound });
+    }
+  });
+
   it("stays exact for huge logits", () => {
     const { loss, dLogits } = run(core, Float32Array.of(3e38, -3e38, 0, 1e30, 3e38), Int32Array.of(4), 5);
     expectAllclose(loss, [Math.LN2], { rtol: 1e-6 });
@@ -130,17 +163,18 @@ describeBuilds("crossEntropy", (core) => {
 });
 
 describeBuilds("lossSum", (core) => {
-  it("adds losses and tokens to the cells, in f64, once for all threads", () => {
+  it("adds losses, and tokens if told to, to the cells, in f64, once for all threads", () => {
     const loss = randomArray(1001, 1, 0, 10);
     const targets = randomTargets(1001, 9, 2);
     targets.forEach((target, r) => target === IGNORED && (loss[r] = 0));
-    const expected = new Float64Array(Cell.Bytes / 8).fill(3);
-    expected[Cell.LossSum / 8] = loss.reduce((total, value) => total + value, 3);
-    expected[Cell.TokenCount / 8] = 3 + targets.filter((target) => target !== IGNORED).length;
-    for (const threads of [1, 3]) {
+    const tokens = targets.filter((target) => target !== IGNORED).length;
+    for (const [counted, threads] of [[1, 1], [1, 3], [0, 1]] as const) {
+      const expected = new Float64Array(Cell.Bytes / 8).fill(3);
+      expected[Cell.LossSum / 8] = loss.reduce((total, value) => total + value, 3);
+      expected[Cell.TokenCount / 8] = 3 + counted * tokens;
       core.reset();
       const cells = core.input(new Float64Array(Cell.Bytes / 8).fill(3));
-      core.run(Op.LossSum, { cells, loss: core.input(loss), targets: core.input(targets), R: 1001, ignored: IGNORED }, threads);
+      core.run(Op.LossSum, { cells, loss: core.input(loss), targets: core.input(targets), R: 1001, ignored: IGNORED, counted }, threads);
       expect(cells.read()).toEqual(expected);
     }
   });

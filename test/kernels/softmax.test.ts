@@ -3,6 +3,7 @@ import { Op } from "../../assembly/opcodes";
 import { expectAllclose } from "../allclose";
 import { randomArray } from "../random";
 import { type Core, describeBuilds } from "./core";
+import { longRows } from "./longrows";
 
 const columns = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 67, 131];
 
@@ -11,7 +12,7 @@ function softmax(x: ArrayLike<number>, R: number, C: number): Float64Array {
   const out = new Float64Array(R * C);
   for (let r = 0; r < R; r++) {
     const row = Array.from({ length: C }, (_, c) => x[r * C + c]!);
-    const largest = Math.max(...row);
+    const largest = row.reduce((a, b) => Math.max(a, b));
     if (largest === -Infinity) continue;
     const powers = row.map((v) => Math.exp(v - largest));
     const total = powers.reduce((a, b) => a + b, 0);
@@ -46,6 +47,17 @@ describeBuilds("softmaxForward", (core) => {
   it("gives rows that sum to 1 within 1e-6", () => {
     const out = forward(core, randomArray(4 * 1027, 2, -20, 20), 4, 1027);
     for (let r = 0; r < 4; r++) expectAllclose([out.subarray(r * 1027, (r + 1) * 1027).reduce((a, b) => a + b, 0)], [1]);
+  });
+
+  it("has relative error < 4e-6 + 6e-8·(max − x), and rows that sum to 1 within 4e-6, for up to 10⁶ columns", () => {
+    for (const [title, x] of longRows()) {
+      const largest = x.reduce((a, b) => Math.max(a, b));
+      const expected = softmax(x, 1, x.length);
+      const out = forward(core, x, 1, x.length);
+      const worst = out.reduce((most, v, c) => Math.max(most, Math.abs(v / expected[c]! - 1) / (4e-6 + 6e-8 * (largest - x[c]!))), 0);
+      expect(worst, title).toBeLessThan(1);
+      expectAllclose([Float64Array.from(out).reduce((a, b) => a + b, 0)], [1], { rtol: 4e-6, atol: 0 });
+    }
   });
 
   it("does not change when a row is shifted by a power of two", () => {
@@ -104,6 +116,20 @@ describeBuilds("softmaxBackward", (core) => {
       const expected = x.map((_, i) => (loss(i, 1e-4) - loss(i, -1e-4)) / 2e-4);
       const out = Float32Array.from(softmax(x, 2, C));
       expectAllclose(backward(core, dOut, out, 2, C), expected, { rtol: 1e-4, atol: 2e-7 });
+    }
+  });
+
+  it("is within 5e-6·Σ |dOut·out| of f64 for up to 10⁶ columns", () => {
+    for (const C of [1023, 1024, 1025, 2048, 2051, 50_257, 1_000_000]) {
+      // All of out·(dOut − dot) is the sum's error where dOut is constant; small terms follow large ones.
+      const out = Float32Array.from(softmax(Float32Array.from({ length: C }, (_, c) => (c < 16 ? 0 : -14)), 1, C));
+      for (const dOut of [new Float32Array(C).fill(0.7), randomArray(C, C, 0, 1)]) {
+        const dot = out.reduce((total, v, c) => total + v * dOut[c]!, 0);
+        const expected = Float64Array.from(out, (v, c) => v * (dOut[c]! - dot));
+        const dX = backward(core, dOut, out, 1, C);
+        const worst = dX.reduce((most, v, c) => Math.max(most, Math.abs(v - expected[c]!) / out[c]!), 0);
+        expect(worst).toBeLessThan(5e-6 * dot + 2e-7);
+      }
     }
   });
 
