@@ -67,7 +67,7 @@ function writeExecute(kernels) {
   });
   const cases = kernels.map((kernel) => {
     const args = kernel.operands.map(({ type }, i) => `${NUMBERS[type] ?? "address"}(at, ${i})`);
-    return `    case Op.${opName(kernel)}:\n      ${kernel.name}(${wrap([...args, "thread", "threads"])});\n      break;\n`;
+    return `    case Op.${opName(kernel)}:\n      ${kernel.name}(${wrap([...args, "thread", "threads"], kernel.name.length)});\n      break;\n`;
   });
   return `${NOTE}
 import { Op } from "./opcodes";
@@ -83,14 +83,14 @@ ${cases.join("")}    default:
 `;
 }
 
-// Arguments in lines of at most 140 characters.
-function wrap(args) {
+// Arguments of a call in lines of at most 140 characters.
+function wrap(args, nameLength) {
   const lines = [""];
   for (const arg of args) {
     if (lines.at(-1).length + arg.length > 120) lines.push("");
     lines[lines.length - 1] += `${arg}, `;
   }
-  return lines.length === 1 ? lines[0].slice(0, -2) : `\n${lines.map((line) => `        ${line.trimEnd()}\n`).join("")}      `;
+  return lines.length === 1 && nameLength + lines[0].length <= 130 ? lines[0].slice(0, -2) : `\n${lines.map((line) => `        ${line.trimEnd()}\n`).join("")}      `;
 }
 
 /** What the host emits: an interface of operands for each opcode, and the signatures for checks at run time. */

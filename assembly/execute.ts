@@ -9,12 +9,15 @@ import { crossEntropy, lossSum } from "./kernels/crossentropy";
 import { dropout } from "./kernels/dropout";
 import { add, scale, copy, fill, transpose, gatherRows, columnSum } from "./kernels/elementwise";
 import { embeddingForward, embeddingBackward } from "./kernels/embedding";
+import { gatherRowsBackward } from "./kernels/gather";
 import { randomNormal, randomUniform } from "./kernels/initialize";
 import { layerNormForward, layerNormBackward, layerNormBackwardParameters } from "./kernels/layernorm";
 import { matmulNN, matmulNT, matmulTN } from "./kernels/matmul";
+import { multiply } from "./kernels/multiply";
 import { squareSum, clipGradient, adamwStep, sgdStep } from "./kernels/optimizer";
-import { positionsForward, positionsBackward, sinusoidalPositions } from "./kernels/positions";
+import { positionsForward, positionsBackward, sinusoidalPositions, advance } from "./kernels/positions";
 import { rmsNormForward, rmsNormBackward, rmsNormBackwardParameters } from "./kernels/rmsnorm";
+import { rotary, rotaryTable } from "./kernels/rotary";
 import { argmax, sample } from "./kernels/sampling";
 import { softmaxForward, softmaxBackward } from "./kernels/softmax";
 
@@ -84,6 +87,9 @@ export function execute(op: u32, at: usize, thread: i32, threads: i32): void {
     case Op.EmbeddingBackward:
       embeddingBackward(address(at, 0), address(at, 1), address(at, 2), count(at, 3), count(at, 4), scalar(at, 5), thread, threads);
       break;
+    case Op.GatherRowsBackward:
+      gatherRowsBackward(address(at, 0), address(at, 1), address(at, 2), count(at, 3), count(at, 4), count(at, 5), thread, threads);
+      break;
     case Op.RandomNormal:
       randomNormal(address(at, 0), address(at, 1), count(at, 2), scalar(at, 3), count(at, 4), thread, threads);
       break;
@@ -129,6 +135,9 @@ export function execute(op: u32, at: usize, thread: i32, threads: i32): void {
         count(at, 16), thread, threads,
       );
       break;
+    case Op.Multiply:
+      multiply(address(at, 0), address(at, 1), address(at, 2), count(at, 3), count(at, 4), thread, threads);
+      break;
     case Op.SquareSum:
       squareSum(address(at, 0), address(at, 1), count(at, 2), thread, threads);
       break;
@@ -148,13 +157,19 @@ export function execute(op: u32, at: usize, thread: i32, threads: i32): void {
       );
       break;
     case Op.PositionsForward:
-      positionsForward(address(at, 0), address(at, 1), address(at, 2), count(at, 3), count(at, 4), count(at, 5), thread, threads);
+      positionsForward(
+        address(at, 0), address(at, 1), address(at, 2), address(at, 3), count(at, 4), count(at, 5), count(at, 6), count(at, 7),
+        thread, threads,
+      );
       break;
     case Op.PositionsBackward:
       positionsBackward(address(at, 0), address(at, 1), count(at, 2), count(at, 3), count(at, 4), thread, threads);
       break;
     case Op.SinusoidalPositions:
       sinusoidalPositions(address(at, 0), count(at, 1), count(at, 2), thread, threads);
+      break;
+    case Op.Advance:
+      advance(address(at, 0), address(at, 1), count(at, 2), thread, threads);
       break;
     case Op.RmsNormForward:
       rmsNormForward(
@@ -169,16 +184,24 @@ export function execute(op: u32, at: usize, thread: i32, threads: i32): void {
       );
       break;
     case Op.RmsNormBackwardParameters:
-      rmsNormBackwardParameters(address(at, 0), address(at, 1), address(at, 2), address(at, 3), count(at, 4), count(at, 5), thread, threads);
+      rmsNormBackwardParameters(
+        address(at, 0), address(at, 1), address(at, 2), address(at, 3), count(at, 4), count(at, 5), thread, threads,
+      );
+      break;
+    case Op.Rotary:
+      rotary(
+        address(at, 0), address(at, 1), address(at, 2), address(at, 3), count(at, 4), count(at, 5), count(at, 6), count(at, 7),
+        count(at, 8), count(at, 9), count(at, 10), count(at, 11), count(at, 12), thread, threads,
+      );
+      break;
+    case Op.RotaryTable:
+      rotaryTable(address(at, 0), address(at, 1), count(at, 2), count(at, 3), scalar(at, 4), scalar(at, 5), thread, threads);
       break;
     case Op.Argmax:
       argmax(address(at, 0), address(at, 1), count(at, 2), count(at, 3), thread, threads);
       break;
     case Op.Sample:
-      sample(
-        address(at, 0), address(at, 1), address(at, 2), address(at, 3), address(at, 4), count(at, 5), count(at, 6), count(at, 7),
-        thread, threads,
-      );
+      sample(address(at, 0), address(at, 1), address(at, 2), address(at, 3), count(at, 4), count(at, 5), thread, threads);
       break;
     case Op.SoftmaxForward:
       softmaxForward(address(at, 0), address(at, 1), count(at, 2), count(at, 3), thread, threads);

@@ -72,13 +72,18 @@ export const enum Rng {
   Bytes = 16,
 }
 
-/** Byte offsets in the sampling settings. */
+/** Byte offsets in the sampling settings of one row. */
 export const enum Sampling {
-  /** f32, > 0 */
+  /** f32, ≥ 0; 0: the largest logit. */
   Temperature = 0,
   /** i32; 0: all of the vocabulary. */
   TopK = 4,
-  Bytes = 16,
+  /** u32 */
+  SeedLow = 8,
+  SeedHigh = 12,
+  /** i32: tokens drawn so far. `Sample` adds 1. */
+  Step = 16,
+  Bytes = 32,
 }
 
 /** Bytes of scratch that each thread of `Sample` needs: Base + PerToken · V. */

@@ -42,6 +42,9 @@ export const enum Op {
   EmbeddingForward,
   EmbeddingBackward,
 
+  // kernels/gather.ts
+  GatherRowsBackward,
+
   // kernels/initialize.ts
   RandomNormal,
   RandomUniform,
@@ -56,6 +59,9 @@ export const enum Op {
   MatmulNT,
   MatmulTN,
 
+  // kernels/multiply.ts
+  Multiply,
+
   // kernels/optimizer.ts
   SquareSum,
   ClipGradient,
@@ -66,11 +72,16 @@ export const enum Op {
   PositionsForward,
   PositionsBackward,
   SinusoidalPositions,
+  Advance,
 
   // kernels/rmsnorm.ts
   RmsNormForward,
   RmsNormBackward,
   RmsNormBackwardParameters,
+
+  // kernels/rotary.ts
+  Rotary,
+  RotaryTable,
 
   // kernels/sampling.ts
   Argmax,

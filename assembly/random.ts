@@ -18,12 +18,13 @@ const ROUNDS = 10;
 
 /** The four random words of one block, u32x4. */
 export function philox(rng: usize, stream: u32, block: u32): v128 {
-  let k0 = load<u32>(rng, Rng.SeedLow);
-  let k1 = load<u32>(rng, Rng.SeedHigh);
-  let c0 = block;
-  let c1 = stream;
-  let c2 = load<u32>(rng, Rng.Step);
-  let c3 = load<u32>(rng, Rng.MicroBatch);
+  const key0 = load<u32>(rng, Rng.SeedLow);
+  const key1 = load<u32>(rng, Rng.SeedHigh);
+  return philox4x32(key0, key1, block, stream, load<u32>(rng, Rng.Step), load<u32>(rng, Rng.MicroBatch));
+}
+
+/** The same, of a key and a counter. */
+export function philox4x32(k0: u32, k1: u32, c0: u32, c1: u32, c2: u32, c3: u32): v128 {
   for (let round = 0; round < ROUNDS; round++) {
     const p0 = <u64>c0 * M0;
     const p1 = <u64>c2 * M1;

@@ -18,7 +18,7 @@ import { rowSquareSum, rowSum } from "./rows";
  * @param weight  f32 [C]
  * @param bias    f32 [C]; 0: none
  * The mean first, then the squares of what is left: no cancellation where the mean is large. A row whose squares are beyond f32 is
- * computed from SHRINK·x. For any |x| < 2¹²⁷ and C up to 10⁶, error of x̂ < 5e-6·(1 + |mean|·rstd + |x̂|).
+ * computed from SHRINK·x. For any |x| and C up to 10⁶, error of x̂ < 5e-6·(1 + |mean|·rstd + |x̂|).
  */
 export function layerNormForward(
   out: Out<f32>, mean: Out<f32>, rstd: Out<f32>, x: In<f32>, weight: In<f32>, bias: MaybeIn<f32>,

@@ -1,31 +1,38 @@
 /** Where a token stands: a table with a row for each position, added to the embeddings; learned or sinusoidal. */
-import { Count, In, InOut, Out } from "../operands";
+import { Count, In, InOut, MaybeIn, Out } from "../operands";
 import { cos64, exp64, sin64 } from "../math64";
-import { sliceEnd, sliceStart } from "../parallel";
+import { LINE, sliceEnd, sliceStart } from "../parallel";
 import { loadTail, storeTail } from "../simd";
 
-const GRAIN = 16; // elements in a cache line
-
 /**
- * out[b, t, c] = x[b, t, c] + table[t, c].
+ * out[b, t, c] = x[b, t, c] + table[past[b] + t, c]; NaN where past[b] + t is not a row of the table.
  * @param out    f32 [B, T, C], may alias x
  * @param x      f32 [B, T, C]
- * @param table  f32 [≥ T, C]
+ * @param table  f32 [L, C]
+ * @param past   i32 [B], tokens before the first of each row; 0: none
  */
-export function positionsForward(out: Out<f32>, x: In<f32>, table: In<f32>, B: Count, T: Count, C: Count, thread: i32, threads: i32): void {
-  const n = T * C;
-  const start = sliceStart(n, GRAIN, thread, threads);
-  const count = sliceEnd(n, GRAIN, thread, threads) - start;
-  const tail = count & 3;
-  const body = <usize>(count - tail) << 2;
-  table += <usize>start << 2;
+export function positionsForward(
+  out: Out<f32>, x: In<f32>, table: In<f32>, past: MaybeIn<i32>, B: Count, T: Count, C: Count, L: Count,
+  thread: i32, threads: i32,
+): void {
+  const start = sliceStart(T * C, LINE, thread, threads);
+  const count = sliceEnd(T * C, LINE, thread, threads) - start;
   for (let b = 0; b < B; b++) {
-    const at = (<usize>b * <usize>n + <usize>start) << 2;
-    const xRow = x + at;
-    const outRow = out + at;
-    for (let c: usize = 0; c < body; c += 16) v128.store(outRow + c, f32x4.add(v128.load(xRow + c), v128.load(table + c)));
-    if (tail) storeTail(outRow + body, f32x4.add(loadTail(xRow + body, tail), loadTail(table + body, tail)), tail);
+    const first = past != 0 ? load<i32>(past + (<usize>b << 2)) : 0;
+    const rows = first >= 0 && first < L ? min(T, L - first) : 0;
+    const known = max(0, min(count, rows * C - start)); // of the slice, as it lies in the rows one after another
+    const at = (<usize>b * <usize>(T * C) + <usize>start) << 2;
+    addRow(out + at, x + at, table + ((<usize>first * <usize>C + <usize>start) << 2), known);
+    for (let i = known; i < count; i++) store<f32>(out + at + (<usize>i << 2), f32.NaN);
   }
+}
+
+// out[i] = a[i] + b[i]
+function addRow(out: usize, a: usize, b: usize, n: i32): void {
+  const tail = n & 3;
+  const body = <usize>(n - tail) << 2;
+  for (let i: usize = 0; i < body; i += 16) v128.store(out + i, f32x4.add(v128.load(a + i), v128.load(b + i)));
+  if (tail) storeTail(out + body, f32x4.add(loadTail(a + body, tail), loadTail(b + body, tail)), tail);
 }
 
 /**
@@ -35,8 +42,8 @@ export function positionsForward(out: Out<f32>, x: In<f32>, table: In<f32>, B: C
  */
 export function positionsBackward(dTable: InOut<f32>, dOut: In<f32>, B: Count, T: Count, C: Count, thread: i32, threads: i32): void {
   const n = T * C;
-  const start = sliceStart(n, GRAIN, thread, threads);
-  const count = sliceEnd(n, GRAIN, thread, threads) - start;
+  const start = sliceStart(n, LINE, thread, threads);
+  const count = sliceEnd(n, LINE, thread, threads) - start;
   const tail = count & 3;
   const body = <usize>(count - tail) << 2;
   const stride = <usize>n << 2;
@@ -69,5 +76,18 @@ export function sinusoidalPositions(out: Out<f32>, T: Count, C: Count, thread: i
       store<f32>(row + (<usize>c << 2), <f32>sin64(angle));
       if (c + 1 < C) store<f32>(row + (<usize>c << 2), <f32>cos64(angle), 4);
     }
+  }
+}
+
+/**
+ * past[b] += counts[b]: what a step of decoding has appended to each row.
+ * @param past    i32 [B]
+ * @param counts  i32 [B]; 0: one token a row
+ */
+export function advance(past: InOut<i32>, counts: MaybeIn<i32>, B: Count, thread: i32, threads: i32): void {
+  const end = sliceEnd(B, LINE, thread, threads);
+  for (let b = sliceStart(B, LINE, thread, threads); b < end; b++) {
+    const at = <usize>b << 2;
+    store<i32>(past + at, load<i32>(past + at) + (counts != 0 ? load<i32>(counts + at) : 1));
   }
 }

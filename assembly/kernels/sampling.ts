@@ -1,8 +1,8 @@
 /** From logits to tokens: the likeliest, or one drawn by temperature and top-k. */
-import { Count, In, Out, Scratch } from "../operands";
+import { Count, In, InOut, Out, Scratch } from "../operands";
 import { sliceStart, sliceEnd } from "../parallel";
 import { exp, expScalar } from "../math";
-import { philox } from "../random";
+import { philox4x32 } from "../random";
 import { Sampling, SampleScratch } from "../layouts";
 import { rowMaximum } from "./rows";
 
@@ -34,39 +34,44 @@ function firstEqual(x: usize, value: f32, V: i32): i32 {
 }
 
 /**
- * One token of each row, drawn from softmax(logits / temperature) over the top k logits (Fan et al. 2018, section 5.1).
- * The row's uniform is word 0 of Philox block r; the token is the first, in the order of the vocabulary, at which the cumulative
- * probability passes it. Of logits equal to the k-th largest, the lowest indices are kept.
+ * One token of each row, drawn from softmax(logits / temperature) over the top k logits (Fan et al. 2018, section 5.1), by the row's own
+ * settings; of temperature 0, the largest logit, of equals the lowest index.
+ * The uniform is word 0 of the Philox block with key Seed and counter (0, 0, Step, 0), so it does not depend on r. The token is the
+ * first, in the order of the vocabulary, at which the cumulative probability passes it. Of logits equal to the k-th largest, the
+ * lowest indices are kept.
  * @param out       i32 [R]; −1 for a row with a NaN or +Infinity, or only −Infinity
  * @param logits    f32 [R, V]
- * @param settings  see Sampling
- * @param rng       see Rng
+ * @param settings  [R], see Sampling; adds 1 to each Step
  * @param scratch   SampleScratch.Base + SampleScratch.PerToken · V bytes for each thread
  */
 export function sample(
-  out: Out<i32>, logits: In<f32>, settings: In<i32>, rng: In<i32>, scratch: Scratch,
-  R: Count, V: Count, stream: Count,
+  out: Out<i32>, logits: In<f32>, settings: InOut<i32>, scratch: Scratch, R: Count, V: Count,
   thread: i32, threads: i32,
 ): void {
-  const temperature = load<f32>(settings, Sampling.Temperature);
-  const k = load<i32>(settings, Sampling.TopK);
-  assert(temperature > 0, "sample: temperature must be positive");
   scratch += <usize>thread * (SampleScratch.Base + SampleScratch.PerToken * V);
   const end = sliceEnd(R, 1, thread, threads);
   for (let r = sliceStart(R, 1, thread, threads); r < end; r++) {
-    const x = logits + ((<usize>r * V) << 2);
-    const largest = rowMaximum(x, V);
-    if (!isFinite(largest)) {
-      store<i32>(out + (<usize>r << 2), -1);
-      continue;
-    }
-    const last = k > 0 && k < V ? kthLargest(scratch, x, k, V) : -1;
-    const total = last >= 0
-      ? weigh(scratch, x, largest, temperature, load<f32>(x + (<usize>last << 2)), last, V)
-      : weigh(scratch, x, largest, temperature, -f32.POSITIVE_INFINITY, V, V);
-    const uniform = <f64>(<u32>i32x4.extract_lane(philox(rng, stream, r), 0)) / 4294967296.0;
-    store<i32>(out + (<usize>r << 2), pick(scratch, uniform * total, V));
+    const own = settings + <usize>r * Sampling.Bytes;
+    store<i32>(out + (<usize>r << 2), sampleRow(scratch, logits + ((<usize>r * V) << 2), own, V));
+    store<i32>(own, load<i32>(own, Sampling.Step) + 1, Sampling.Step);
   }
+}
+
+function sampleRow(scratch: usize, x: usize, settings: usize, V: i32): i32 {
+  const temperature = load<f32>(settings, Sampling.Temperature);
+  const k = load<i32>(settings, Sampling.TopK);
+  assert(temperature >= 0, "sample: temperature must not be negative");
+  const largest = rowMaximum(x, V);
+  if (!isFinite(largest)) return -1;
+  if (temperature == 0) return firstEqual(x, largest, V);
+  const last = k > 0 && k < V ? kthLargest(scratch, x, k, V) : -1;
+  const total = last >= 0
+    ? weigh(scratch, x, largest, temperature, load<f32>(x + (<usize>last << 2)), last, V)
+    : weigh(scratch, x, largest, temperature, -f32.POSITIVE_INFINITY, V, V);
+  const seedLow = load<u32>(settings, Sampling.SeedLow);
+  const seedHigh = load<u32>(settings, Sampling.SeedHigh);
+  const word = <u32>i32x4.extract_lane(philox4x32(seedLow, seedHigh, 0, 0, load<u32>(settings, Sampling.Step), 0), 0);
+  return pick(scratch, (<f64>word / 4294967296.0) * total, V);
 }
 
 // The index of the k-th largest x[v], where of equals the lower index is the larger: a min-heap of the k best indices so far.

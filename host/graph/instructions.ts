@@ -21,6 +21,7 @@ export interface Operands {
   [Op.ColumnSum]: { out: InOut<"f32">; x: In<"f32">; R: Count; C: Count };
   [Op.EmbeddingForward]: { out: Out<"f32">; ids: In<"i32">; weight: In<"f32">; N: Count; C: Count; scale: Scalar };
   [Op.EmbeddingBackward]: { dWeight: InOut<"f32">; dOut: In<"f32">; ids: In<"i32">; N: Count; C: Count; scale: Scalar };
+  [Op.GatherRowsBackward]: { dX: InOut<"f32">; dOut: In<"f32">; index: In<"i32">; B: Count; T: Count; C: Count };
   [Op.RandomNormal]: { out: Out<"f32">; rng: In<"i32">; n: Count; deviation: Scalar; stream: Count };
   [Op.RandomUniform]: { out: Out<"f32">; rng: In<"i32">; n: Count; low: Scalar; high: Scalar; stream: Count };
   [Op.LayerNormForward]: { out: Out<"f32">; mean: Out<"f32">; rstd: Out<"f32">; x: In<"f32">; weight: In<"f32">; bias: MaybeIn<"f32">; R: Count; C: Count; epsilon: Scalar };
@@ -29,18 +30,22 @@ export interface Operands {
   [Op.MatmulNN]: { out: InOut<"f32">; a: In<"f32">; b: In<"f32">; bias: MaybeIn<"f32">; scratch: Scratch; batch: Count; M: Count; N: Count; K: Count; ldo: Count; lda: Count; ldb: Count; strideOut: Count; strideA: Count; strideB: Count; activation: Flag; accumulate: Flag };
   [Op.MatmulNT]: { out: InOut<"f32">; a: In<"f32">; b: In<"f32">; bias: MaybeIn<"f32">; scratch: Scratch; batch: Count; M: Count; N: Count; K: Count; ldo: Count; lda: Count; ldb: Count; strideOut: Count; strideA: Count; strideB: Count; activation: Flag; accumulate: Flag };
   [Op.MatmulTN]: { out: InOut<"f32">; a: In<"f32">; b: In<"f32">; bias: MaybeIn<"f32">; scratch: Scratch; batch: Count; M: Count; N: Count; K: Count; ldo: Count; lda: Count; ldb: Count; strideOut: Count; strideA: Count; strideB: Count; activation: Flag; accumulate: Flag };
+  [Op.Multiply]: { out: InOut<"f32">; a: In<"f32">; b: In<"f32">; n: Count; accumulate: Flag };
   [Op.SquareSum]: { partials: Out<"f64">; x: In<"f32">; n: Count };
   [Op.ClipGradient]: { cells: InOut<"f32">; partials: In<"f64">; count: Count; maxNorm: Scalar };
   [Op.AdamwStep]: { weight: InOut<"f32">; gradient: In<"f32">; m: InOut<"f32">; v: InOut<"f32">; cells: In<"f32">; n: Count; beta1: Scalar; beta2: Scalar; epsilon: Scalar; decay: Scalar };
   [Op.SgdStep]: { weight: InOut<"f32">; gradient: In<"f32">; velocity: MaybeInOut<"f32">; cells: In<"f32">; n: Count; momentum: Scalar; decay: Scalar };
-  [Op.PositionsForward]: { out: Out<"f32">; x: In<"f32">; table: In<"f32">; B: Count; T: Count; C: Count };
+  [Op.PositionsForward]: { out: Out<"f32">; x: In<"f32">; table: In<"f32">; past: MaybeIn<"i32">; B: Count; T: Count; C: Count; L: Count };
   [Op.PositionsBackward]: { dTable: InOut<"f32">; dOut: In<"f32">; B: Count; T: Count; C: Count };
   [Op.SinusoidalPositions]: { out: Out<"f32">; T: Count; C: Count };
+  [Op.Advance]: { past: InOut<"i32">; counts: MaybeIn<"i32">; B: Count };
   [Op.RmsNormForward]: { out: Out<"f32">; rstd: Out<"f32">; x: In<"f32">; weight: In<"f32">; R: Count; C: Count; epsilon: Scalar };
   [Op.RmsNormBackward]: { dX: InOut<"f32">; dOut: In<"f32">; x: In<"f32">; rstd: In<"f32">; weight: In<"f32">; R: Count; C: Count; accumulate: Flag };
   [Op.RmsNormBackwardParameters]: { dWeight: InOut<"f32">; dOut: In<"f32">; x: In<"f32">; rstd: In<"f32">; R: Count; C: Count };
+  [Op.Rotary]: { out: Out<"f32">; x: In<"f32">; table: In<"f32">; past: MaybeIn<"i32">; B: Count; T: Count; H: Count; D: Count; ldo: Count; ldx: Count; L: Count; rotated: Count; inverse: Flag };
+  [Op.RotaryTable]: { out: Out<"f32">; factors: MaybeIn<"f32">; L: Count; rotated: Count; base: Scalar; scale: Scalar };
   [Op.Argmax]: { out: Out<"i32">; logits: In<"f32">; R: Count; V: Count };
-  [Op.Sample]: { out: Out<"i32">; logits: In<"f32">; settings: In<"i32">; rng: In<"i32">; scratch: Scratch; R: Count; V: Count; stream: Count };
+  [Op.Sample]: { out: Out<"i32">; logits: In<"f32">; settings: InOut<"i32">; scratch: Scratch; R: Count; V: Count };
   [Op.SoftmaxForward]: { out: Out<"f32">; x: In<"f32">; R: Count; C: Count };
   [Op.SoftmaxBackward]: { dX: InOut<"f32">; dOut: In<"f32">; out: In<"f32">; R: Count; C: Count; accumulate: Flag };
 }
@@ -63,6 +68,7 @@ export const SIGNATURES: { readonly [O in keyof Operands]: readonly [kernel: str
   [Op.ColumnSum]: ["columnSum", "out: InOut<f32>, x: In<f32>, R: Count, C: Count"],
   [Op.EmbeddingForward]: ["embeddingForward", "out: Out<f32>, ids: In<i32>, weight: In<f32>, N: Count, C: Count, scale: Scalar"],
   [Op.EmbeddingBackward]: ["embeddingBackward", "dWeight: InOut<f32>, dOut: In<f32>, ids: In<i32>, N: Count, C: Count, scale: Scalar"],
+  [Op.GatherRowsBackward]: ["gatherRowsBackward", "dX: InOut<f32>, dOut: In<f32>, index: In<i32>, B: Count, T: Count, C: Count"],
   [Op.RandomNormal]: ["randomNormal", "out: Out<f32>, rng: In<i32>, n: Count, deviation: Scalar, stream: Count"],
   [Op.RandomUniform]: ["randomUniform", "out: Out<f32>, rng: In<i32>, n: Count, low: Scalar, high: Scalar, stream: Count"],
   [Op.LayerNormForward]: ["layerNormForward", "out: Out<f32>, mean: Out<f32>, rstd: Out<f32>, x: In<f32>, weight: In<f32>, bias: MaybeIn<f32>, R: Count, C: Count, epsilon: Scalar"],
@@ -71,18 +77,22 @@ export const SIGNATURES: { readonly [O in keyof Operands]: readonly [kernel: str
   [Op.MatmulNN]: ["matmulNN", "out: InOut<f32>, a: In<f32>, b: In<f32>, bias: MaybeIn<f32>, scratch: Scratch, batch: Count, M: Count, N: Count, K: Count, ldo: Count, lda: Count, ldb: Count, strideOut: Count, strideA: Count, strideB: Count, activation: Flag, accumulate: Flag"],
   [Op.MatmulNT]: ["matmulNT", "out: InOut<f32>, a: In<f32>, b: In<f32>, bias: MaybeIn<f32>, scratch: Scratch, batch: Count, M: Count, N: Count, K: Count, ldo: Count, lda: Count, ldb: Count, strideOut: Count, strideA: Count, strideB: Count, activation: Flag, accumulate: Flag"],
   [Op.MatmulTN]: ["matmulTN", "out: InOut<f32>, a: In<f32>, b: In<f32>, bias: MaybeIn<f32>, scratch: Scratch, batch: Count, M: Count, N: Count, K: Count, ldo: Count, lda: Count, ldb: Count, strideOut: Count, strideA: Count, strideB: Count, activation: Flag, accumulate: Flag"],
+  [Op.Multiply]: ["multiply", "out: InOut<f32>, a: In<f32>, b: In<f32>, n: Count, accumulate: Flag"],
   [Op.SquareSum]: ["squareSum", "partials: Out<f64>, x: In<f32>, n: Count"],
   [Op.ClipGradient]: ["clipGradient", "cells: InOut<f32>, partials: In<f64>, count: Count, maxNorm: Scalar"],
   [Op.AdamwStep]: ["adamwStep", "weight: InOut<f32>, gradient: In<f32>, m: InOut<f32>, v: InOut<f32>, cells: In<f32>, n: Count, beta1: Scalar, beta2: Scalar, epsilon: Scalar, decay: Scalar"],
   [Op.SgdStep]: ["sgdStep", "weight: InOut<f32>, gradient: In<f32>, velocity: MaybeInOut<f32>, cells: In<f32>, n: Count, momentum: Scalar, decay: Scalar"],
-  [Op.PositionsForward]: ["positionsForward", "out: Out<f32>, x: In<f32>, table: In<f32>, B: Count, T: Count, C: Count"],
+  [Op.PositionsForward]: ["positionsForward", "out: Out<f32>, x: In<f32>, table: In<f32>, past: MaybeIn<i32>, B: Count, T: Count, C: Count, L: Count"],
   [Op.PositionsBackward]: ["positionsBackward", "dTable: InOut<f32>, dOut: In<f32>, B: Count, T: Count, C: Count"],
   [Op.SinusoidalPositions]: ["sinusoidalPositions", "out: Out<f32>, T: Count, C: Count"],
+  [Op.Advance]: ["advance", "past: InOut<i32>, counts: MaybeIn<i32>, B: Count"],
   [Op.RmsNormForward]: ["rmsNormForward", "out: Out<f32>, rstd: Out<f32>, x: In<f32>, weight: In<f32>, R: Count, C: Count, epsilon: Scalar"],
   [Op.RmsNormBackward]: ["rmsNormBackward", "dX: InOut<f32>, dOut: In<f32>, x: In<f32>, rstd: In<f32>, weight: In<f32>, R: Count, C: Count, accumulate: Flag"],
   [Op.RmsNormBackwardParameters]: ["rmsNormBackwardParameters", "dWeight: InOut<f32>, dOut: In<f32>, x: In<f32>, rstd: In<f32>, R: Count, C: Count"],
+  [Op.Rotary]: ["rotary", "out: Out<f32>, x: In<f32>, table: In<f32>, past: MaybeIn<i32>, B: Count, T: Count, H: Count, D: Count, ldo: Count, ldx: Count, L: Count, rotated: Count, inverse: Flag"],
+  [Op.RotaryTable]: ["rotaryTable", "out: Out<f32>, factors: MaybeIn<f32>, L: Count, rotated: Count, base: Scalar, scale: Scalar"],
   [Op.Argmax]: ["argmax", "out: Out<i32>, logits: In<f32>, R: Count, V: Count"],
-  [Op.Sample]: ["sample", "out: Out<i32>, logits: In<f32>, settings: In<i32>, rng: In<i32>, scratch: Scratch, R: Count, V: Count, stream: Count"],
+  [Op.Sample]: ["sample", "out: Out<i32>, logits: In<f32>, settings: InOut<i32>, scratch: Scratch, R: Count, V: Count"],
   [Op.SoftmaxForward]: ["softmaxForward", "out: Out<f32>, x: In<f32>, R: Count, C: Count"],
   [Op.SoftmaxBackward]: ["softmaxBackward", "dX: InOut<f32>, dOut: In<f32>, out: In<f32>, R: Count, C: Count, accumulate: Flag"],
 };

@@ -63,6 +63,45 @@ describeBuilds("layerNormForward", (core) => {
     expectAllclose(forward(core, x, ones, null, 1, C).out, oracle(x, ones, null, 1, C).out, { rtol: 0, atol: 2e-3 });
   });
 
+  it("has error < 5e-6·(1 + |mean|·rstd + |x̂|) in x̂ for up to 10⁶ columns", () => {
+    for (const C of [1023, 1024, 1025, 2048, 2051, 50_257, 1_000_000]) {
+      const ones = new Float32Array(C).fill(1);
+      for (const x of [randomArray(C, C, 2, 4), randomArray(C, C + 1, -1e-3, 1e3), Float32Array.from({ length: C }, (_, c) => (c < 16 ? 1000 : 1e-3))]) {
+        const expected = oracle(x, ones, null, 1, C);
+        const actual = forward(core, x, ones, null, 1, C);
+        const shift = Math.abs(expected.mean[0]!) * expected.rstd[0]!;
+        const worst = actual.out.reduce((most, v, c) => Math.max(most, Math.abs(v - expected.hat[c]!) / (1 + shift + Math.abs(expected.hat[c]!))), 0);
+        expect(worst, `${C} columns`).toBeLessThan(5e-6);
+        expectAllclose(actual.rstd, expected.rstd, { rtol: 5e-6, atol: 0 });
+      }
+    }
+  });
+
+  it("normalizes rows of any magnitude up to the largest f32, and rows beside them as ever", () => {
+    for (const magnitude of [1e-10, 1e15, 1e18, 1e20, 1e30, 3.4e38]) {
+      for (const C of [2, 3, 17, 131, 1027]) {
+        const x = randomArray(3 * C, C, -magnitude, magnitude);
+        x.set([magnitude, -magnitude]);
+        x.set(randomArray(C, 1), C);
+        const [weight, bias] = [randomArray(C, 2, 0.5, 1.5), randomArray(C, 3)];
+        const expected = oracle(x, weight, bias, 3, C);
+        const actual = forward(core, x, weight, bias, 3, C);
+        expectAllclose(actual.out, expected.out, { rtol: 1e-5, atol: 1e-5 });
+        expectAllclose(actual.rstd, expected.rstd, { rtol: 5e-6, atol: 0 });
+        expectAllclose(actual.mean, expected.mean, { rtol: 5e-6, atol: 1e-6 * magnitude });
+        expect(forward(core, x, weight, bias, 3, C, 3)).toEqual(actual);
+        expect(actual.out.subarray(C, 2 * C)).toEqual(forward(core, x.slice(C, 2 * C), weight, bias, 1, C).out);
+        core.reset();
+        const both = core.input(x);
+        const operands = { mean: core.output(3), rstd: core.output(3), weight: core.input(weight), bias: core.input(bias), R: 3, C, epsilon };
+        core.run(Op.LayerNormForward, { out: both, x: both, ...operands });
+        expect(both.read()).toEqual(actual.out);
+      }
+    }
+    const bias = randomArray(19, 1);
+    expect(forward(core, new Float32Array(19).fill(2 ** 127), randomArray(19, 2), bias, 1, 19).out).toEqual(bias);
+  });
+
   it("gives the bias for a constant row", () => {
     const bias = randomArray(19, 1);
     expect(forward(core, new Float32Array(19).fill(7), randomArray(19, 2), bias, 1, 19).out).toEqual(bias);
@@ -108,6 +147,24 @@ function differences(values: Float64Array, loss: () => number): Float64Array {
   });
 }
 
+/** dX, dWeight and dBias by their formulas in f64. */
+function gradients(x: Numbers, dOut: Numbers, weight: Numbers, R: number, C: number) {
+  const { hat, rstd } = oracle(x, weight, null, R, C);
+  const [dX, dWeight, dBias] = [new Float64Array(R * C), new Float64Array(C), new Float64Array(C)];
+  for (let r = 0; r < R; r++) {
+    let [meanG, meanDot] = [0, 0];
+    for (let i = r * C; i < (r + 1) * C; i++) {
+      const g = dOut[i]! * weight[i % C]!;
+      meanG += g / C;
+      meanDot += (g * hat[i]!) / C;
+      dWeight[i % C]! += dOut[i]! * hat[i]!;
+      dBias[i % C]! += dOut[i]!;
+    }
+    for (let i = r * C; i < (r + 1) * C; i++) dX[i] = rstd[r]! * (dOut[i]! * weight[i % C]! - meanG - hat[i]! * meanDot);
+  }
+  return { dX, dWeight, dBias };
+}
+
 describeBuilds("layerNormBackward", (core) => {
   const run = (
     x: Float32Array, dOut: Float32Array, weight: Float32Array, R: number, C: number, threads: number, initial?: Float32Array,
@@ -137,6 +194,34 @@ describeBuilds("layerNormBackward", (core) => {
       expect(added).toEqual(initial.map((v, i) => v + written[i]!));
       expect(run(x, dOut, weight, R, C, 3)).toEqual(written);
       expect(run(x, dOut, weight, R, C, 3, initial)).toEqual(added);
+    }
+  });
+
+  it("is within 1e-5·rstd of f64 for up to 10⁶ columns, where one running f32 sum is not", () => {
+    for (const C of [1023, 1024, 1025, 2048, 2051, 1_000_000]) {
+      const x = randomArray(C, C, -3, 5);
+      const dOut = randomArray(C, C + 1, 0.5, 1.5);
+      const weight = randomArray(C, C + 2, 0.5, 1.5);
+      const { rstd } = oracle(x, weight, null, 1, C);
+      expectAllclose(run(x, dOut, weight, 1, C, 1), gradients(x, dOut, weight, 1, C).dX, { rtol: 0, atol: 1e-5 * rstd[0]! });
+    }
+  });
+
+  it("is within 2e-5·rstd for rows of any magnitude up to the largest f32", () => {
+    for (const magnitude of [1e15, 1e20, 1e30, 3.4e38]) {
+      for (const C of [2, 3, 17, 131, 1027]) {
+        // x − mean is up to 1.9 times the largest f32 in the first row
+        const x = randomArray(2 * C, C, -magnitude, magnitude).fill(-magnitude, 0, C);
+        x[C >> 1] = magnitude;
+        const [dOut, weight] = [randomArray(2 * C, C + 1), randomArray(C, C + 2, 0.5, 1.5)];
+        const { rstd } = oracle(x, weight, null, 2, C);
+        const dX = run(x, dOut, weight, 2, C, 1);
+        const expected = gradients(x, dOut, weight, 2, C).dX;
+        const scale = Float64Array.from(expected, (_, i) => 1 / rstd[Math.floor(i / C)]!);
+        const size = Math.sqrt(C); // x̂ of the row's one outlier
+        expectAllclose(Float64Array.from(dX, (v, i) => v * scale[i]!), expected.map((v, i) => v * scale[i]!), { rtol: 0, atol: 2e-5 * size });
+        expect(run(x, dOut, weight, 2, C, 3)).toEqual(dX);
+      }
     }
   });
 
@@ -175,6 +260,27 @@ describeBuilds("layerNormBackwardParameters", (core) => {
         expectAllclose(one![1], bias64, { rtol: 1e-5, atol: 1e-5 });
         expect(three).toEqual(one);
         expect(alone).toEqual([one![0], dBias0]); // no bias: nothing written there
+      }
+    }
+  });
+
+  it("is within 2e-5·√C of f64 for rows of any magnitude up to the largest f32", () => {
+    for (const magnitude of [1e20, 3.4e38]) {
+      for (const R of [1, 5, 66]) {
+        for (const C of [2, 9, 40]) {
+          const x = randomArray(R * C, C, -3, 5);
+          x.fill(-magnitude, (R - 1) * C);
+          x[R * C - 1] = magnitude;
+          const dOut = randomArray(R * C, C + 1);
+          const { mean, rstd } = oracle(x, new Float32Array(C), null, R, C);
+          const expected = gradients(x, dOut, new Float32Array(C), R, C);
+          core.reset();
+          const [dWeight, dBias] = [core.input(new Float32Array(C)), core.input(new Float32Array(C))];
+          const statistics = { mean: core.input(Float32Array.from(mean)), rstd: core.input(Float32Array.from(rstd)) };
+          core.run(Op.LayerNormBackwardParameters, { dWeight, dBias, dOut: core.input(dOut), x: core.input(x), ...statistics, R, C });
+          expectAllclose(dWeight.read(), expected.dWeight, { rtol: 1e-5, atol: 2e-5 * Math.sqrt(C) });
+          expectAllclose(dBias.read(), expected.dBias, { rtol: 1e-5, atol: 1e-5 });
+        }
       }
     }
   });

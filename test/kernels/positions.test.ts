@@ -6,10 +6,13 @@ import { type Core, describeBuilds } from "./core";
 
 const shapes = [1, 2, 3].flatMap((B) => [1, 2, 5].flatMap((T) => [1, 3, 4, 5, 8, 13, 17, 33].map((C) => [B, T, C] as const)));
 
-function forward(core: Core, x: Float32Array, table: Float32Array, B: number, T: number, C: number, threads = 1): Float32Array {
+function forward(
+  core: Core, x: Float32Array, table: Float32Array, B: number, T: number, C: number, threads = 1, past: readonly number[] | null = null,
+): Float32Array {
   core.reset();
   const out = core.output(B * T * C);
-  core.run(Op.PositionsForward, { out, x: core.input(x), table: core.input(table), B, T, C }, threads);
+  const operands = { out, x: core.input(x), table: core.input(table), past: past && core.input(Int32Array.from(past)) };
+  core.run(Op.PositionsForward, { ...operands, B, T, C, L: table.length / C }, threads);
   return out.read() as Float32Array;
 }
 
@@ -38,12 +41,37 @@ describeBuilds("positionsForward", (core) => {
     }
   });
 
+  it("begins at row past[b] of the table, and gives NaN for rows the table has not", () => {
+    for (const [B, T, C] of shapes) {
+      for (const L of [1, 2, 7]) {
+        for (const past of [[0, 1, 2], [L - 1, L, L - 2], [-1, 2 ** 31 - 1, -(2 ** 31)], [L - T, L - T + 1, 5]]) {
+          const x = randomArray(B * T * C, 1);
+          const table = randomArray(L * C, 2);
+          const expected = x.map((v, i) => {
+            const position = past[Math.floor(i / (T * C))]! + (Math.floor(i / C) % T);
+            return past[Math.floor(i / (T * C))]! >= 0 && position < L ? v + table[position * C + (i % C)]! : NaN;
+          });
+          const out = forward(core, x, table, B, T, C, 1, past.slice(0, B));
+          expect(out).toEqual(expected);
+          expect(forward(core, x, table, B, T, C, 3, past.slice(0, B))).toEqual(out);
+        }
+      }
+    }
+  });
+
+  it("gives NaN past the end of a table shorter than the sequence, without past too", () => {
+    const x = randomArray(2 * 5 * 7, 1);
+    const table = randomArray(3 * 7, 2);
+    const expected = x.map((v, i) => (i % 35 < 21 ? v + table[i % 35]! : NaN));
+    expect(forward(core, x, table, 2, 5, 7)).toEqual(expected);
+  });
+
   it("works in place", () => {
     const x = randomArray(3 * 5 * 7, 1);
     const table = randomArray(5 * 7, 2);
     core.reset();
     const both = core.input(x);
-    core.run(Op.PositionsForward, { out: both, x: both, table: core.input(table), B: 3, T: 5, C: 7 });
+    core.run(Op.PositionsForward, { out: both, x: both, table: core.input(table), past: null, B: 3, T: 5, C: 7, L: 5 });
     expect(both.read()).toEqual(forward(core, x, table, 3, 5, 7));
   });
 });
@@ -74,6 +102,22 @@ describeBuilds("sinusoidalPositions", (core) => {
       const out = sinusoidal(core, T, C);
       expectAllclose(out, expected, { rtol: 0, atol: 1e-7 });
       expect(sinusoidal(core, T, C, 3)).toEqual(out);
+    }
+  });
+});
+
+describeBuilds("advance", (core) => {
+  it("adds the counts, or 1, in one slice and in three", () => {
+    for (const B of [1, 3, 17, 50]) {
+      const past = Int32Array.from({ length: B }, (_, b) => 7 * b);
+      const counts = Int32Array.from({ length: B }, (_, b) => b % 4);
+      for (const threads of [1, 3]) {
+        core.reset();
+        const cell = core.input(past);
+        core.run(Op.Advance, { past: cell, counts: core.input(counts), B }, threads);
+        core.run(Op.Advance, { past: cell, counts: null, B }, threads);
+        expect(cell.read()).toEqual(past.map((v, b) => v + counts[b]! + 1));
+      }
     }
   });
 });

@@ -1,13 +1,12 @@
 import { expect, it } from "vitest";
-import { Rng, Sampling, SampleScratch } from "../../assembly/layouts";
+import { Sampling, SampleScratch } from "../../assembly/layouts";
 import { Op } from "../../assembly/opcodes";
 import { philox } from "../../host/data/random";
 import { randomArray, uniform } from "../random";
 import { type Core, describeBuilds } from "./core";
 
 const vocabularies = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 67, 131, 1027];
-const STREAM = 17;
-const SEED = [12345, 678] as const;
+const STEP = 3;
 
 describeBuilds("argmax", (core) => {
   const argmax = (logits: Float32Array, V: number, threads = 1): number[] => {
@@ -55,22 +54,39 @@ describeBuilds("argmax", (core) => {
 interface Settings {
   temperature?: number;
   topK?: number;
+  step?: number;
 }
 
-function sample(core: Core, logits: Float32Array, V: number, { temperature = 1, topK = 0 }: Settings = {}, threads = 1): number[] {
-  const R = logits.length / V;
+/** The seed of row r, unless a test has its own. */
+const seedOf = (r: number): readonly [number, number] => [12345 + r, 678];
+
+/** The tokens drawn, and each row's step after. */
+function draw(core: Core, logits: Float32Array, rows: readonly (Settings & { seed: readonly [number, number] })[], threads = 1) {
+  const R = rows.length;
+  const V = logits.length / R;
   core.reset();
-  const settings = new DataView(new ArrayBuffer(Sampling.Bytes));
-  settings.setFloat32(Sampling.Temperature, temperature, true);
-  settings.setInt32(Sampling.TopK, topK, true);
-  const rng = new Int32Array(Rng.Bytes / 4);
-  [rng[Rng.SeedLow / 4], rng[Rng.SeedHigh / 4], rng[Rng.Step / 4], rng[Rng.MicroBatch / 4]] = [...SEED, 3, 1];
+  const settings = new DataView(new ArrayBuffer(R * Sampling.Bytes));
+  rows.forEach(({ temperature = 1, topK = 0, step = STEP, seed }, r) => {
+    const at = r * Sampling.Bytes;
+    settings.setFloat32(at + Sampling.Temperature, temperature, true);
+    settings.setInt32(at + Sampling.TopK, topK, true);
+    settings.setUint32(at + Sampling.SeedLow, seed[0], true);
+    settings.setUint32(at + Sampling.SeedHigh, seed[1], true);
+    settings.setInt32(at + Sampling.Step, step, true);
+    for (let i = Sampling.Step + 4; i < Sampling.Bytes; i += 4) settings.setInt32(at + i, -r, true); // nothing that may count
+  });
   const scratch = core.output((threads * (SampleScratch.Base + SampleScratch.PerToken * V)) / 4);
   const out = core.output(R, "i32");
-  core.run(Op.Sample, {
-    out, logits: core.input(logits), settings: core.input(new Int32Array(settings.buffer)), rng: core.input(rng), scratch, R, V, stream: STREAM,
-  }, threads);
+  const before = new Int32Array(settings.buffer);
+  const cells = core.input(before);
+  core.run(Op.Sample, { out, logits: core.input(logits), settings: cells, scratch, R, V }, threads);
+  const expected = before.map((word, i) => (i % (Sampling.Bytes / 4) === Sampling.Step / 4 ? word + 1 : word));
+  expect(cells.read(), "settings after").toEqual(expected);
   return [...out.read()];
+}
+
+function sample(core: Core, logits: Float32Array, V: number, settings: Settings = {}, threads = 1): number[] {
+  return draw(core, logits, Array.from({ length: logits.length / V }, (_, r) => ({ ...settings, seed: seedOf(r) })), threads);
 }
 
 /** softmax(row / temperature) in f64 over the top k, of equals the lowest indices. */
@@ -84,7 +100,7 @@ function probabilities(row: Float32Array, { temperature = 1, topK = 0 }: Setting
 
 /** The token that row r draws by the f64 oracle; null where the uniform lies within 1e-5 of a boundary. */
 function oracle(row: Float32Array, r: number, settings: Settings): number | null {
-  const u = philox(SEED, [r, STREAM, 3, 1])[0]! / 2 ** 32;
+  const u = philox(seedOf(r), [0, 0, settings.step ?? STEP, 0])[0]! / 2 ** 32;
   let cumulative = 0;
   for (const [v, p] of probabilities(row, settings).entries()) {
     cumulative += p;
@@ -97,7 +113,7 @@ function oracle(row: Float32Array, r: number, settings: Settings): number | null
 describeBuilds("sample", (core) => {
   const rows = (V: number, next: () => number, R = 5): Float32Array => Float32Array.from({ length: R * V }, () => 6 * next() - 3);
 
-  it("draws what the f64 oracle draws from the row's Philox block, for 1 to 1027 logits and every kind of k", () => {
+  it("draws what the f64 oracle draws from the Philox block of the row's seed and step, for 1 to 1027 logits and every kind of k", () => {
     let compared = 0;
     for (const V of vocabularies) {
       for (const topK of new Set([0, 1, 2, 3, V >> 1, V - 1, V, V + 1])) {
@@ -116,7 +132,7 @@ describeBuilds("sample", (core) => {
     expect(compared).toBeGreaterThan(400);
   });
 
-  it("draws tokens as often as their probabilities say: χ² over 20000 rows below the 0.999 quantile", () => {
+  it("draws tokens as often as their probabilities say: χ² over 20000 seeds, and over 20000 steps, below the 0.999 quantile", () => {
     const [V, R] = [11, 20000];
     const row = randomArray(V, 5, -1.5, 1.5);
     const logits = Float32Array.from({ length: R * V }, (_, i) => row[i % V]!);
@@ -125,14 +141,17 @@ describeBuilds("sample", (core) => {
       [{ temperature: 2.5 }, 29.59],
       [{ temperature: 0.8, topK: 5 }, 18.47], // 4
     ] as const) {
-      const counts = new Array<number>(V).fill(0);
-      for (const token of sample(core, logits, V, settings)) counts[token]!++;
-      let chiSquare = 0;
-      for (const [v, p] of probabilities(row, settings).entries()) {
-        if (p === 0) expect(counts[v]).toBe(0);
-        else chiSquare += (counts[v]! - R * p) ** 2 / (R * p);
+      const steps = Array.from({ length: R }, (_, step) => ({ ...settings, step, seed: seedOf(0) }));
+      for (const drawn of [sample(core, logits, V, settings), draw(core, logits, steps)]) {
+        const counts = new Array<number>(V).fill(0);
+        for (const token of drawn) counts[token]!++;
+        let chiSquare = 0;
+        for (const [v, p] of probabilities(row, settings).entries()) {
+          if (p === 0) expect(counts[v]).toBe(0);
+          else chiSquare += (counts[v]! - R * p) ** 2 / (R * p);
+        }
+        expect(chiSquare).toBeLessThan(quantile);
       }
-      expect(chiSquare).toBeLessThan(quantile);
     }
   });
 
@@ -185,7 +204,42 @@ describeBuilds("sample", (core) => {
     }
   });
 
-  it("asserts in the debug build that the temperature is positive", () => {
-    if (core.build === "debug") expect(() => sample(core, randomArray(5, 1), 5, { temperature: 0 })).toThrow("assertion");
+  it("draws by the row's own seed, step and settings, whatever its place and its neighbours", () => {
+    const V = 33;
+    const next = uniform(3);
+    const all = Array.from({ length: 12 }, (_, i) => ({
+      row: rows(V, next, 1), temperature: [0, 0.5, 1, 2][i % 4]!, topK: [0, 5, 40][i % 3]!, step: 2 ** 31 - 7 + (i % 2), seed: [i, 2 ** 32 - i] as const,
+    }));
+    const alone = all.map((one) => draw(core, one.row, [one])[0]!);
+    for (const order of [[...all.keys()], [...all.keys()].reverse(), [3, 3, 7, 0, 11]]) {
+      const logits = Float32Array.from(order.flatMap((i) => [...all[i]!.row]));
+      for (const threads of [1, 3]) expect(draw(core, logits, order.map((i) => all[i]!), threads)).toEqual(order.map((i) => alone[i]));
+    }
+  });
+
+  it("draws anew at each step and for each half of the seed", () => {
+    const logits = new Float32Array(1000);
+    const tokens = [[1, 2, 3], [2, 2, 3], [1, 3, 3], [1, 2, 4]].map(([low, high, step]) => draw(core, logits, [{ seed: [low!, high!], step }])[0]);
+    expect(new Set(tokens).size).toBe(4);
+  });
+
+  it("takes the largest logit at temperature 0, of equals the lowest; −1 for NaN, +Infinity and nothing but −Infinity", () => {
+    for (const V of vocabularies.slice(0, -1)) {
+      for (let v = 0; v < V; v++) {
+        const logits = randomArray(V, v, -5, 5);
+        logits[v] = 5;
+        if (v < V - 1) logits[V - 1] = 5;
+        for (const topK of [0, 1, 3]) expect(sample(core, logits, V, { temperature: 0, topK })).toEqual([v]);
+        for (const bad of [NaN, Infinity]) expect(sample(core, logits.map((x, i) => (i === v ? bad : x)), V, { temperature: 0 })).toEqual([-1]);
+      }
+      expect(sample(core, new Float32Array(V).fill(-Infinity), V, { temperature: 0 })).toEqual([-1]);
+    }
+  });
+
+  it("asserts in the debug build that the temperature is not negative or NaN; elsewhere NaN gives −1", () => {
+    for (const temperature of [-1, NaN]) {
+      if (core.build === "debug") expect(() => sample(core, randomArray(5, 1), 5, { temperature })).toThrow("assertion");
+      else if (Number.isNaN(temperature)) expect(sample(core, randomArray(5, 1), 5, { temperature })).toEqual([-1]);
+    }
   });
 });

@@ -1,0 +1,30 @@
+import { expect, it } from "vitest";
+import { Op } from "../../assembly/opcodes";
+import { randomArray } from "../random";
+import { type Core, describeBuilds } from "./core";
+
+function run(core: Core, before: Float32Array, dOut: Float32Array, index: Int32Array, T: number, threads = 1) {
+  core.reset();
+  const dX = core.input(before);
+  const B = index.length;
+  core.run(Op.GatherRowsBackward, { dX, dOut: core.input(dOut), index: core.input(index), B, T, C: dOut.length / B }, threads);
+  return dX.read();
+}
+
+describeBuilds("gatherRowsBackward", (core) => {
+  it("adds a row to each matrix and touches no other, for 1 to 67 columns, in one slice and in three", () => {
+    for (const C of [1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 33, 67]) {
+      const before = randomArray(4 * 5 * C, C);
+      const dOut = randomArray(4 * C, C + 1);
+      const index = Int32Array.of(4, 0, 2, 4);
+      const expected = before.slice();
+      dOut.forEach((v, i) => (expected[(Math.floor(i / C) * 5 + index[Math.floor(i / C)]!) * C + (i % C)]! += v));
+      for (const threads of [1, 3]) expect(run(core, before, dOut, index, 5, threads)).toEqual(expected);
+    }
+  });
+
+  it("asserts in the debug build that an index is in range", () => {
+    if (core.build !== "debug") return;
+    for (const bad of [-1, 5]) expect(() => run(core, randomArray(15, 1), randomArray(3, 2), Int32Array.of(bad), 5)).toThrow("assertion");
+  });
+});
