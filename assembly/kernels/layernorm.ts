@@ -32,15 +32,17 @@ export function layerNormForward(
     let mu = rowSum(xRow, 0, C) / <f32>C;
     const variance = rowSquareSum(xRow, mu, C) / <f32>C;
     let inverse = <f32>1 / Mathf.sqrt(variance + epsilon);
-    let scale: f32 = 1;
+    let savedMu = mu;
+    let savedInverse = inverse;
     if (!(variance < f32.POSITIVE_INFINITY)) {
-      scale = SHRINK;
       xRow = shrink(outRow, xRow, C);
       mu = rowSum(xRow, 0, C) / <f32>C;
       inverse = shrunkRstd(rowSquareSum(xRow, mu, C), C, epsilon);
+      savedMu = mu / SHRINK;
+      savedInverse = inverse * SHRINK;
     }
-    store<f32>(mean + (<usize>r << 2), mu / scale);
-    store<f32>(rstd + (<usize>r << 2), inverse * scale);
+    store<f32>(mean + (<usize>r << 2), savedMu);
+    store<f32>(rstd + (<usize>r << 2), savedInverse);
     normalizeRow(outRow, xRow, weight, bias, mu, inverse, C);
   }
 }

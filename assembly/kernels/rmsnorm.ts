@@ -24,13 +24,13 @@ export function rmsNormForward(
     let xRow = x + ((<usize>r * C) << 2);
     const square = rowDot(xRow, xRow, C) / <f32>C;
     let inverse = <f32>1 / Mathf.sqrt(square + epsilon);
-    let scale: f32 = 1;
+    let savedInverse = inverse;
     if (!(square < f32.POSITIVE_INFINITY)) {
-      scale = SHRINK;
       xRow = shrink(outRow, xRow, C);
       inverse = shrunkRstd(rowDot(xRow, xRow, C), C, epsilon);
+      savedInverse = inverse * SHRINK;
     }
-    store<f32>(rstd + (<usize>r << 2), inverse * scale);
+    store<f32>(rstd + (<usize>r << 2), savedInverse);
     normalizeRow(outRow, xRow, weight, inverse, C);
   }
 }
