@@ -88,14 +88,14 @@ export const enum Rng {
 
 /** Byte offsets in the sampling settings of one row. */
 export const enum Sampling {
-  /** f32, ≥ 0; 0: the largest logit. */
+  /** f32, ≥ 0; 0: take the largest logit. */
   Temperature = 0,
   /** i32; 0: all of the vocabulary. */
   TopK = 4,
   /** u32 */
   SeedLow = 8,
   SeedHigh = 12,
-  /** i32: tokens drawn so far. `Sample` adds 1. */
+  /** i32: tokens drawn so far; `Sample` adds 1. */
   Step = 16,
   Bytes = 32,
 }

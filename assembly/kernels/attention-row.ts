@@ -69,7 +69,8 @@ export function rowScoresOfTokens(s: usize, q: usize, k: usize, ldk: i32, from: 
       acc2 = addFour(acc2, x, x + pitch, x + 2 * pitch, x + 3 * pitch, q0, q1, q2, q3), x += pitch4;
       acc3 = addFour(acc3, x, x + pitch, x + 2 * pitch, x + 3 * pitch, q0, q1, q2, q3);
     }
-    v128.store(element(s, j), acc0), v128.store(element(s, j), acc1, 16), v128.store(element(s, j), acc2, 32), v128.store(element(s, j), acc3, 48);
+    const at = element(s, j);
+    v128.store(at, acc0), v128.store(at, acc1, 16), v128.store(at, acc2, 32), v128.store(at, acc3, 48);
     q -= vectorEnd;
   }
   for (; j < to; j += 4) {
