@@ -112,15 +112,15 @@ export const enum Reduction {
   Chunk = 16384,
 }
 
-/** Scratch of a matmul, in bytes for each thread: a block of packed B, one of A, and the sums of a column of tiles. */
+/** Scratch of a matmul, in bytes for each thread: a block of packed B, one of A, and the sums of a few tiles. */
 export const enum MatmulScratch {
   /** f32 [128, 768], in panels. */
   Panels = 0,
   /** f32 [144, 144]: a block of A, transposed for TN; or rows of B, decoded. */
   Rows = 393216,
-  /** f32 [144, 16] */
+  /** f32 [12, 16] */
   Sums = 476160,
-  Bytes = 485376,
+  Bytes = 476928,
 }
 
 /**
