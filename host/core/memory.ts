@@ -143,6 +143,7 @@ export class Memory {
   /** See `Block.resize`. */
   resize(block: Block, bytes: number, keep: boolean): void {
     const { address, bytes: before } = block;
+    this.stamp++;
     if (!keep) this.vacate(address, before);
     try {
       block.address = this.reserve(bytes, block.owner, block.name);
@@ -155,7 +156,6 @@ export class Memory {
       this.u8(block.address, Math.min(before, bytes)).set(this.u8(address, Math.min(before, bytes)));
       this.vacate(address, before);
     }
-    this.stamp++;
   }
 
   /** See `Block.free`. */
