@@ -28,7 +28,7 @@ const longer = { tokens: { shape: [1, 5], data: Int32Array.of(1, 2, 3, 4, 5) }, 
 type Options = TrainerOptions<LanguageInputs>;
 const options: Options = { steps: 9, schedule: { kind: "constant", peak: 0.1 }, optimizer: { kind: "adamw" } };
 const train = (model: GPT, more: Partial<Options> = {}): Trainer<LanguageInputs> => new Trainer(model, { batch: () => batch }, { ...options, ...more });
-const gone = /^(GPT|trainer): .*: this memory was freed; its owner was disposed$|^Trainer: the model was disposed and placed again since|^the model has no memory yet/;
+const gone = /^(GPT|trainer): .*: this memory was freed; its owner was disposed$|^(Trainer|Session): the model was disposed and placed again since|^the model has no memory yet/;
 
 /** The bytes of all blocks but the arena. */
 const contents = (blocks: readonly BlockInfo[]): string => blocks.map(({ address, bytes }) => runtime.memory.u8(address, bytes).join()).join("\n");
@@ -152,6 +152,8 @@ describe("after a model was disposed, and another took its place in memory,", ()
       if (again) model.place(runtime, { seed: 3 });
       await expect(session.step([row!])).rejects.toThrow(gone);
       await expect(session.open([{ tokens: [1, 2, 3] }])).rejects.toThrow(gone);
+      await expect(session.append(row!, [1, 2])).rejects.toThrow(gone);
+      expect(() => session.fork(row!)).toThrow(gone);
       if (again) model.dispose();
     }
     session.dispose();
