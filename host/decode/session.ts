@@ -6,6 +6,7 @@ import { samplerSettings } from "../graph/ops/sampling";
 import type { State } from "../graph/tensor";
 import { type DecoderModel, hasSource } from "../models/decoding";
 import { checkIds } from "../models/inputs";
+import type { Weights } from "../nn/weights";
 import { PagePool } from "./pages";
 import { DecodingPrograms } from "./programs";
 import { checkSampler, Row, type Sampler } from "./row";
@@ -53,6 +54,7 @@ const SOURCE_BATCH = 32;
 export class Session<M extends DecoderModel = DecoderModel> {
   /** Rows that may be open at once. */
   readonly rows: number;
+  private readonly weights: Weights;
   private readonly pool: PagePool;
   readonly programs: DecodingPrograms;
   private readonly pieces: readonly number[];
@@ -72,7 +74,8 @@ export class Session<M extends DecoderModel = DecoderModel> {
     const { rows = 64, pieces = [16, 64, 256], poison = false } = options;
     this.rows = rows;
     this.pieces = [...pieces].sort((a, b) => a - b);
-    this.pool = new PagePool(model.weights.runtime, model.pageLayout, poison);
+    this.weights = model.weights;
+    this.pool = new PagePool(this.weights.runtime, model.pageLayout, poison);
     this.programs = new DecodingPrograms(model, this.pool, sizeFor(rows));
   }
 
@@ -224,6 +227,7 @@ export class Session<M extends DecoderModel = DecoderModel> {
 
   private expectAlive(): void {
     if (this.disposed) throw new TypeError("the session was disposed");
+    if (this.model.weights !== this.weights) throw new TypeError("Session: the model was disposed and placed again since; create a new session");
   }
 
   private expectOpen(verb: string, rows: readonly Row[]): void {
