@@ -93,10 +93,15 @@ export function execute(op: u32, at: usize, thread: i32, threads: i32): void {
       columnSum(address(at, 0), address(at, 1), count(at, 2), count(at, 3), thread, threads);
       break;
     case Op.EmbeddingForward:
-      embeddingForward(address(at, 0), address(at, 1), address(at, 2), count(at, 3), count(at, 4), scalar(at, 5), thread, threads);
+      embeddingForward(
+        address(at, 0), address(at, 1), address(at, 2), count(at, 3), count(at, 4), count(at, 5), scalar(at, 6), count(at, 7),
+        thread, threads,
+      );
       break;
     case Op.EmbeddingBackward:
-      embeddingBackward(address(at, 0), address(at, 1), address(at, 2), count(at, 3), count(at, 4), scalar(at, 5), thread, threads);
+      embeddingBackward(
+        address(at, 0), address(at, 1), address(at, 2), count(at, 3), count(at, 4), count(at, 5), scalar(at, 6), thread, threads,
+      );
       break;
     case Op.GatherRowsBackward:
       gatherRowsBackward(address(at, 0), address(at, 1), address(at, 2), count(at, 3), count(at, 4), count(at, 5), thread, threads);
@@ -129,14 +134,14 @@ export function execute(op: u32, at: usize, thread: i32, threads: i32): void {
       matmulNN(
         address(at, 0), address(at, 1), address(at, 2), address(at, 3), address(at, 4), count(at, 5), count(at, 6), count(at, 7),
         count(at, 8), count(at, 9), count(at, 10), count(at, 11), count(at, 12), count(at, 13), count(at, 14), count(at, 15),
-        count(at, 16), thread, threads,
+        count(at, 16), count(at, 17), thread, threads,
       );
       break;
     case Op.MatmulNT:
       matmulNT(
         address(at, 0), address(at, 1), address(at, 2), address(at, 3), address(at, 4), count(at, 5), count(at, 6), count(at, 7),
         count(at, 8), count(at, 9), count(at, 10), count(at, 11), count(at, 12), count(at, 13), count(at, 14), count(at, 15),
-        count(at, 16), thread, threads,
+        count(at, 16), count(at, 17), thread, threads,
       );
       break;
     case Op.MatmulTN:
@@ -202,7 +207,7 @@ export function execute(op: u32, at: usize, thread: i32, threads: i32): void {
     case Op.Rotary:
       rotary(
         address(at, 0), address(at, 1), address(at, 2), address(at, 3), count(at, 4), count(at, 5), count(at, 6), count(at, 7),
-        count(at, 8), count(at, 9), count(at, 10), count(at, 11), count(at, 12), thread, threads,
+        count(at, 8), count(at, 9), count(at, 10), count(at, 11), count(at, 12), count(at, 13), thread, threads,
       );
       break;
     case Op.RotaryTable:

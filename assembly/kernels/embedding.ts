@@ -1,5 +1,5 @@
 /** Rows of a table by number, and their gradients. */
-import { Count, In, InOut, Out, Scalar } from "../operands";
+import { Count, Flag, In, InFormat, InOut, Out, Scalar } from "../operands";
 import { LINE, sliceStart, sliceEnd } from "../parallel";
 import { madd } from "../simd";
 
@@ -12,7 +12,7 @@ import { madd } from "../simd";
  * @param scale   √C in Vaswani et al. 2017, section 3.4; otherwise 1
  */
 export function embeddingForward(
-  out: Out<f32>, ids: In<i32>, weight: In<f32>, N: Count, C: Count, scale: Scalar,
+  out: Out<f32>, ids: In<i32>, weight: InFormat, N: Count, V: Count, C: Count, scale: Scalar, format: Flag,
   thread: i32, threads: i32,
 ): void {
   const end = sliceEnd(N, 1, thread, threads);
@@ -38,7 +38,7 @@ function scaleRow(out: usize, x: usize, C: i32, scale: f32): void {
  * Threads share the columns, so that an id may come twice.
  */
 export function embeddingBackward(
-  dWeight: InOut<f32>, dOut: In<f32>, ids: In<i32>, N: Count, C: Count, scale: Scalar,
+  dWeight: InOut<f32>, dOut: In<f32>, ids: In<i32>, N: Count, V: Count, C: Count, scale: Scalar,
   thread: i32, threads: i32,
 ): void {
   const start = sliceStart(C, LINE, thread, threads);

@@ -16,7 +16,7 @@
  * An element's sum does not depend on the slice it falls into. In f32, without fused multiply-add, its error is at most
  * K·2⁻²⁴·(|bias| + Σ|a|·|b|) to first order.
  */
-import { Count, Flag, In, InOut, MaybeIn, Scratch } from "../operands";
+import { Count, Flag, In, InFormat, InOut, MaybeIn, Scratch } from "../operands";
 import { Activation, MatmulScratch } from "../layouts";
 import { sliceEnd, sliceStart } from "../parallel";
 import { activationForward } from "./activation";
@@ -41,8 +41,8 @@ const MIN_ROWS: i32 = 12;
 
 /** out[i, j] = activation(Σ_k a[i, k]·b[k, j] + bias[j]), for each of the batch. */
 export function matmulNN(
-  out: InOut<f32>, a: In<f32>, b: In<f32>, bias: MaybeIn<f32>, scratch: Scratch, batch: Count, M: Count, N: Count, K: Count,
-  ldo: Count, lda: Count, ldb: Count, strideOut: Count, strideA: Count, strideB: Count, activation: Flag, accumulate: Flag,
+  out: InOut<f32>, a: In<f32>, b: InFormat, bias: MaybeIn<f32>, scratch: Scratch, batch: Count, M: Count, N: Count, K: Count,
+  ldo: Count, lda: Count, ldb: Count, strideOut: Count, strideA: Count, strideB: Count, activation: Flag, accumulate: Flag, format: Flag,
   thread: i32, threads: i32,
 ): void {
   multiplySlice(
@@ -53,8 +53,8 @@ export function matmulNN(
 
 /** out[i, j] = activation(Σ_k a[i, k]·b[j, k] + bias[j]), for each of the batch. */
 export function matmulNT(
-  out: InOut<f32>, a: In<f32>, b: In<f32>, bias: MaybeIn<f32>, scratch: Scratch, batch: Count, M: Count, N: Count, K: Count,
-  ldo: Count, lda: Count, ldb: Count, strideOut: Count, strideA: Count, strideB: Count, activation: Flag, accumulate: Flag,
+  out: InOut<f32>, a: In<f32>, b: InFormat, bias: MaybeIn<f32>, scratch: Scratch, batch: Count, M: Count, N: Count, K: Count,
+  ldo: Count, lda: Count, ldb: Count, strideOut: Count, strideA: Count, strideB: Count, activation: Flag, accumulate: Flag, format: Flag,
   thread: i32, threads: i32,
 ): void {
   multiplySlice(

@@ -9,9 +9,9 @@ import { loadTail, storeTail } from "../simd";
  *
  *     out[c] = x[c]·cos[p, c] − x[c + h]·sin[p, c]          out[c + h] = x[c + h]·cos[p, c] + x[c]·sin[p, c]
  *
- * and out[c] = x[c] for c ≥ rotated. Backward is the same op on dOut with `inverse`, which turns by −angle.
- * @param out      f32 [B, T, H, D], tokens ldo apart, heads next to each other; may alias x
- * @param x        f32 [B, T, H, D], tokens ldx apart, heads next to each other
+ * and out[c] = x[c] for c ≥ rotated, and for the columns of a token behind its H heads. Backward is the same op on dOut with `inverse`, which turns by −angle.
+ * @param out      f32 [B, T, C], tokens ldo apart: H heads of D next to each other, then other columns; may alias x
+ * @param x        f32 [B, T, C], tokens ldx apart, likewise
  * @param table    f32 [L, rotated], see rotaryTable
  * @param past     i32 [B], tokens before the first of each row; 0: none
  * @param rotated  even, ≤ D
@@ -19,7 +19,7 @@ import { loadTail, storeTail } from "../simd";
  */
 export function rotary(
   out: Out<f32>, x: In<f32>, table: In<f32>, past: MaybeIn<i32>,
-  B: Count, T: Count, H: Count, D: Count, ldo: Count, ldx: Count, L: Count, rotated: Count, inverse: Flag,
+  B: Count, T: Count, C: Count, H: Count, D: Count, ldo: Count, ldx: Count, L: Count, rotated: Count, inverse: Flag,
   thread: i32, threads: i32,
 ): void {
   assert((rotated & 1) == 0 && rotated <= D, "rotary: an even number of columns is turned");
@@ -36,6 +36,7 @@ export function rotary(
       const turned = <usize>rotated << 2;
       memory.copy(outHead + turned, xHead + turned, <usize>(D - rotated) << 2);
     }
+    if (outHead != xHead && C > H * D) memory.copy(outHead, xHead, <usize>(C - H * D) << 2);
   }
 }
 

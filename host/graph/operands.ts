@@ -14,6 +14,8 @@ export type InOut<D extends DType> = Address<D>;
 export type MaybeOut<D extends DType> = Address<D> | null;
 export type MaybeIn<D extends DType> = Address<D> | null;
 export type MaybeInOut<D extends DType> = Address<D> | null;
+/** An array in any format of weights. */
+export type InFormat = Address;
 /** Bytes of working memory for each thread. */
 export type Scratch = number;
 
@@ -26,7 +28,7 @@ export type Scalar = number;
 /** One operand of a kernel. */
 export interface Operand {
   readonly name: string;
-  readonly kind: "out" | "in" | "inOut" | "scratch" | "count" | "flag" | "scalar";
+  readonly kind: "out" | "in" | "inOut" | "inFormat" | "scratch" | "count" | "flag" | "scalar";
   /** Of an array. */
   readonly dtype?: DType;
   /** Whether an array may be absent. */

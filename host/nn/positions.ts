@@ -51,6 +51,6 @@ export class RotaryPositions extends Layer {
    * @param past   i32 [B]: the position of each row's first token; 0 by default
    */
   forward(x: Tensor, heads: number, past?: Tensor<"i32">): Tensor {
-    return this.within(x, () => rotary(x, this.table, heads, past));
+    return this.within(x, () => rotary(x, this.table, { heads, headSize: this.table.shape[1]! }, past));
   }
 }

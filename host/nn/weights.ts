@@ -122,7 +122,7 @@ export class Weights {
       const [T = 0, C = 0] = table.shape;
       const out = graph.use(table);
       if (table.rule.kind === "sinusoidal") graph.emit(Op.SinusoidalPositions, { out, T, C });
-      else graph.emit(Op.RotaryTable, { out, factors: null, L: T, D: C, base: table.rule.base, scale: 1 });
+      else graph.emit(Op.RotaryTable, { out, factors: null, L: T, rotated: C, base: table.rule.base, scale: 1 });
     }
     const program = compile(graph);
     program.seed(seed, 0);

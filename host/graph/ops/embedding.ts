@@ -48,7 +48,7 @@ export function addPositions(x: Tensor, table: Tensor | Parameter | Table, past:
   const p = graph.use(table);
   const [B = 0, T = 0, C = 0] = x.shape;
   const L = p.rows;
-  if (x.shape.length !== 3 || p.columns !== C || L < T) {
+  if (x.shape.length !== 3 || p.columns !== C || (!past && L < T)) {
     throw new RangeError(`addPositions: x=${formatShape(x.shape)} needs a table of at least [${T},${C}], got ${formatShape(p.shape)}`);
   }
   if (past) {

@@ -5,35 +5,38 @@ import type { Tensor } from "../tensor";
 import { expectDType, expectShape } from "./shared";
 
 /**
- * Turns each pair (d, d + D/2) of the first `heads` heads by the angle of its position (Su et al. 2021, arXiv:2104.09864); the columns
- * behind them stay.
- * @param x      f32 [B, T, C], heads of width D side by side
- * @param table  f32 [at least T, D]: cosines, then sines
- * @param past   i32 [B]: the position of each row's first token; 0 by default. A position beyond the table gives NaN
+ * Turns each pair (d, d + r/2) of the first `heads` heads by the angle of its position (Su et al. 2021, arXiv:2104.09864); the columns
+ * behind the heads stay.
+ * @param x       f32 [B, T, C], heads side by side
+ * @param table   f32 [at least T, r]: cosines, then sines; r is even and at most the size of a head
+ * @param heads   heads to turn, and their size
+ * @param past    i32 [B]: the position of each row's first token; 0 by default. A position beyond the table gives NaN
  * @returns f32 [B, T, C]
  * @throws RangeError when the shapes do not fit
  *
  * @example
- * rotary(graph.input([2, 10, 3 * 64]), graph.input([32, 16]), 8).shape; // [2, 10, 192]: 4 query and 4 key heads of 16, then values
+ * const qkv = graph.input([2, 10, 3 * 64]); // 4 query and 4 key heads of 16, then values
+ * rotary(qkv, graph.input([32, 16]), { heads: 8, headSize: 16 }).shape; // [2, 10, 192]
  */
-export function rotary(x: Tensor, table: Tensor | Table, heads: number, past: Tensor<"i32"> | null = null): Tensor {
+export function rotary(x: Tensor, table: Tensor | Table, { heads: H, headSize: D }: { heads: number; headSize: number }, past: Tensor<"i32"> | null = null): Tensor {
   const graph = x.graph;
   const t = graph.use(table);
   const [B = 0, T = 0, C = 0] = x.shape;
-  const [L = 0, D = 0] = t.shape;
-  if (x.shape.length !== 3 || t.shape.length !== 2 || D % 2 !== 0 || heads * D > C || (!past && L < T)) {
-    throw new RangeError(`rotary: x=${formatShape(x.shape)} needs a table of at least ${T} rows and an even width of at most ${Math.floor(C / heads)}, got ${formatShape(t.shape)}`);
+  const [L = 0, rotated = 0] = t.shape;
+  if (x.shape.length !== 3 || t.shape.length !== 2 || rotated % 2 !== 0 || rotated > D || H * D > C || (!past && L < T)) {
+    throw new RangeError(`rotary: ${H} heads of ${D} in x=${formatShape(x.shape)} need a table of at least ${T} rows and an even width of at most ${D}, got ${formatShape(t.shape)}`);
   }
   if (past) {
     expectDType("rotary", "i32 past", past, "i32");
     expectShape("rotary", "past", past, [B]);
   }
-  const shared = { table: t, past, B, T, H: heads, D, C, L };
+  const shared = { table: t, past, B, T, C, H, D, ldo: C, ldx: C, L, rotated };
+  const cost = { flops: 3 * B * T * H * rotated };
   const out = graph.tensor(x.shape, { needsGradient: x.needsGradient });
-  graph.emit(Op.Rotary, { out, x, ...shared, inverse: false }, { flops: 3 * B * T * heads * D });
+  graph.emit(Op.Rotary, { out, x, ...shared, inverse: false }, cost);
   graph.differentiate(out, (dOut) => {
     const dX = graph.tensor(x.shape);
-    graph.emit(Op.Rotary, { out: dX, x: dOut, ...shared, inverse: true }, { flops: 3 * B * T * heads * D });
+    graph.emit(Op.Rotary, { out: dX, x: dOut, ...shared, inverse: true }, cost);
     graph.addGradient(x, dX);
   });
   return out;
