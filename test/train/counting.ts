@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { Runtime } from "../../host/core/runtime";
 import { GPT, type LanguageInputs } from "../../host/models/gpt";
 import type { BatchOf, InputSpecs } from "../../host/models/inputs";
@@ -38,5 +39,12 @@ export async function drain<S extends InputSpecs>(trainer: Trainer<S>, each: (ev
   return events;
 }
 
-/** A model's weights, to compare. */
-export const weightsOf = (model: Pick<Model, "weights">): string => JSON.stringify([...model.weights.read()].map(([name, { data }]) => [name, [...data]]));
+/** A name for arrays, to compare their bits. */
+export function hashOf(arrays: ReadonlyMap<string, { data: Float32Array }>): string {
+  const hash = createHash("sha256");
+  for (const [name, { data }] of arrays) hash.update(name).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  return hash.digest("hex");
+}
+
+/** The same of a model's weights. */
+export const weightsOf = (model: Pick<Model, "weights">): string => hashOf(model.weights.read());
