@@ -100,7 +100,8 @@ export function execute(op: u32, at: usize, thread: i32, threads: i32): void {
       break;
     case Op.EmbeddingBackward:
       embeddingBackward(
-        address(at, 0), address(at, 1), address(at, 2), count(at, 3), count(at, 4), count(at, 5), scalar(at, 6), thread, threads,
+        address(at, 0), address(at, 1), address(at, 2), address(at, 3), count(at, 4), count(at, 5), count(at, 6), scalar(at, 7),
+        thread, threads,
       );
       break;
     case Op.GatherRowsBackward:

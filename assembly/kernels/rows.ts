@@ -6,6 +6,7 @@
  */
 import { exp } from "../math";
 import { loadTail, madd, maximum, maxOrNaN, storeTail, sum } from "../simd";
+import { element } from "./element";
 
 /** Elements of a block, which has 16 partial sums. */
 export const BLOCK: i32 = 1024;
@@ -118,4 +119,13 @@ export function exponentials(out: usize, x: usize, shift: f32, n: i32): f32 {
   if (n > 1) rest += f32x4.extract_lane(ve, 1);
   if (n > 2) rest += f32x4.extract_lane(ve, 2);
   return <f32>(total + <f64>rest);
+}
+
+/** to[i] += factor·x[i]. */
+export function addScaledRow(to: usize, factor: f32, x: usize, n: i32): void {
+  const vfactor = f32x4.splat(factor);
+  const end = element(to, n);
+  const vectorEnd = element(to, n & -4);
+  for (; to < vectorEnd; to += 16, x += 16) v128.store(to, madd(vfactor, v128.load(x), v128.load(to)));
+  for (; to < end; to += 4, x += 4) v128.store32_lane(to, madd(vfactor, v128.load32_zero(x), v128.load32_zero(to)), 0);
 }
