@@ -110,7 +110,10 @@ export function checkConfig(name: string, value: unknown, fields: FieldsByName):
 }
 
 function findFlaw(value: unknown, fields: FieldsByName): { message: string; isOutOfRange?: boolean } | undefined {
-  if (!isObject(value)) return { message: `expected an object, got ${show(value)}` };
+  if (!isObject(value)) {
+    const required = Object.keys(fields).filter((name) => !fields[name]!.isOptional);
+    return { message: `expected an object${required.length > 0 ? ` with ${required.join(", ")}` : ""}, got ${show(value)}` };
+  }
   for (const name of Object.keys(value)) {
     if (Object.hasOwn(fields, name)) continue;
     const meant = nearest(name, Object.keys(fields));

@@ -59,7 +59,11 @@ describe("a model's constructor", () => {
 
   it.each((Object.keys(configs) as Family[]).flatMap((family) => [[family, undefined, "nothing"], [family, null, "null"], [family, [], "[]"], [family, 65, "65"]] as const))(
     "%s refuses %j as its config", (family, config, got) => {
-      expect(() => make(family, config)).toThrow(new TypeError(`${family}: expected an object, got ${got}`));
+      const fields = {
+        GPT: "vocabulary, block, layers, heads, width", Llama: "vocabulary, block, layers, heads, width, hidden",
+        Transformer: "vocabulary, maxLength, encoderLayers, decoderLayers, heads, width, hidden",
+      }[family];
+      expect(() => make(family, config)).toThrow(new TypeError(`${family}: expected an object with ${fields}, got ${got}`));
     },
   );
 

@@ -92,9 +92,9 @@ describe("new Trainer", () => {
   ])("takes %j", (changed) => expect(refusal(changed)).toBeUndefined());
 
   it.each<[unknown, string]>([
-    [undefined, "Trainer: expected an object, got nothing"],
-    [null, "Trainer: expected an object, got null"],
-    [6, "Trainer: expected an object, got 6"],
+    [undefined, "Trainer: expected an object with steps, schedule, optimizer, got nothing"],
+    [null, "Trainer: expected an object with steps, schedule, optimizer, got null"],
+    [6, "Trainer: expected an object with steps, schedule, optimizer, got 6"],
   ])("refuses %j as options", (given, message) => {
     expect(() => new Trainer(model, data, given as TrainerOptions<LanguageInputs>)).toThrow(new TypeError(message));
   });

@@ -104,7 +104,7 @@ describe("Trainer.restore", () => {
   });
 
   it.each<[string, object | undefined, string]>([
-    ["none", undefined, "restore: state: expected an object, got nothing"],
+    ["none", undefined, "restore: state: expected an object with step, updates, skipped, validatedStep, bestStep, bestLoss, stale, got nothing"],
     ["an unknown field", { steps: 3 }, 'restore: state: unknown field "steps"; did you mean "step"?'],
     ["a step that is none", { step: 1.5 }, "restore: state: step: expected an integer of at least 0, got 1.5"],
     ["a loss that is none", { bestLoss: NaN }, "restore: state: bestLoss: expected a number or null, got NaN"],
