@@ -130,12 +130,6 @@ export async function verify(title, contestants, tolerance) {
   }
 }
 
-/** `length` seeded values, uniform in [−1, 1). */
-export function random(length, seed = 1) {
-  let state = seed;
-  return Float32Array.from({ length }, () => ((state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 31 - 1));
-}
-
 export const round = (value) => Number(value.toPrecision(4));
 
 const date = new Date().toISOString().slice(0, 10);

@@ -2,11 +2,11 @@
  * Matrix products at the shapes of training and decoding, in the three layouts that a linear layer needs:
  * NT is y = x·Wᵀ with W [out, in], NN its gradient in x, TN its gradient in W.
  */
-import { random } from "../harness.mjs";
 import { Kernels, MatmulScratch, Op } from "../kernels.mjs";
 import { model, node } from "../peers/onnx.mjs";
 import { jaxContestant, loadPeers, tfjsContestant } from "../peers/load.mjs";
 import { transposed } from "../peers/models.mjs";
+import { random } from "../random.mjs";
 
 const layouts = ["NT", "NN", "TN"];
 const shapes = [...[64, 128, 256, 512, 1024].map((n) => [n, n, n]), [128, 512, 2048], [768, 384, 128]]; // M N K

@@ -1,9 +1,9 @@
 /** What stands between the matrix products: softmax, LayerNorm, GELU, and attention against what peers compose it of. */
-import { random } from "../harness.mjs";
 import { Activation, AttentionScratch, f32, Kernels, Op } from "../kernels.mjs";
 import { attentionPeers, gradientPeers } from "../peers/attention.mjs";
 import { loadPeers } from "../peers/load.mjs";
 import { geluPeers, layerNormPeers, softmaxPeers } from "../peers/rows.mjs";
+import { random } from "../random.mjs";
 
 const attentions = [
   { title: "GPT-2, 1024 tokens", B: 1, H: 12, T: 1024, D: 64, causal: true },

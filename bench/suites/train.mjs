@@ -1,11 +1,11 @@
 /** One step of training, as a user's loop pays for it: batch, forward, backward, clipping, AdamW, and the loss back. */
 import { compile, GPT, gptPresets, Graph, Trainer, Transformer, transformerPresets } from "../../dist/index.js";
-import { random } from "../harness.mjs";
 import { heeds } from "../kernels.mjs";
 import { jaxTrainer } from "../peers/jax.mjs";
 import { loadPeers } from "../peers/load.mjs";
 import { gpt, peerWeights, transformer } from "../peers/models.mjs";
 import { tfjsTrainer, tunedTfjsTrainer } from "../peers/tfjs.mjs";
+import { random } from "../random.mjs";
 
 const adamw = { rate: 1e-3, beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.1, clip: 1 };
 /** Losses that are compared before anything is timed: the last follows this many updates less one. */
