@@ -37,6 +37,8 @@ export const count = number("an integer of at least 1", (value) => Number.isSafe
 /** A number of layers. More than 1,000 come from a broken file, and building them would take minutes. */
 export const depth = number("an integer from 1 to 1000", (value) => Number.isInteger(value) && value >= 1 && value <= 1000);
 export const whole = number("an integer of at least 0", (value) => Number.isSafeInteger(value) && value >= 0);
+/** Of random numbers: what Philox's key has room for and a number holds exactly. */
+export const seed = number("an integer in [0, 2^53)", (value) => Number.isSafeInteger(value) && value >= 0);
 export const positive = number("a number above 0", (value) => value > 0);
 export const notNegative = number("a number of at least 0", (value) => value >= 0);
 export const finite = number("a number", () => true);

@@ -98,6 +98,7 @@ export function attentionBackward(
         if (bias) addBias(p, element(bias, b * biasBatch + h * biasHead + i0 * biasRow + j0), biasRow, dS, keys, queries, scale);
         scores(dS, element(v, vOffset), tokenV, 1, gRows, keys, queries, D, low, high);
         if (dropout > 0) drawMask(bits, rng, stream, dropout, row, queries, j0, keys, Tk, low, high);
+        const partial = isPartial(queries, keys, low, high);
         for (let i = 0; i < queries; i += 4) {
           const at = <usize>i << 2;
           const from = firstSeen(i, keys, low);
@@ -105,12 +106,11 @@ export function attentionBackward(
           if (dropout > 0) dropColumn(dS + at, bits, i, from, to, 1 / (1 - dropout));
           softmaxGradient(p + at, dS + at, from, to, v128.load(minusLse + at), v128.load(delta + at), bias ? 1 : scale, dBias ? 1 : scale);
           if (dropout > 0) dropColumn(p + at, bits, i, from, to, 1 / (1 - dropout));
-          hide(p + at, i, firstRead(i, keys, low), endRead(i, keys, high), keys, low, high, 0);
-          hide(dS + at, i, firstRead(i, keys, low), endRead(i, keys, high), keys, low, high, 0);
+          if (partial) hide(p + at, i, firstRead(i, keys, low), endRead(i, keys, high), keys, low, high, 0);
+          if (partial) hide(dS + at, i, firstRead(i, keys, low), endRead(i, keys, high), keys, low, high, 0);
         }
         if (dBias) takeBiasGradient(element(dBias, row * Tk + j0), Tk, dS, queries, keys, low, high, scale);
 
-        const partial = isPartial(queries, keys, low, high);
         const kExact = partial && !allFinite(kColumns, keys, D);
         const qExact = partial && !allFinite(qColumns, queries, D);
         const gExact = partial && !allFinite(gColumns, queries, D);

@@ -8,7 +8,7 @@
 import {
   addProduct, addToTotal, endsChunk, spansChunks, startChunk, startTotal, takeTotal, writeRows,
 } from "./attention-softmax";
-import { addRowBias, addRowToSoftmax, addValues, columnsOfKeys, rowScores } from "./attention-row";
+import { addRowBias, addRowToSoftmax, addValues, columnsOfKeys, rowScores, rowScoresOfTokens } from "./attention-row";
 import {
   BLOCK, ROW, endOfKeys, endSeen, firstPosition, firstSeen, keyBlock, keyCount, startOfKeys,
 } from "./attention-visibility";
@@ -56,7 +56,9 @@ export function attendFew(
       const vBlock = element(keyBlock(v, pages, P, b, j0, Tk, tokenV, pageV), kvHead * headV);
       let kBlock = element(keyBlock(k, pages, P, b, j0, Tk, tokenK, pageK), kvHead * headK);
       let pitch = dimK;
-      if (!pages || tokenK != 1) {
+      const inPlace = pages != 0 && tokenK == 1;
+      const inRegisters = !inPlace && dimK == 1 && rows == 1;
+      if (!inPlace && !inRegisters) {
         columnsOfKeys(columns, kBlock, tokenK, dimK, keys, D);
         kBlock = columns;
         pitch = BLOCK;
@@ -65,9 +67,11 @@ export function attendFew(
         const g = r / Tq;
         const i = r - g * Tq;
         const row = s + r * ROW;
+        const qRow = element(qRows, i * ldq + g * D);
         const from = firstSeen(i, keys, low);
         const to = endSeen(i, keys, high);
-        rowScores(row, element(qRows, i * ldq + g * D), kBlock, pitch, from, to, D);
+        if (inRegisters) rowScoresOfTokens(row, qRow, kBlock, tokenK, from, to, D);
+        else rowScores(row, qRow, kBlock, pitch, from, to, D);
         if (bias) addRowBias(row, element(biasRows, g * biasHead + i * biasRow + j0), from, to, scale);
         addRowToSoftmax(row, from, to, element(state, r), bias ? 1 : scale);
       }

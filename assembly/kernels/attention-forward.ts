@@ -109,16 +109,17 @@ export function attentionForward(
       scores(s, kBlock, tokenK, dimK, qPanels, keys, queries, D, low, high);
       if (bias) addBias(s, element(bias, b * biasBatch + h * biasHead + i0 * biasRow + j0), biasRow, spare, keys, queries, scale);
       if (dropout > 0) drawMask(bits, rng, stream, dropout, head * Tq + i0, queries, j0, keys, Tk, low, high);
+      const partial = isPartial(queries, keys, low, high);
       for (let i = 0; i < queries; i += 4) {
         const column = element(s, i);
         const from = firstSeen(i, keys, low) & -4;
         const to = (endSeen(i + 3, keys, high) + 3) & -4;
-        hide(column, i, from, to, keys, low, high, -Infinity);
+        if (partial || to > keys) hide(column, i, from, to, keys, low, high, -Infinity);
         addToSoftmax(column, from, to, element(state, i), bias ? 1 : scale);
-        hide(column, i, firstRead(i, keys, low), endRead(i, keys, high), keys, low, high, 0);
+        if (partial) hide(column, i, firstRead(i, keys, low), endRead(i, keys, high), keys, low, high, 0);
         if (dropout > 0) dropColumn(column, bits, i, from, to, 1 / (1 - dropout));
       }
-      const exact = isPartial(queries, keys, low, high) && !allFinite(vPanels, keys, D);
+      const exact = partial && !allFinite(vPanels, keys, D);
       sumOverKeys(fresh ? sum : product, wide, true, s, vPanels, queries, keys, (D + NR - 1) & -NR, low, high, exact, 0);
       if (!fresh) addProduct(sum, product, wide, state, queries);
       fresh = isLong && endsChunk(j0 + BLOCK);

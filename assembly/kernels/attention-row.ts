@@ -48,6 +48,66 @@ export function rowScores(s: usize, q: usize, k: usize, ldk: i32, from: i32, to:
   }
 }
 
+/**
+ * `rowScores` of keys that lie one after another, transposed in registers: for one query half as much again as storing them transposed.
+ * Scores are written up to the next multiple of 4.
+ * @param k  f32 [to, D], rows `ldk` apart
+ */
+export function rowScoresOfTokens(s: usize, q: usize, k: usize, ldk: i32, from: i32, to: i32, D: i32): void {
+  const pitch = <usize>ldk << 2;
+  const pitch4 = pitch << 2;
+  const vectorEnd = <usize>(D & -4) << 2;
+  let j = from & -4;
+  for (; j + 16 <= to; j += 16) {
+    let x0 = element(k, j * ldk);
+    let acc0 = f32x4.splat(0), acc1 = acc0, acc2 = acc0, acc3 = acc0;
+    for (const end = x0 + vectorEnd; x0 < end; x0 += 16, q += 16) {
+      const q0 = v128.load32_splat(q), q1 = v128.load32_splat(q + 4), q2 = v128.load32_splat(q + 8), q3 = v128.load32_splat(q + 12);
+      let x = x0;
+      acc0 = addFour(acc0, x, x + pitch, x + 2 * pitch, x + 3 * pitch, q0, q1, q2, q3), x += pitch4;
+      acc1 = addFour(acc1, x, x + pitch, x + 2 * pitch, x + 3 * pitch, q0, q1, q2, q3), x += pitch4;
+      acc2 = addFour(acc2, x, x + pitch, x + 2 * pitch, x + 3 * pitch, q0, q1, q2, q3), x += pitch4;
+      acc3 = addFour(acc3, x, x + pitch, x + 2 * pitch, x + 3 * pitch, q0, q1, q2, q3);
+    }
+    v128.store(element(s, j), acc0), v128.store(element(s, j), acc1, 16), v128.store(element(s, j), acc2, 32), v128.store(element(s, j), acc3, 48);
+    q -= vectorEnd;
+  }
+  for (; j < to; j += 4) {
+    // Past the last key, it is read again.
+    const x0 = element(k, j * ldk);
+    const x1 = j + 1 < to ? x0 + pitch : x0;
+    const x2 = j + 2 < to ? x1 + pitch : x1;
+    const x3 = j + 3 < to ? x2 + pitch : x2;
+    let acc = f32x4.splat(0);
+    for (let d: usize = 0; d < vectorEnd; d += 16) {
+      const at = q + d;
+      const q0 = v128.load32_splat(at), q1 = v128.load32_splat(at + 4), q2 = v128.load32_splat(at + 8), q3 = v128.load32_splat(at + 12);
+      acc = addFour(acc, x0 + d, x1 + d, x2 + d, x3 + d, q0, q1, q2, q3);
+    }
+    v128.store(element(s, j), acc);
+  }
+  for (let d = D & -4; d < D; d++) {
+    const vq = v128.load32_splat(element(q, d));
+    for (let at = from & -4; at < to; at++) {
+      const score = element(s, at);
+      v128.store32_lane(score, madd(vq, v128.load32_zero(element(k, at * ldk + d)), v128.load32_zero(score)), 0);
+    }
+  }
+}
+
+/** acc + Σ_d q_d·x_d for d = 0 … 3, a lane for each of the rows x0 to x3. */
+// @ts-ignore: decorator
+@inline
+function addFour(acc: v128, x0: usize, x1: usize, x2: usize, x3: usize, q0: v128, q1: v128, q2: v128, q3: v128): v128 {
+  const r0 = v128.load(x0), r1 = v128.load(x1), r2 = v128.load(x2), r3 = v128.load(x3);
+  const low01 = v128.shuffle<f32>(r0, r1, 0, 4, 1, 5), low23 = v128.shuffle<f32>(r2, r3, 0, 4, 1, 5);
+  acc = madd(q0, v128.shuffle<f32>(low01, low23, 0, 1, 4, 5), acc);
+  acc = madd(q1, v128.shuffle<f32>(low01, low23, 2, 3, 6, 7), acc);
+  const high01 = v128.shuffle<f32>(r0, r1, 2, 6, 3, 7), high23 = v128.shuffle<f32>(r2, r3, 2, 6, 3, 7);
+  acc = madd(q2, v128.shuffle<f32>(high01, high23, 0, 1, 4, 5), acc);
+  return madd(q3, v128.shuffle<f32>(high01, high23, 2, 3, 6, 7), acc);
+}
+
 /** s[j] = scale·s[j] + bias[j] for the keys [from … to). */
 export function addRowBias(s: usize, bias: usize, from: i32, to: i32, scale: f32): void {
   const vscale = f32x4.splat(scale);

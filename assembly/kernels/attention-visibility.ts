@@ -72,8 +72,10 @@ export function endRead(i: i32, keys: i32, high: i32): i32 {
 
 /** Sets `column` [from … to), scores or weights of the four queries from i, to `value` where the query does not see the key. */
 export function hide(column: usize, i: i32, from: i32, to: i32, keys: i32, low: i32, high: i32, value: f32): void {
-  hideAll(column, i, from, min(to, firstSeen(i + 3, keys, low)), keys, low, high, value);
-  hideAll(column, i, max(from, endSeen(i, keys, high)), to, keys, low, high, value);
+  const first = min(to, firstSeen(i + 3, keys, low));
+  const last = max(from, endSeen(i, keys, high));
+  if (from < first) hideAll(column, i, from, first, keys, low, high, value);
+  if (last < to) hideAll(column, i, last, to, keys, low, high, value);
 }
 
 function hideAll(column: usize, i: i32, from: i32, to: i32, keys: i32, low: i32, high: i32, value: f32): void {

@@ -6,7 +6,7 @@ import { checkFields, type Fields, finite, finiteOrNull, notNegative, object, te
 import { parseJson } from "../json";
 import type { Files } from "../io/files";
 import { type CheckpointConfig, parseConfig, readSnapshot, snapshotFiles } from "../io/model";
-import type { Snapshot, Trainer, TrainerState } from "../train/trainer";
+import { type Snapshot, type Trainer, type TrainerState, trainerStateFields } from "../train/trainer";
 import type { TrainingSettings } from "./presets";
 import { differences } from "./settings";
 
@@ -43,7 +43,6 @@ interface TrainerFile extends Omit<RunIdentity, "config"> {
 }
 
 const fileFields: Fields<TrainerFile> = { seed: whole, build: text, training: object, data: object, state: object, record: object };
-const stateFields: Fields<TrainerState> = { step: whole, updates: whole, skipped: whole, validatedStep: whole, bestStep: whole, bestLoss: finiteOrNull, stale: whole };
 const recordFields: Fields<RunRecord> = { seconds: notNegative, stepSeconds: notNegative, tokens: whole, trainLoss: finiteOrNull, lossSum: finite, lossSteps: whole };
 
 /** Files that tell a checkpoint from any other folder. */
@@ -126,7 +125,7 @@ export async function readTrainerFile(checkpoint: Checkpoint): Promise<TrainerFi
   return inFile(checkpoint.path("trainer.json"), () => {
     const file = parseJson(json) as TrainerFile;
     checkFields("", file, fileFields);
-    checkFields("state", file.state, stateFields);
+    checkFields("state", file.state, trainerStateFields);
     checkFields("record", file.record, recordFields);
     return file;
   });

@@ -1,5 +1,4 @@
-import { checkConfig, type FieldsByName, notNegative, optional, whole } from "../fields";
-import { seedKey } from "../seed";
+import { checkConfig, type FieldsByName, notNegative, optional, seed, whole } from "../fields";
 
 /** How a row chooses its tokens. */
 export interface Sampler {
@@ -11,7 +10,7 @@ export interface Sampler {
   seed?: number;
 }
 
-export const samplerFields: FieldsByName = { temperature: optional(notNegative), topK: optional(whole), seed: optional(whole) };
+export const samplerFields: FieldsByName = { temperature: optional(notNegative), topK: optional(whole), seed: optional(seed) };
 
 /**
  * One sequence that a session decodes: a handle, and what the host knows of it.
@@ -42,6 +41,5 @@ export class Row {
 export function checkSampler(caller: string, sampler: Sampler): Required<Sampler> {
   checkConfig(caller, sampler, samplerFields);
   const { temperature = 0, topK = 0, seed = 0 } = sampler;
-  seedKey(seed);
   return { temperature, topK, seed };
 }

@@ -93,6 +93,8 @@ export class Graph {
   private readonly gradients = new Map<Tensor, Tensor>();
   /** For gradients' storage: tensors whose own backward still has to read it. */
   private readonly readers = new Map<Storage, Set<Tensor>>();
+  /** Of gradients that `backward` was given. */
+  private readonly seeds = new Set<Storage>();
   /** By bytes for each thread. */
   private readonly scratches = new Map<number, Tensor>();
   private streams = 0;
@@ -243,7 +245,10 @@ export class Graph {
     }
     if (this.differentiated) throw new TypeError("backward: this graph's backward pass is already recorded; pass all outputs in one call, or add the losses");
     this.differentiated = true;
-    for (const [output, dOut] of seeds) this.addGradient(output, dOut);
+    for (const [output, dOut] of seeds) {
+      this.seeds.add(dOut.storage);
+      this.addGradient(output, dOut);
+    }
     for (const { output, backward, layer } of this.recordings.reverse()) {
       const gradient = this.gradients.get(output);
       if (!gradient) continue; // the loss does not depend on this output
@@ -300,10 +305,12 @@ export class Graph {
   }
 
   // A residual connection gives both its branches the same gradient. Before one is changed in place, the other must have been read.
+  // What `backward` was given stays as it is: an input that the next run reads again, or a tensor that other ops still need.
   private writableGradient(x: Tensor): Tensor {
     const shared = this.gradients.get(x)!;
     const readers = this.readers.get(shared.storage);
-    if (!readers || (readers.size === 1 && readers.has(x))) return shared;
+    if (!readers?.has(x)) return shared; // a parameter's
+    if (readers.size === 1 && !this.seeds.has(shared.storage) && !this.kept.has(shared.storage)) return shared;
     readers.delete(x);
     const own = this.tensor(x.shape);
     this.emit(Op.Copy, { out: own, x: shared, n: x.size });

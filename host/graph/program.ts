@@ -100,6 +100,7 @@ export class Program {
   run(): void {
     this.prepare("run");
     this.graph.runtime.run(this.code!.address);
+    this.hasRun = true;
   }
 
   /**
@@ -126,6 +127,7 @@ export class Program {
       }
       at = end;
     }
+    this.hasRun = true;
     return times;
   }
 
@@ -223,7 +225,7 @@ export class Program {
       );
     }
     this.own();
-    this.hasRun = true;
+    this.hasRun = false;
   }
 
   /** Takes the arena: what another program left there is gone, and so is what this one wrote before it. */

@@ -54,8 +54,8 @@ const fields: Fields<LlamaConfig> = {
 export const llamaPresets = {
   /** As large as nanoGPT's recipe for a CPU. */
   "llama-cpu": { block: 64, layers: 4, heads: 4, keyValueHeads: 2, width: 128, hidden: 344, tied: true },
-  /** 135 million parameters with a vocabulary of 32,000. */
-  "llama-135m": { block: 2048, layers: 12, heads: 12, width: 768, hidden: 2048, tied: true },
+  /** SmolLM-135M's: 134.5 million parameters with its vocabulary of 49,152. */
+  "llama-135m": { block: 2048, layers: 30, heads: 9, keyValueHeads: 3, width: 576, hidden: 1536, tied: true },
 } as const satisfies Record<string, Omit<LlamaConfig, "vocabulary">>;
 
 /**

@@ -100,6 +100,11 @@ export class Optimizer {
     this.cells.takeLoss();
   }
 
+  /** @throws TypeError once it was disposed */
+  expectLive(): void {
+    this.cells.state.block.expectLive();
+  }
+
   dispose(): void {
     this.program.dispose();
     this.cells.dispose();

@@ -1,11 +1,10 @@
 import { breathe } from "../core/breathe";
 import type { Block } from "../core/memory";
-import { checkConfig, count, type FieldsByName, notNegative, object, optional, whole } from "../fields";
+import { checkConfig, count, type Fields, type FieldsByName, finiteOrNull, notNegative, object, optional, seed, whole } from "../fields";
 import { ProgramCache } from "../graph/cache";
 import type { BatchOf, InputSpecs } from "../models/inputs";
 import type { Model } from "../models/model";
 import type { WeightArray } from "../nn/weights";
-import { seedKey } from "../seed";
 import { evaluate } from "./evaluate";
 import { lossProgram, writeBatch } from "./lossprogram";
 import { Optimizer, type OptimizerConfig } from "./optimizer";
@@ -60,6 +59,11 @@ export interface TrainerState {
   stale: number;
 }
 
+/** Every field of a `TrainerState`, for its check. */
+export const trainerStateFields: Fields<TrainerState> = {
+  step: whole, updates: whole, skipped: whole, validatedStep: whole, bestStep: whole, bestLoss: finiteOrNull, stale: whole,
+};
+
 /** All that a later session needs to go on as if nothing had happened. */
 export interface Snapshot {
   state: TrainerState;
@@ -79,7 +83,7 @@ const FIELDS: FieldsByName = {
   steps: { ...count, expected: `an integer from 1 to ${MAX_STEPS}`, accepts: (value) => count.accepts(value) && (value as number) <= MAX_STEPS },
   schedule: object,
   optimizer: object,
-  seed: optional(whole),
+  seed: optional(seed),
   clip: optional({ ...notNegative, expected: "0, or a number that is above 0 as an f32", accepts: (value) => value === 0 || (notNegative.accepts(value) && Math.fround(value as number) > 0) }),
   microBatches: optional(count),
   validation: optional(callback),
@@ -110,7 +114,6 @@ export class Trainer<S extends InputSpecs = InputSpecs> {
     if (typeof data?.batch !== "function") throw new TypeError("Trainer: expected data with a function batch(step, microBatch)");
     checkConfig("Trainer", options, FIELDS);
     checkSchedule(options.schedule, options.steps);
-    seedKey(options.seed ?? 0);
     this.optimizer = new Optimizer(model.weights, options.optimizer, options.clip ?? 0);
     this.programs = new ProgramCache(model.weights.runtime, PROGRAMS);
   }
@@ -152,20 +155,20 @@ export class Trainer<S extends InputSpecs = InputSpecs> {
 
   /**
    * Restores training from a snapshot.
-   * @throws RangeError when its arrays are not the model's and the optimizer's, TypeError once the trainer was disposed; nothing has then
-   *   changed but arrays that fit
+   * @throws RangeError when its arrays are not the model's and the optimizer's, TypeError for a state that is none and once the trainer was
+   *   disposed; nothing has then changed
    */
   restore({ state, best, training }: Snapshot): void {
     const { weights } = this.model;
-    const parts = this.blocks().map(([kind, block]) => {
-      const prefix = `${kind}.`;
-      const arrays = [...training].flatMap(([name, array]) => (name.startsWith(prefix) ? [[name.slice(prefix.length), array] as const] : []));
-      return [new Map(arrays), block] as const;
-    });
-    for (const [, block] of parts) block.expectLive();
+    checkConfig("restore: state", state, trainerStateFields);
+    this.optimizer.expectLive();
+    const blocks = this.blocks();
+    const parts = blocks.map(([kind]) => new Map([...training].flatMap(([name, array]) => (name.startsWith(`${kind}.`) ? [[name.slice(kind.length + 1), array] as const] : []))));
+    const others = [...training.keys()].filter((name) => !blocks.some(([kind]) => name.startsWith(`${kind}.`)));
+    if (others.length > 0) throw new RangeError(`restore: the optimizer has no arrays ${others.join(", ")}; expected those of ${blocks.map(([kind]) => kind).join(", ")}`);
     weights.checkArrays(best);
-    for (const [arrays, block] of parts) weights.checkArrays(arrays, block);
-    for (const [arrays, block] of parts) weights.write(arrays, block);
+    blocks.forEach(([, block], i) => weights.checkArrays(parts[i]!, block));
+    blocks.forEach(([, block], i) => weights.write(parts[i]!, block));
     Object.assign(this.state, state);
     this.best = state.bestLoss === null ? undefined : best;
   }

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import type { Block } from "../../host/core/memory";
 import { type CoreSource, Runtime } from "../../host/core/runtime";
 import { HeedError } from "../../host/errors";
 
@@ -22,7 +23,7 @@ describe("Runtime.create", () => {
   ])("takes a core from %s", async (_, core) => {
     const runtime = await Runtime.create({ core, build: "simd" });
     expect(runtime.build).toBe("simd");
-    expect(runtime.memory.allocate(64)).toBeGreaterThan(0);
+    expect(runtime.memory.allocate(64, "test", "bytes").address).toBeGreaterThan(0);
   });
 
   it("takes the bundled build named", async () => {
@@ -32,10 +33,10 @@ describe("Runtime.create", () => {
   it("gives each runtime a memory of its own", async () => {
     const core = new WebAssembly.Module(bytes);
     const [a, b] = [await Runtime.create({ core, build: "simd" }), await Runtime.create({ core, build: "simd" })];
-    const address = a.memory.allocate(64);
-    expect(b.memory.allocate(64)).toBe(address);
-    a.memory.u8(address, 1)[0] = 7;
-    expect(b.memory.u8(address, 1)[0]).toBe(0);
+    const [mine, other] = [a, b].map(({ memory }) => memory.allocate(64, "test", "bytes")) as [Block, Block];
+    expect(other.address).toBe(mine.address);
+    mine.u8()[0] = 7;
+    expect(other.u8()[0]).toBe(0);
   });
 
   it("refuses an unknown build", async () => {

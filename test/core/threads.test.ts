@@ -33,7 +33,7 @@ const compute = async (threads: number, shape: number[], record: (x: Tensor) => 
   return Array.from({ length: 20 }, (_, seed) => {
     chain.write(x, randomArray(shape[0]! * shape[1]!, seed));
     chain.run();
-    return chain.read(out) as Float32Array;
+    return chain.read(out);
   });
 };
 
@@ -56,7 +56,7 @@ describe("the barrier", () => {
     const values = randomArray(60000, 1);
     for (let round = 0; round < 3; round++) {
       await sleep(50);
-      runtime.memory.allocate(100_000_000);
+      runtime.memory.allocate(100_000_000, "test", "bytes");
       sum.write(x, values);
       sum.run();
       expect(sum.read(out)).toEqual(values.map((value) => value + value));

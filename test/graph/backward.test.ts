@@ -52,7 +52,7 @@ it("gradients of 200 random graphs, tensors shared among ops and weights among l
     const leaves = shapes.map((shape) => graph.input(shape, "f32", true));
     const out = steps.reduce<Tensor[]>((values, step) => [...values, step.record(values)], leaves).at(-1)!;
     const dOutInput = graph.input([R, C]);
-    graph.backward(out, dOutInput);
+    graph.backward([out, dOutInput]);
     const gradients = leaves.map((leaf) => graph.gradient(leaf)).map((gradient) => gradient && graph.keep(gradient));
     const program = compile(graph);
     leaves.forEach((leaf, i) => program.write(leaf, data[i]!));

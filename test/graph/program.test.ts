@@ -1,17 +1,22 @@
 import { describe, expect, it } from "vitest";
+import { Cell } from "../../assembly/layouts";
+import { Op } from "../../assembly/opcodes";
 import type { Runtime } from "../../host/core/runtime";
+import { ProgramCache } from "../../host/graph/cache";
 import { Graph } from "../../host/graph/graph";
-import { dropout } from "../../host/graph/ops/dropout";
+import { operandsOf } from "../../host/graph/operands";
 import { selfAttention } from "../../host/graph/ops/attention";
 import { crossEntropy } from "../../host/graph/ops/crossentropy";
 import { add, gatherRows, scale } from "../../host/graph/ops/elementwise";
 import { embedding } from "../../host/graph/ops/embedding";
 import { linear } from "../../host/graph/ops/linear";
 import { softmax } from "../../host/graph/ops/softmax";
-import { compile, type Program } from "../../host/graph/program";
+import { compile, type Program, type ProgramInfo } from "../../host/graph/program";
 import type { Tensor } from "../../host/graph/tensor";
-import { GPT } from "../../host/models/gpt";
-import { lossProgram } from "../../host/train/evaluate";
+import { GPT, type LanguageInputs } from "../../host/models/gpt";
+import type { BatchOf } from "../../host/models/inputs";
+import { Cells } from "../../host/train/cells";
+import { lossProgram } from "../../host/train/lossprogram";
 import { createRuntime } from "./runtime";
 
 const runtime = await createRuntime();
@@ -22,6 +27,16 @@ function doubling(runtime: Runtime, n: number): { program: Program; x: Tensor; y
   const x = graph.input([n]);
   const y = graph.keep(scale(x, 2));
   return { program: compile(graph), x, y };
+}
+
+/** The program of a model's loss, with its gradients if `training`. */
+function describeLoss(model: GPT, batch: BatchOf<LanguageInputs>, training: boolean): ProgramInfo {
+  const cells = new Cells(runtime, "test");
+  const programs = new ProgramCache(runtime, 1);
+  const info = lossProgram(model, programs, batch, cells, training).program.describe();
+  programs.dispose();
+  cells.dispose();
+  return info;
 }
 
 describe("Program", () => {
@@ -38,15 +53,14 @@ describe("Program", () => {
     expect(info.instructions[0]!.inputs.slice(0, 3)).toEqual(["f32[2,3,4]", "f32[5,4]", "f32[5]"]);
     expect(info.instructions[1]).toMatchObject({ inputs: ["f32[2,3,5]"], bytes: 2 * 30 * 4 });
     expect(info.flops).toBe(240 + 120);
-    expect(info.codeBytes).toBe(4 * (1 + (2 + 5 + 12) + (2 + 2 + 2)));
+    expect(info.codeBytes).toBe(4 * (1 + (2 + operandsOf(Op.MatmulNT).length) + (2 + operandsOf(Op.SoftmaxForward).length)));
     expect(info.arenaBytes % 64).toBe(0);
   });
 
   it("names the layer of each instruction, in forward and in backward", () => {
     const model = new GPT({ vocabulary: 8, block: 4, layers: 1, heads: 2, width: 8, bias: true, dropout: 0.1 }).place(runtime);
     const tokens = { shape: [2, 4], data: new Int32Array(8) };
-    const cells = model.cells();
-    const { instructions } = lossProgram(model, { tokens, targets: tokens }, cells, true).program.describe();
+    const { instructions } = describeLoss(model, { tokens, targets: tokens }, true);
     const named = (backward: boolean): string[] => [...new Set(instructions.filter((line) => line.backward === backward).map(({ layer }) => layer))];
     const parts = [
       "layers.0.norm1", "layers.0.attention.queryKeyValue", "layers.0.attention", "layers.0.attention.output", "layers.0",
@@ -62,7 +76,7 @@ describe("Program", () => {
     const [B, T, C, V] = [2, 4, 8, 10];
     const model = new GPT({ vocabulary: V, block: T, layers: 1, heads: 2, width: C }).place(runtime);
     const tokens = { shape: [B, T], data: new Int32Array(B * T) };
-    const { instructions, flops } = lossProgram(model, { tokens, targets: tokens }, model.cells(), false).program.describe();
+    const { instructions, flops } = describeLoss(model, { tokens, targets: tokens }, false);
     const sum = (kernel: string): number => instructions.reduce((sum, { name, flops }) => sum + (name === kernel ? flops : 0), 0);
     expect(sum("matmulNT")).toBe(2 * B * T * (12 * C * C + V * C));
     expect(sum("attentionForward")).toBe((4 * B * C * (T * (T + 1))) / 2);
@@ -87,37 +101,6 @@ describe("Program", () => {
     expect(lines[1]).toBe("1 instructions, 0.000 GFLOP, arena 128 bytes, code 28 bytes");
   });
 
-  it("finds its numbers again after the arena moved for a larger program", async () => {
-    const fresh = await createRuntime();
-    const small = doubling(fresh, 3);
-    small.program.write(small.x, [1, 2, 3]);
-    small.program.run();
-    const large = doubling(fresh, 100_000);
-    fresh.memory.allocate(64);
-    large.program.write(large.x, new Float32Array(100_000).fill(4));
-    large.program.run();
-    expect(large.program.read(large.y).at(-1)).toBe(8);
-    small.program.write(small.x, [1, 2, 3]);
-    small.program.run();
-    expect([...small.program.read(small.y)]).toEqual([2, 4, 6]);
-  });
-
-  it("refuses to run on inputs, or to read results, that another program has overwritten", async () => {
-    const fresh = await createRuntime();
-    const [a, b] = [doubling(fresh, 3), doubling(fresh, 3)];
-    const stale = "the arena holds another program's numbers by now; write the inputs again, run, and read at once";
-    expect(() => a.program.run()).toThrow(`run: ${stale}`);
-    a.program.write(a.x, [1, 2, 3]);
-    b.program.write(b.x, [4, 5, 6]);
-    expect(() => a.program.run()).toThrow(`run: ${stale}`);
-    b.program.run();
-    expect(() => a.program.read(a.y)).toThrow(`read: ${stale}`);
-    expect([...b.program.read(b.y)]).toEqual([8, 10, 12]);
-    b.program.write(b.x, [4, 5, 6]);
-    doubling(fresh, 100_000); // moves the arena
-    expect(() => b.program.run()).toThrow(`run: ${stale}`);
-  });
-
   it("refuses indices outside of what they point into, and takes the ignored target", () => {
     const graph = new Graph(runtime, { training: true });
     const ids = graph.input([2, 2], "i32");
@@ -126,7 +109,7 @@ describe("Program", () => {
     const weight = graph.input([5, 4]);
     const x = embedding(ids, weight);
     gatherRows(x, index);
-    crossEntropy(x, weight, targets, { ignored: -1 }).forward(graph.fixed(runtime.memory.allocate(64), [16]));
+    crossEntropy(x, weight, targets, { ignored: -1 }).forward(graph.input([Cell.Bytes / 4]));
     const program = compile(graph);
     for (const bad of [5, -1, 1.5, NaN]) expect(() => program.write(ids, [0, 4, bad, 0])).toThrow(new RangeError(`write: expected indices in [0, 5), got ${bad} at position 2`));
     expect(() => program.write(targets, [-1, 4, 0, 5])).toThrow("write: expected indices in [0, 5) or -1, got 5 at position 3");
@@ -143,21 +126,15 @@ describe("Program", () => {
       program.write(x, values);
       expect([...program.time(() => clock.next().value!)]).toEqual([1, 3, 5]);
       expect([...program.read(y)]).toEqual(values.map((value) => 30 * value));
-      program.write(x, values);
       program.run();
       expect([...program.read(y)]).toEqual(values.map((value) => 30 * value));
     }
-    program.write(x, [1, 2]);
     const stopped = (): number => {
       throw new Error("no clock");
     };
     expect(() => program.time(stopped)).toThrow("no clock");
-    program.write(x, [1, 2]);
-    program.run();
-    expect([...program.read(y)]).toEqual([30, 60]);
-    const other = doubling(runtime, 2);
-    other.program.write(other.x, [1, 2]);
-    expect(() => program.time(() => 0)).toThrow("time: the arena holds another program's numbers by now");
+    program.run(); // the instruction list is whole again
+    expect([...program.read(y)]).toEqual([90, 120]);
   });
 
   it("writes inputs and reads kept tensors only, in their sizes", () => {
@@ -170,11 +147,14 @@ describe("Program", () => {
     expect(() => program.write(middle, [1, 2, 3, 4])).toThrow("write: the tensor is not an input of this program");
     expect(() => program.read(middle)).toThrow("read: the tensor's memory is reused within the program; keep it while recording (graph.keep)");
     const { x: foreign, program: other } = doubling(runtime, 4);
-    expect(() => program.write(foreign, [1, 2, 3, 4])).toThrow("write: the tensor is not an input of this program");
-    expect(() => other.read(out)).toThrow("read: the tensor's memory is reused");
-    program.write(x, [1, 2, 3, 4]);
+    expect(() => program.write(foreign, [1, 2, 3, 4])).toThrow(new TypeError("write: expected a tensor of the graph that the program was compiled from"));
+    expect(() => other.read(out)).toThrow(new TypeError("read: expected a tensor of the graph that the program was compiled from"));
+    for (const bad of [[1, "2", 3, 4], [1, undefined, 3, 4], [1, 2, null, 4], [1, 2, 3, 4n]]) {
+      expect(() => program.write(x, bad as number[])).toThrow(/^write: expected numbers, got (2|undefined|null|4) at position \d$/);
+    }
+    program.write(x, [1, 2, NaN, Infinity]);
     program.run();
-    expect([...program.read(out)]).toEqual([4, 8, 12, 16]);
+    expect([...program.read(out)]).toEqual([4, 8, NaN, Infinity]);
   });
 
   it("gives its instructions' memory back when disposed", () => {
@@ -189,56 +169,5 @@ describe("Program", () => {
     const gone = "the program was disposed, or the model that it belongs to";
     for (const use of [() => program.run(), () => program.time(() => 0), () => program.write(x, [1, 2, 3])]) expect(use).toThrow(gone);
     expect(runtime.memory.used).toBe(before);
-  });
-});
-
-describe("dropout in a graph", () => {
-  const n = 10_000;
-  const p = 0.3;
-  const record = (): { program: Program; x: Tensor; out: Tensor; dX: Tensor } => {
-    const graph = new Graph(runtime, { training: true });
-    const x = graph.input([n], "f32", true);
-    const out = graph.keep(dropout(x, p));
-    const dOut = graph.input([n]);
-    graph.backward(out, dOut);
-    const dX = graph.keep(graph.gradient(x)!);
-    const program = compile(graph);
-    program.write(dOut, new Float32Array(n).fill(1));
-    program.write(x, new Float32Array(n).fill(1));
-    return { program, x, out, dX };
-  };
-  const run = (seed: number, step: number, microBatch = 0): { out: number[]; dX: number[] } => {
-    const { program, out, dX } = record();
-    program.seed(seed, step, microBatch);
-    program.run();
-    return { out: [...program.read(out)], dX: [...program.read(dX)] };
-  };
-
-  it("keeps the mean within 2 % of 1 over 10,000 elements", () => {
-    const { out } = run(1, 0);
-    expect(new Set(out)).toEqual(new Set([0, Math.fround(1 / (1 - Math.fround(p)))]));
-    expect(Math.abs(out.reduce((sum, value) => sum + value, 0) / n - 1)).toBeLessThan(0.02);
-  });
-
-  it("drops in backward what it dropped in forward", () => {
-    const { out, dX } = run(2, 7);
-    expect(dX).toEqual(out);
-  });
-
-  it("draws anew for each seed (beyond 2^32 too), step and micro-batch, and the same for the same", () => {
-    const draws = [run(1, 0), run(1, 1), run(1, 0, 1), run(2, 0), run(1 + 2 ** 32, 0)].map(({ out }) => out.join());
-    expect(new Set(draws).size).toBe(draws.length);
-    expect(run(1, 0).out.join()).toBe(draws[0]);
-  });
-
-  it("refuses seeds that are no integers from 0 on", () => {
-    for (const bad of [NaN, 1.5, -1, 2 ** 53, Infinity]) expect(() => run(bad, 0)).toThrow(`seed: expected an integer in [0, 2^53), got ${bad}`);
-  });
-
-  it("does nothing outside training, and refuses probabilities that are none", () => {
-    const graph = new Graph(runtime);
-    const x = graph.input([3]);
-    expect(dropout(x, 0.5)).toBe(x);
-    for (const bad of [1, -0.1, NaN]) expect(() => dropout(x, bad)).toThrow(`dropout: expected a probability in [0, 1), got ${bad}`);
   });
 });

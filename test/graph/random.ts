@@ -24,7 +24,7 @@ export function randomGraph(runtime: Runtime, seed: number): { graph: Graph; inp
   for (let i = 0; i < 5 + next() * 25; i++) pool.push(pick(ops)());
   const out = graph.keep(add(pool.at(-1)!, pick(pool)));
   const dOut = graph.input(out.shape);
-  graph.backward(out, dOut);
+  graph.backward([out, dOut]);
   const gradients = inputs.map((input) => graph.gradient(input)).filter((tensor) => tensor !== undefined);
   return { graph, inputs: [...inputs, dOut], kept: [out, ...gradients.map((tensor) => graph.keep(tensor))] };
 }

@@ -1,29 +1,30 @@
 import { afterAll, describe, expect, it } from "vitest";
-import { Cell } from "../../assembly/layouts";
 import { nodeWorkers } from "../../host/platform/node-workers";
 import { Runtime } from "../../host/core/runtime";
-import { Graph, type Instruction, storageOf } from "../../host/graph/graph";
+import { accessesOf, Graph } from "../../host/graph/graph";
 import { add, scale } from "../../host/graph/ops/elementwise";
 import { matmul } from "../../host/graph/ops/linear";
+import { kernelOf } from "../../host/graph/operands";
 import { lifetimes, plan, type Plan } from "../../host/graph/planner";
 import { compile } from "../../host/graph/program";
 import { share } from "../../host/graph/sharing";
+import { type Address, tensorOf } from "../../host/graph/tensor";
 import { GPT } from "../../host/models/gpt";
 import type { Batch } from "../../host/batch";
 import type { Model } from "../../host/models/model";
 import { Transformer, transformerPresets } from "../../host/models/transformer";
+import { Cells } from "../../host/train/cells";
 import { randomArray } from "../random";
 import { randomGraph, seeds } from "./random";
 
 const [alone, three] = await Promise.all([1, 3].map((threads) => Runtime.create({ build: "simd", threads, workers: nodeWorkers })));
 afterAll(() => three!.dispose());
 
-/** The arena's 64-byte lines that an instruction touches. Working memory, of which each thread has its own, is told apart by its size. */
-function lines(addresses: Instruction["inputs"], { offsets }: Plan): { all: Set<number>; scratch: Map<number, number> } {
+/** The arena's 64-byte lines that lie under addresses. Working memory, of which each thread has its own, is told apart by its size. */
+function lines(addresses: readonly Address[], { offsets }: Plan): { all: Set<number>; scratch: Map<number, number> } {
   const [all, scratch] = [new Set<number>(), new Map<number, number>()];
   for (const address of addresses) {
-    const storage = storageOf(address);
-    if (!storage) continue;
+    const { storage } = tensorOf(address);
     const start = offsets.get(storage)! / 64;
     for (let line = start; line < start + storage.bytes / 64; line++) {
       if (storage.isScratch) scratch.set(line, storage.bytes);
@@ -39,18 +40,21 @@ describe("sharing", () => {
       const { graph } = randomGraph(three!, seed);
       const placed = plan(lifetimes(graph));
       const shared = share(graph, placed, 3, seed % 2 ? 0 : 5); // every instruction by all, or some by fewer
-      const touched = graph.instructions.map(({ outputs, inputs }) => ({ outputs: lines(outputs, placed), inputs: lines(inputs, placed) }));
+      const touched = graph.instructions.map((instruction) => {
+        const { writes, reads } = accessesOf(instruction);
+        return { writes: lines(writes, placed), reads: lines(reads, placed) };
+      });
       graph.instructions.forEach((later, j) => {
         for (let i = j - 1; i >= 0 && shared[i]!.isFree; i--) {
           if (shared[i]!.takers === 1 && shared[j]!.takers === 1) continue;
           const [a, b] = [touched[i]!, touched[j]!];
           const meets = (x: Set<number>, y: Iterable<number>): boolean => [...y].some((line) => x.has(line));
           const clash =
-            meets(a.outputs.all, [...b.outputs.all, ...b.inputs.all, ...b.inputs.scratch.keys()]) ||
-            meets(b.outputs.all, [...a.inputs.all, ...a.inputs.scratch.keys()]) ||
-            meets(a.inputs.all, b.inputs.scratch.keys()) || meets(b.inputs.all, a.inputs.scratch.keys()) ||
-            [...b.inputs.scratch].some(([line, bytes]) => (a.inputs.scratch.get(line) ?? bytes) !== bytes);
-          expect(clash, `seed ${seed}: ${graph.instructions[i]!.name} (${i}) and ${later.name} (${j})`).toBe(false);
+            meets(a.writes.all, [...b.writes.all, ...b.reads.all, ...b.reads.scratch.keys()]) ||
+            meets(b.writes.all, [...a.reads.all, ...a.reads.scratch.keys()]) ||
+            meets(a.reads.all, b.reads.scratch.keys()) || meets(b.reads.all, a.reads.scratch.keys()) ||
+            [...b.reads.scratch].some(([line, bytes]) => (a.reads.scratch.get(line) ?? bytes) !== bytes);
+          expect(clash, `seed ${seed}: ${kernelOf(graph.instructions[i]!.op)} (${i}) and ${kernelOf(later.op)} (${j})`).toBe(false);
         }
       });
     }
@@ -85,19 +89,19 @@ describe("sharing", () => {
       const model = create().place(runtime, { seed: 1 });
       const gradients = model.weights.gradientBlock();
       const graph = new Graph(runtime, { training: true });
+      const cells = new Cells(runtime, "test");
       const inputs = Object.fromEntries(Object.entries(batch).map(([name, { shape }]) => [name, graph.input(shape, "i32")]));
-      const cells = graph.fixed(model.cells(), [Cell.Bytes / 8], "f64");
-      model.loss(inputs).backward(cells);
+      model.loss(inputs).backward(graph.use(cells.state));
       const program = compile(graph, { grain: 0 });
       for (let run = 0; run < 5; run++) {
-        for (const [name, tensor] of Object.entries(inputs)) program.write(tensor, batch[name]!.data);
+        if (run === 0) for (const [name, tensor] of Object.entries(inputs)) program.write(tensor, batch[name]!.data);
         program.seed(5, run);
         program.run();
       }
-      return [program.read(cells), model.weights.read(gradients)];
+      return { ...cells.takeLoss(), gradients: model.weights.read(gradients) };
     });
     expect(actual).toEqual(expected);
-    expect((expected![0] as Float64Array)[Cell.LossSum / 8]).toBeGreaterThan(0);
+    expect(expected!.sum).toBeGreaterThan(0);
   });
 
   it("leaves what is too small to split to one thread, and lets independent instructions follow each other", () => {

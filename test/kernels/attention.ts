@@ -22,6 +22,8 @@ export interface Layout {
   /** Keys and values lie in pages, all else in them NaN: K as [D, 64] or as [64, D] for each head. */
   pages?: "columns" | "rows";
   threads?: number;
+  /** Runs the forward pass alone. */
+  forwardOnly?: boolean;
 }
 
 export interface Forward {
@@ -115,8 +117,17 @@ function inRows(k: Region | number, v: Region | number, { D }: Shape, ldk: numbe
   return { k, v, pages: null, P: 0, tokenK: ldk, dimK: 1, headK: D, pageK: 0, tokenV: ldv, headV: D, pageV: 0 };
 }
 
+/** Fails unless all results are the same to the bit; a NaN is a NaN. */
+export function expectSameBits<Name extends string>(actual: Record<Name, Float32Array>, expected: Record<Name, Float32Array>, message = ""): void {
+  for (const name of Object.keys(expected) as Name[]) {
+    const [a, e] = [actual[name], expected[name]];
+    if (a.length !== e.length) expect.fail(`${name}: expected ${e.length} values, got ${a.length}`);
+    for (let i = 0; i < e.length; i++) if (!Object.is(a[i], e[i])) expect.fail(`${name}[${i}]: expected ${e[i]}, got ${a[i]} ${message}`);
+  }
+}
+
 /** Runs the forward pass, and unless keys lie in pages the backward pass; gaps between tokens must stay as they were. */
-export function attention(core: Core, shape: Shape, data: Data, { ld, fused = false, pages, threads = 1 }: Layout = {}): Forward & Gradients {
+export function attention(core: Core, shape: Shape, data: Data, { ld, fused = false, pages, threads = 1, forwardOnly = pages !== undefined }: Layout = {}): Forward & Gradients {
   const { B, H, Hkv, Tq, Tk, D, left, right, past, lengths, dropout } = shape;
   const C = H * D;
   const Ckv = Hkv * D;
@@ -150,13 +161,13 @@ export function attention(core: Core, shape: Shape, data: Data, { ld, fused = fa
     B, H, Hkv, Tq, Tk, D, ldo, ldq, biasBatch, biasHead, biasRow, left, right, scale: 1 / Math.sqrt(D), dropout, stream: STREAM,
   };
   core.run(Op.AttentionForward, operands as never, threads);
-  if (!pages) {
+  if (!forwardOnly) {
     const address = (region: Region, column: number): number => region.address + (fused ? 4 * column : 0);
     const gradients = { dQ, dK: address(dK, C), dV: address(dV, C + Ckv), dBias, dOut: core.input(spread(data.dOut, C, ldo)) };
     const { pages: _, P, pageK, pageV, ...others } = operands as typeof operands & Record<"pages" | "P" | "pageK" | "pageV", unknown>;
     core.run(Op.AttentionBackward, { ...gradients, ...others } as never, threads);
   }
-  if (!fused && !pages) {
+  if (!fused && !forwardOnly) {
     for (const [region, width, pitch] of [[out, C, ldo], [dQ, C, ldq], [dK, Ckv, ldk], [dV, Ckv, ldv]] as const) {
       const x = region.read();
       for (let e = 0; e < x.length; e++) if (e % pitch >= width && !Number.isNaN(x[e]!)) expect.fail(`wrote between tokens, at ${e}`);

@@ -1,8 +1,12 @@
 import { describe, expect, it } from "vitest";
+import { Graph, type Instruction } from "../../host/graph/graph";
+import { kernelOf, operandsOf } from "../../host/graph/operands";
+import { activations } from "../../host/models/activations";
 import { GPT, gptPresets } from "../../host/models/gpt";
+import { Llama, llamaPresets } from "../../host/models/llama";
 import type { Model } from "../../host/models/model";
 import { Transformer, transformerPresets } from "../../host/models/transformer";
-import { lossProgram } from "../../host/train/evaluate";
+import { Cells } from "../../host/train/cells";
 import { createRuntime } from "../graph/runtime";
 
 const runtime = await createRuntime();
@@ -14,11 +18,20 @@ function statistics(model: Model, name: string): { rms: number; largest: number 
   return { rms: Math.sqrt(data.reduce((sum, x) => sum + x * x, 0) / data.length), largest: data.reduce((largest, x) => Math.max(largest, Math.abs(x)), 0) };
 }
 
-/** Kernels and layers of a training program's forward pass. */
-function recorded(model: Model, names: Record<string, number[]>): string[] {
-  const batch = Object.fromEntries(Object.entries(names).map(([name, shape]) => [name, { shape, data: new Int32Array(shape.reduce((a, b) => a * b)) }]));
-  const { instructions } = lossProgram(model, batch, model.cells(), true).program.describe();
-  return instructions.filter(({ backward }) => !backward).map(({ name, layer }) => `${layer}: ${name}`);
+/** Layers and kernels of a training program's forward pass, with the activation that a kernel computes. */
+function recorded(model: Model, shapes: Record<string, number[]>): string[] {
+  const graph = new Graph(runtime, { training: true });
+  const inputs = Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, graph.input(shape, "i32")]));
+  const cells = new Cells(runtime, "test");
+  const loss = model.loss(inputs);
+  graph.within("loss", () => loss.backward(graph.use(cells.state)));
+  cells.dispose();
+  const activationOf = ({ op, operands }: Instruction): string => {
+    const code = operands[operandsOf(op).findIndex(({ name }) => name === "activation")] ?? 0;
+    const name = Object.entries(activations).find(([, value]) => value === code)?.[0];
+    return name ? ` ${name}` : "";
+  };
+  return graph.instructions.filter(({ backward }) => !backward).map((line) => `${line.layer}: ${kernelOf(line.op)}${activationOf(line)}`);
 }
 
 describe("GPT, as Radford et al. 2019 and nanoGPT have it", () => {
@@ -42,9 +55,73 @@ describe("GPT, as Radford et al. 2019 and nanoGPT have it", () => {
       "embedding: embeddingForward", "positions: positionsForward", ": dropout",
       "layers.0.norm1: layerNormForward", "layers.0.attention.queryKeyValue: matmulNT", "layers.0.attention: attentionForward",
       "layers.0.attention.output: matmulNT", "layers.0: dropout",
-      "layers.0.norm2: layerNormForward", "layers.0.feedForward.up: matmulNT", "layers.0.feedForward.up: geluForward",
+      "layers.0.norm2: layerNormForward", "layers.0.feedForward.up: matmulNT", "layers.0.feedForward.up: activationForward gelu",
       "layers.0.feedForward.down: matmulNT", "layers.0: dropout",
       "norm: layerNormForward", "loss: matmulNT", "loss: crossEntropy", "loss: matmulNN", "loss: matmulTN", "loss: lossSum",
+    ]);
+    model.dispose();
+  });
+
+  it("as the preset gpt2 has GPT-2's biases, GELU by tanh, ε = 1e-5 and one matrix for embedding and output", () => {
+    const model = new GPT({ ...gptPresets.gpt2, vocabulary: 9, block: 4, layers: 1, heads: 2, width: 8 }).place(runtime);
+    const biased = ["norm1", "attention.queryKeyValue", "attention.output", "norm2", "feedForward.up", "feedForward.down"].map((part) => `layers.0.${part}`);
+    expect([...model.parameters().keys()]).toEqual(["embedding.weight", "positions.weight", ...[...biased, "norm"].flatMap((part) => [`${part}.weight`, `${part}.bias`])]);
+    const lines = recorded(model, { tokens: [1, 4], targets: [1, 4] });
+    expect(lines).toContain("layers.0.feedForward.up: activationForward geluTanh");
+    model.dispose();
+  });
+
+  it("untied has a matrix of its own for the output, which starts from N(0, 0.02²)", () => {
+    const model = new GPT({ vocabulary: 65, block: 8, layers: 1, heads: 2, width: 64, tied: false }).place(runtime, { seed: 1 });
+    expect([...model.parameters().keys()].at(-1)).toBe("output.weight");
+    expect(statistics(model, "output.weight").rms / 0.02).toBeCloseTo(1, 1);
+    expect(model.weights.read().get("output.weight")!.data).not.toEqual(model.weights.read().get("embedding.weight")!.data);
+    model.dispose();
+  });
+});
+
+describe("Llama, as Touvron et al. 2023 have it", () => {
+  const config = { vocabulary: 65, block: 8, layers: 2, heads: 4, keyValueHeads: 2, width: 64, hidden: 96 };
+  const shapes = (model: Model): [string, readonly number[]][] => [...model.parameters()].map(([name, { shape }]) => [name, shape]);
+
+  it("has no biases, a gate, and as many rows of keys and values as key-value heads need", () => {
+    const layer = (i: number): [string, number[]][] => [
+      ["norm1.weight", [64]], ["attention.queryKeyValue.weight", [128, 64]], ["attention.output.weight", [64, 64]],
+      ["norm2.weight", [64]], ["feedForward.gate.weight", [96, 64]], ["feedForward.up.weight", [96, 64]], ["feedForward.down.weight", [64, 96]],
+    ].map(([name, shape]) => [`layers.${i}.${name}`, shape as number[]]);
+    const tied: [string, number[]][] = [["embedding.weight", [65, 64]], ...layer(0), ...layer(1), ["norm.weight", [64]]];
+    expect(shapes(new Llama(config))).toEqual([...tied, ["output.weight", [65, 64]]]);
+    expect(shapes(new Llama({ ...config, tied: true }))).toEqual(tied);
+  });
+
+  it("takes heads of a size that the width does not tell", () => {
+    const names = ["layers.0.attention.queryKeyValue.weight", "layers.0.attention.output.weight"];
+    expect(names.map((name) => new Llama({ ...config, headSize: 6 }).parameters().get(name)!.shape)).toEqual([[48, 64], [64, 24]]);
+  });
+
+  it("has 134,515,008 parameters in the shape of SmolLM-135M, with its 49,152 tokens", () => {
+    expect(count(new Llama({ ...llamaPresets["llama-135m"], vocabulary: 49_152 }))).toBe(134_515_008);
+  });
+
+  it("starts from N(0, 0.02²), projections into the residual stream from 0.02/√(2·layers), norms from 1", () => {
+    const model = new Llama({ ...config, layers: 8 }).place(runtime, { seed: 1 });
+    for (const name of ["embedding", "output", "layers.0.attention.queryKeyValue", "layers.7.feedForward.gate", "layers.7.feedForward.up"]) {
+      expect(statistics(model, `${name}.weight`).rms / 0.02).toBeCloseTo(1, 1);
+    }
+    for (const name of ["layers.0.attention.output", "layers.7.feedForward.down"]) expect(statistics(model, `${name}.weight`).rms / (0.02 / 4)).toBeCloseTo(1, 1);
+    for (const name of ["layers.0.norm1.weight", "norm.weight"]) expect(new Set(model.weights.read().get(name)!.data)).toEqual(new Set([1]));
+    model.dispose();
+  });
+
+  it("normalises by RMSNorm before each sublayer, turns queries and keys, and gates by SiLU", () => {
+    const model = new Llama({ ...config, layers: 1, dropout: 0.1 }).place(runtime);
+    expect(recorded(model, { tokens: [1, 8], targets: [1, 8] })).toEqual([
+      "embedding: embeddingForward", ": dropout",
+      "layers.0.norm1: rmsNormForward", "layers.0.attention.queryKeyValue: matmulNT", "rotary: rotary", "layers.0.attention: attentionForward",
+      "layers.0.attention.output: matmulNT", "layers.0: dropout",
+      "layers.0.norm2: rmsNormForward", "layers.0.feedForward.gate: matmulNT", "layers.0.feedForward: activationForward silu",
+      "layers.0.feedForward.up: matmulNT", "layers.0.feedForward: multiply", "layers.0.feedForward.down: matmulNT", "layers.0: dropout",
+      "norm: rmsNormForward", "loss: matmulNT", "loss: crossEntropy", "loss: matmulNN", "loss: matmulTN", "loss: lossSum",
     ]);
     model.dispose();
   });
@@ -73,14 +150,14 @@ describe("the Transformer of Vaswani et al. 2017", () => {
     const config = { ...transformerPresets.base, vocabulary: 9, encoderLayers: 1, decoderLayers: 1, width: 16, hidden: 16, heads: 2 };
     const model = new Transformer(config).place(runtime);
     const lines = recorded(model, { source: [1, 4], sourceLengths: [1], target: [1, 3], targets: [1, 3] });
-    const embedded = ["embedding: embeddingForward", "positions: sinusoidalPositions", "positions: positionsForward", ": dropout"];
+    const embedded = ["embedding: embeddingForward", "positions: positionsForward", ": dropout"];
     const of = (part: string): string[] => lines.filter((line) => line.startsWith(part)).map((line) => line.slice(part.length));
-    expect(lines.slice(0, 4)).toEqual(embedded);
+    expect(lines.slice(0, 3)).toEqual(embedded);
     expect(lines.filter((line) => line === ": dropout")).toHaveLength(2);
     expect(of("encoder.")).toEqual([
       "layers.0.attention.queryKeyValue: matmulNT", "layers.0.attention: attentionForward", "layers.0.attention.output: matmulNT", "layers.0: dropout",
       "layers.0.norm1: layerNormForward",
-      "layers.0.feedForward.up: matmulNT", "layers.0.feedForward.down: matmulNT", "layers.0: dropout", "layers.0.norm2: layerNormForward",
+      "layers.0.feedForward.up: matmulNT relu", "layers.0.feedForward.down: matmulNT", "layers.0: dropout", "layers.0.norm2: layerNormForward",
     ]);
     expect(of("decoder.").filter((line) => /norm|dropout|attentionForward/.test(line))).toEqual([
       "layers.0.selfAttention: attentionForward", "layers.0: dropout", "layers.0.norm1: layerNormForward",

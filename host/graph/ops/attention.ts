@@ -44,7 +44,7 @@ export interface AttentionOptions {
 export function selfAttention(qkv: Tensor, options: AttentionOptions, cache?: LayerKeyValues): Tensor {
   const { heads, keyValueHeads = heads } = options;
   const D = options.headSize ?? qkv.columns / (heads + 2 * keyValueHeads);
-  if (qkv.shape.length !== 3 || qkv.columns !== (heads + 2 * keyValueHeads) * D) {
+  if (qkv.shape.length !== 3 || !Number.isInteger(D) || qkv.columns !== (heads + 2 * keyValueHeads) * D) {
     throw new RangeError(`selfAttention: expected [B,T,${keyValueHeads === heads ? `3·C], C divisible by ${heads} heads` : `(${heads} + 2·${keyValueHeads})·D]`}, got ${formatShape(qkv.shape)}`);
   }
   const [query, key, value] = [0, heads * D, (heads + keyValueHeads) * D].map((column) => ({ tensor: qkv, column })) as [Columns, Columns, Columns];
