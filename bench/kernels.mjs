@@ -38,7 +38,7 @@ export class Kernels {
   reserve(bytes) {
     const block = this.runtime.memory.allocate(bytes, "bench", "a case");
     this.blocks.push(block);
-    return block.address;
+    return block.address ?? block; // older checkouts give the address
   }
 
   /** The address of a copy of `values`. */
@@ -75,6 +75,6 @@ export class Kernels {
 
   /** Forgets the case. */
   clear() {
-    for (const block of this.blocks.splice(0)) block.free();
+    for (const block of this.blocks.splice(0)) block.free ? block.free() : this.runtime.memory.free(block);
   }
 }
