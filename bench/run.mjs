@@ -10,7 +10,7 @@ import { parseArgs } from "node:util";
 import { record } from "./results.mjs";
 import { line } from "./table.mjs";
 
-export const suites = ["matmul", "ops", "train", "encode", "cold", "size"];
+export const suites = ["matmul", "ops", "train", "encode", "decode", "cold", "size"];
 
 const { values: options } = parseArgs({
   options: {

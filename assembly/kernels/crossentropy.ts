@@ -16,9 +16,9 @@ import { exponentials, rowMaximum, rowSum } from "./rows";
  * @param dLogits  f32 [R, V], of the sum of all losses; may alias logits; 0: not wanted
  * @param logits   f32 [R, V]
  * @param targets  i32 [R]
- * For V up to 10⁶, with factor 1: absolute error of the loss < 4e-6 + 2e-7·(max_r − logits[r, target]), relative error of p as in
- * softmaxForward. A NaN or +Infinity among the logits makes the loss NaN. −Infinity is a probability of 0: where q
- * is not 0, the loss is Infinity.
+ * For V up to 10⁶ and factor 1, absolute error of the loss < 4e-6 + 2e-7·(max_r − logits[r, target]); relative error of p as in
+ * softmaxForward. A NaN or +Infinity among the logits makes the loss NaN. −Infinity is a probability of 0: where q is not 0, the loss
+ * is Infinity.
  */
 export function crossEntropy(
   loss: Out<f32>, dLogits: MaybeOut<f32>, logits: In<f32>, targets: In<i32>,
@@ -67,7 +67,7 @@ function scaleAndShift(x: usize, factor: f32, shift: f32, V: i32): void {
  * @param cells    see Cell
  * @param loss     f32 [R], 0 where ignored
  * @param targets  i32 [R]
- * @param counted  0: TokenCount stays, as the tokens count in another loss
+ * @param counted  0: TokenCount stays as it is, for a second loss over the same tokens
  * One thread does it, in f64 and in the order of the rows.
  */
 export function lossSum(
