@@ -171,17 +171,23 @@ export class Graph {
 
   /**
    * Appends an instruction; its operands are named as the kernel's parameters.
-   * @throws TypeError for an operand that is missing, of the wrong kind or of another graph, and once the graph is compiled
+   * @throws TypeError for an operand that is missing, unknown, of the wrong kind or of another graph, and once the graph is compiled
    */
   emit<O extends keyof Operands>(op: O, operands: Operands[O], cost: Cost = {}): void {
     this.expectOpen();
     const kernel = kernelOf(op);
-    const values = operandsOf(op).map((operand) => this.checkOperand(kernel, operand, operands[operand.name as keyof Operands[O]]));
+    const signature = operandsOf(op);
+    const values = signature.map((operand) => this.checkOperand(kernel, operand, operands[operand.name as keyof Operands[O]]));
+    const unknown = Object.keys(operands).find((name) => !signature.some((operand) => operand.name === name));
+    if (unknown !== undefined) throw new TypeError(`${kernel}: there is no operand ${unknown}; its operands are ${signature.map(({ name }) => name).join(", ")}`);
     this.instructions.push({ op, operands: values, flops: cost.flops ?? 0, bytes: cost.bytes, layer: this.layer, backward: this.differentiated });
   }
 
   private checkOperand(kernel: string, { name, kind, dtype, isOptional }: Operand, value: unknown): Address | number | null {
-    if (kind === "scratch") return this.scratch(value as number);
+    if (kind === "scratch") {
+      if (!Number.isInteger(value)) throw new TypeError(`${kernel}: ${name}: expected a number of bytes, got ${String(value)}`);
+      return this.scratch(value as number);
+    }
     if (kind === "flag" && typeof value === "boolean") return value ? 1 : 0;
     if (kind === "count" || kind === "flag" || kind === "scalar") {
       const isValid = kind === "scalar" ? typeof value === "number" : Number.isInteger(value) && value === ((value as number) | 0);
