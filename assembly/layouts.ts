@@ -38,6 +38,13 @@ export const enum Meet {
   Bytes = 256,
 }
 
+/** How the elements of a weight lie in memory: `formats/` has a file for each. */
+export const enum Format {
+  F32 = 0,
+  /** The upper half of an f32, rows of C. */
+  BF16 = 1,
+}
+
 /** Pointwise non-linearities: an op of their own, and the epilogue of a matmul. */
 export const enum Activation {
   None = 0,
@@ -81,14 +88,14 @@ export const enum Rng {
 
 /** Byte offsets in the sampling settings of one row. */
 export const enum Sampling {
-  /** f32, ≥ 0; 0: the largest logit. */
+  /** f32, ≥ 0; 0: take the largest logit. */
   Temperature = 0,
   /** i32; 0: all of the vocabulary. */
   TopK = 4,
   /** u32 */
   SeedLow = 8,
   SeedHigh = 12,
-  /** i32: tokens drawn so far. `Sample` adds 1. */
+  /** i32: tokens drawn so far; `Sample` adds 1. */
   Step = 16,
   Bytes = 32,
 }
@@ -105,14 +112,28 @@ export const enum Reduction {
   Chunk = 16384,
 }
 
-/** Scratch of a matmul, in bytes for each thread: a block of packed B, one of A, and a tile's edge. */
+/** Scratch of a matmul, in bytes for each thread: a block of packed B, one of A, and the sums of a few tiles. */
 export const enum MatmulScratch {
   /** f32 [128, 768], in panels. */
   Panels = 0,
-  /** f32 [144, 144]: a block of A, transposed for TN. */
+  /** f32 [144, 144]: a block of A, transposed for TN; or rows of B, decoded. */
   Rows = 393216,
-  Edge = 476160,
-  Bytes = 476544,
+  /** f32 [12, 16] */
+  Sums = 476160,
+  Bytes = 476928,
+}
+
+/**
+ * Scratch of `EmbeddingBackward`, in bytes for each thread: Base + PerId·V + floor(N / Direct)·(PerRow + PerColumn·C).
+ */
+export const enum EmbeddingScratch {
+  /** Tokens of an id whose gradients are added to its row directly. Later ones are added up in scratch. */
+  Direct = 1024,
+  /** A cache line between threads. */
+  Base = 64,
+  PerId = 4,
+  PerRow = 16,
+  PerColumn = 8,
 }
 
 /** How far a query sees from its own position: the operands `left` and `right` of attention. Causal attention has right = 0. */

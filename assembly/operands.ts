@@ -16,7 +16,7 @@ export type InOut<T> = usize;
 export type MaybeOut<T> = usize;
 export type MaybeIn<T> = usize;
 export type MaybeInOut<T> = usize;
-/** Address of an array in the format that the operand `format` names. */
+/** Address of an array that the kernel reads, in the format that the operand `format` names. */
 export type InFormat = usize;
 /** Address of working memory, a part of it for each thread. Nothing in it outlives the instruction. */
 export type Scratch = usize;

@@ -38,6 +38,57 @@ export function sum(v: v128): f32 {
   return f32x4.extract_lane(pairs, 0) + f32x4.extract_lane(pairs, 1);
 }
 
+/** [Σ a, Σ b, Σ c, Σ d], each as (v0 + v1) + (v2 + v3). */
+// @ts-ignore: decorator
+@inline
+export function sums(a: v128, b: v128, c: v128, d: v128): v128 {
+  const pairs = f32x4.add(v128.shuffle<f32>(a, b, 0, 4, 1, 5), v128.shuffle<f32>(a, b, 2, 6, 3, 7));
+  const others = f32x4.add(v128.shuffle<f32>(c, d, 0, 4, 1, 5), v128.shuffle<f32>(c, d, 2, 6, 3, 7));
+  return f32x4.add(lowHalves(pairs, others), highHalves(pairs, others));
+}
+
+// A 4x4 transpose takes two steps: interleave rows 0 and 1, and rows 2 and 3; then join the halves of the results.
+
+/** [a0, b0, a1, b1] */
+// @ts-ignore: decorator
+@inline
+export function interleaveLow(a: v128, b: v128): v128 {
+  return v128.shuffle<f32>(a, b, 0, 4, 1, 5);
+}
+
+/** [a2, b2, a3, b3] */
+// @ts-ignore: decorator
+@inline
+export function interleaveHigh(a: v128, b: v128): v128 {
+  return v128.shuffle<f32>(a, b, 2, 6, 3, 7);
+}
+
+/** [a0, a1, b0, b1] */
+// @ts-ignore: decorator
+@inline
+export function lowHalves(a: v128, b: v128): v128 {
+  return v128.shuffle<f64>(a, b, 0, 2);
+}
+
+/** [a2, a3, b2, b3] */
+// @ts-ignore: decorator
+@inline
+export function highHalves(a: v128, b: v128): v128 {
+  return v128.shuffle<f64>(a, b, 1, 3);
+}
+
+/** Stores the transpose of four rows: their column i at `to` + i·`pitch` bytes. */
+// @ts-ignore: decorator
+@inline
+export function storeTransposed(to: usize, pitch: usize, row0: v128, row1: v128, row2: v128, row3: v128): void {
+  const low01 = interleaveLow(row0, row1), low23 = interleaveLow(row2, row3);
+  const high01 = interleaveHigh(row0, row1), high23 = interleaveHigh(row2, row3);
+  v128.store(to, lowHalves(low01, low23));
+  v128.store(to + pitch, highHalves(low01, low23));
+  v128.store(to + 2 * pitch, lowHalves(high01, high23));
+  v128.store(to + 3 * pitch, highHalves(high01, high23));
+}
+
 /** The largest lane; NaN if any lane is. */
 // @ts-ignore: decorator
 @inline

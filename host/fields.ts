@@ -53,6 +53,18 @@ export function oneOf(...names: readonly string[]): RequiredField {
   return { expected: names.map((name) => `"${name}"`).join(" or "), isType: text.isType, accepts: (value) => names.includes(value as string) };
 }
 
+/**
+ * A configuration whose `kind` tells which fields it has, with those; of an unknown kind, the kind alone, to be refused.
+ *
+ * @example
+ * checkConfig("optimizer", ...byKind({ kind: "sgd" }, { sgd: { kind: oneOf("sgd") } }));
+ */
+export function byKind(value: unknown, kinds: Readonly<Record<string, FieldsByName>>): [value: unknown, fields: FieldsByName] {
+  const kind = oneOf(...Object.keys(kinds));
+  if (!isObject(value)) return [value, { kind }];
+  return kind.accepts(value.kind) ? [value, kinds[value.kind as string]!] : [{ kind: value.kind }, { kind }];
+}
+
 export const optional = (field: Field): OptionalField => ({ ...field, isOptional: true });
 
 export function isObject(value: unknown): value is Record<string, unknown> {
@@ -98,7 +110,10 @@ export function checkConfig(name: string, value: unknown, fields: FieldsByName):
 }
 
 function findFlaw(value: unknown, fields: FieldsByName): { message: string; isOutOfRange?: boolean } | undefined {
-  if (!isObject(value)) return { message: `expected an object, got ${show(value)}` };
+  if (!isObject(value)) {
+    const required = Object.keys(fields).filter((name) => !fields[name]!.isOptional);
+    return { message: `expected an object${required.length > 0 ? ` with ${required.join(", ")}` : ""}, got ${show(value)}` };
+  }
   for (const name of Object.keys(value)) {
     if (Object.hasOwn(fields, name)) continue;
     const meant = nearest(name, Object.keys(fields));

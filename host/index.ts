@@ -53,7 +53,8 @@ export { type Profile, profile, type ProfileLine, type ProfileOptions, type Time
 export { byKernel, byLayer, type Summary, total } from "./profile/summary";
 export { chromeTrace, type Track } from "./profile/trace";
 
-export { type Prompt, Session, type SessionOptions } from "./decode/session";
+export { type Prompt } from "./decode/prompt";
+export { Session, type SessionOptions } from "./decode/session";
 export { type Row, type Sampler } from "./decode/row";
 export { greedy, type GreedyOptions } from "./decode/greedy";
 export { generate, type GenerateOptions } from "./decode/generate";

@@ -25,9 +25,9 @@ const thrown = (action: () => void): Error => {
 };
 
 const flaws: [unknown, string, ErrorConstructor][] = [
-  [null, "expected an object, got null", TypeError],
-  [[], "expected an object, got []", TypeError],
-  [undefined, "expected an object, got nothing", TypeError],
+  [null, "expected an object with heads, loss, got null", TypeError],
+  [[], "expected an object with heads, loss, got []", TypeError],
+  [undefined, "expected an object with heads, loss, got nothing", TypeError],
   [{ head: 4, loss: 0 }, 'unknown field "head"; did you mean "heads"?', TypeError],
   [{ heads: 4, loss: 0, somethingElse: 1 }, 'unknown field "somethingElse"; the fields are heads, norm, dropout, bias, loss', TypeError],
   [{ loss: 0 }, "heads: expected an integer of at least 1, got nothing", TypeError],
@@ -55,6 +55,10 @@ describe("checkFields and checkConfig", () => {
     expect([inConstructor.constructor, inConstructor.message]).toEqual([type, `Model: ${message}`]);
     expect(thrown(() => checkFields("model", value, fields))).toMatchObject({ name: "HeedError", code: "format", message: `model: ${message}` });
     expect(thrown(() => checkFields("", value, fields)).message).toBe(message);
+  });
+
+  it("name no fields where none is required", () => {
+    expect(thrown(() => checkConfig("Model", undefined, { bias: optional(flag) })).message).toBe("Model: expected an object, got nothing");
   });
 
   it("are not fooled by names that every object inherits", () => {

@@ -1,6 +1,8 @@
 /** Copies, sums and moves: kernels bound by memory. n, R, C, … count elements; all tensors are f32 unless told otherwise. */
 import { Count, In, InOut, Out, Scalar } from "../operands";
 import { LINE, sliceStart, sliceEnd } from "../parallel";
+import { storeTransposed } from "../simd";
+import { element } from "./element";
 
 /** Rows that `columnSum` adds up in registers before it touches its output. */
 const ROWS: i32 = 64;
@@ -63,8 +65,8 @@ export function fill(out: Out<f32>, n: Count, value: Scalar, thread: i32, thread
   const vvalue = f32x4.splat(value);
   const end = sliceEnd(n, LINE, thread, threads);
   let i = sliceStart(n, LINE, thread, threads);
-  for (; i + 4 <= end; i += 4) v128.store(out + (<usize>i << 2), vvalue);
-  for (; i < end; i++) store<f32>(out + (<usize>i << 2), value);
+  for (; i + 4 <= end; i += 4) v128.store(element(out, i), vvalue);
+  for (; i < end; i++) store<f32>(element(out, i), value);
 }
 
 /**
@@ -81,56 +83,23 @@ export function transpose(out: Out<f32>, x: In<f32>, R: Count, C: Count, thread:
   for (; c + 8 <= end; c += 8) {
     let r = 0;
     for (; r + 4 <= R; r += 4) {
-      transpose4x4(cell(out, R, c, r), pitchOut, cell(x, C, r, c), pitch);
-      transpose4x4(cell(out, R, c + 4, r), pitchOut, cell(x, C, r, c + 4), pitch);
+      transpose4x4(element(out, c * R + r), pitchOut, element(x, r * C + c), pitch);
+      transpose4x4(element(out, (c + 4) * R + r), pitchOut, element(x, r * C + c + 4), pitch);
     }
     for (; r < R; r++) {
-      for (let k = c; k < c + 8; k++) store<f32>(cell(out, R, k, r), load<f32>(cell(x, C, r, k)));
+      for (let k = c; k < c + 8; k++) store<f32>(element(out, k * R + r), load<f32>(element(x, r * C + k)));
     }
   }
   for (; c < end; c++) {
-    for (let r = 0; r < R; r++) store<f32>(cell(out, R, c, r), load<f32>(cell(x, C, r, c)));
+    for (let r = 0; r < R; r++) store<f32>(element(out, c * R + r), load<f32>(element(x, r * C + c)));
   }
-}
-
-// Address of x[r, c], where rows have `columns` elements.
-// @ts-ignore: decorator
-@inline
-function cell(x: usize, columns: i32, r: i32, c: i32): usize {
-  return x + ((<usize>r * columns + c) << 2);
 }
 
 // Transposes the 4x4 elements at x, whose rows are `pitch` bytes apart, to out, whose rows are `pitchOut` bytes apart.
 // @ts-ignore: decorator
 @inline
 function transpose4x4(out: usize, pitchOut: usize, x: usize, pitch: usize): void {
-  const row0 = v128.load(x);
-  const row1 = v128.load(x + pitch);
-  const row2 = v128.load(x + 2 * pitch);
-  const row3 = v128.load(x + 3 * pitch);
-  const low01 = v128.shuffle<f32>(row0, row1, 0, 4, 1, 5);
-  const high01 = v128.shuffle<f32>(row0, row1, 2, 6, 3, 7);
-  const low23 = v128.shuffle<f32>(row2, row3, 0, 4, 1, 5);
-  const high23 = v128.shuffle<f32>(row2, row3, 2, 6, 3, 7);
-  v128.store(out, v128.shuffle<f64>(low01, low23, 0, 2));
-  v128.store(out + pitchOut, v128.shuffle<f64>(low01, low23, 1, 3));
-  v128.store(out + 2 * pitchOut, v128.shuffle<f64>(high01, high23, 0, 2));
-  v128.store(out + 3 * pitchOut, v128.shuffle<f64>(high01, high23, 1, 3));
-}
-
-/**
- * One row of each matrix in a batch: out[b, :] = x[b, index[b], :].
- * @param out    f32 [B, C]
- * @param x      f32 [B, T, C]
- * @param index  i32 [B], each in [0, T)
- */
-export function gatherRows(out: Out<f32>, x: In<f32>, index: In<i32>, B: Count, T: Count, C: Count, thread: i32, threads: i32): void {
-  const end = sliceEnd(B, 1, thread, threads);
-  for (let b = sliceStart(B, 1, thread, threads); b < end; b++) {
-    const t = load<i32>(index + (<usize>b << 2));
-    assert(t >= 0 && t < T, "gatherRows: index out of range");
-    memory.copy(cell(out, C, b, 0), cell(x + ((<usize>b * T * C) << 2), C, t, 0), <usize>C << 2);
-  }
+  storeTransposed(out, pitchOut, v128.load(x), v128.load(x + pitch), v128.load(x + 2 * pitch), v128.load(x + 3 * pitch));
 }
 
 /**
@@ -145,8 +114,8 @@ export function columnSum(out: InOut<f32>, x: In<f32>, R: Count, C: Count, threa
   for (let r = 0; r < R; r += ROWS) {
     const rows = min(ROWS, R - r);
     let c = start;
-    for (; c + 16 <= end; c += 16) sum16Columns(out + (<usize>c << 2), cell(x, C, r, c), rows, <usize>C << 2);
-    for (; c < end; c++) sumColumn(out + (<usize>c << 2), cell(x, C, r, c), rows, <usize>C << 2);
+    for (; c + 16 <= end; c += 16) sum16Columns(element(out, c), element(x, r * C + c), rows, <usize>C << 2);
+    for (; c < end; c++) sumColumn(element(out, c), element(x, r * C + c), rows, <usize>C << 2);
   }
 }
 

@@ -1,15 +1,19 @@
 /** Rows of a table by number, and their gradients. */
-import { Count, Flag, In, InFormat, InOut, Out, Scalar } from "../operands";
+import { decodeRows } from "../formats/format";
+import { EmbeddingScratch, Format } from "../layouts";
+import { Count, Flag, In, InFormat, InOut, Out, Scalar, Scratch } from "../operands";
 import { LINE, sliceStart, sliceEnd } from "../parallel";
 import { madd } from "../simd";
-
+import { element } from "./element";
+import { addScaledRow } from "./rows";
 
 /**
- * out[n, :] = scale · weight[ids[n], :].
+ * out[n, :] = scale · weight[ids[n], :], and NaN where ids[n] is no row of weight: a program that computes its ids passes −1 on.
  * @param out     f32 [N, C]
- * @param ids     i32 [N], each a row of weight
- * @param weight  f32 [V, C]
+ * @param ids     i32 [N]
+ * @param weight  [V, C] in `format`
  * @param scale   √C in Vaswani et al. 2017, section 3.4; otherwise 1
+ * @param format  a `Format`
  */
 export function embeddingForward(
   out: Out<f32>, ids: In<i32>, weight: InFormat, N: Count, V: Count, C: Count, scale: Scalar, format: Flag,
@@ -17,9 +21,16 @@ export function embeddingForward(
 ): void {
   const end = sliceEnd(N, 1, thread, threads);
   for (let n = sliceStart(N, 1, thread, threads); n < end; n++) {
-    const id = load<i32>(ids + (<usize>n << 2));
-    assert(id >= 0, "embeddingForward: an id is negative");
-    scaleRow(out + ((<usize>n * C) << 2), weight + ((<usize>id * C) << 2), C, scale);
+    const id = load<i32>(element(ids, n));
+    const row = element(out, n * C);
+    if (<u32>id >= <u32>V) {
+      for (let c = 0; c < C; c++) store<f32>(element(row, c), NaN);
+    } else if (format == Format.F32) {
+      scaleRow(row, element(weight, id * C), C, scale);
+    } else {
+      decodeRows(row, C, format, weight, V, C, id, 0, 1, C);
+      scaleRow(row, row, C, scale);
+    }
   }
 }
 
@@ -31,28 +42,74 @@ function scaleRow(out: usize, x: usize, C: i32, scale: f32): void {
 }
 
 /**
- * dWeight[ids[n], :] += scale · dOut[n, :], for n in order.
+ * dWeight[ids[n], :] += scale · dOut[n, :] for n in order; skips ids that are no row of dWeight.
  * @param dWeight  f32 [V, C], added to
  * @param dOut     f32 [N, C]
- * @param ids      i32 [N], each a row of dWeight
+ * @param ids      i32 [N]
+ * @param scratch  `EmbeddingScratch` says how many bytes
  * Threads share the columns, so that an id may come twice.
+ *
+ * The first 1024 tokens of an id are added to its row. Later ones are summed in scratch with a compensation (Kahan 1965), and this
+ * sum is added last. So the error is at most 1027·2⁻²⁴·(|dWeight| + Σ|scale·dOut|) to first order, for any number of tokens. An
+ * infinite gradient among the later ones gives NaN.
  */
 export function embeddingBackward(
-  dWeight: InOut<f32>, dOut: In<f32>, ids: In<i32>, N: Count, V: Count, C: Count, scale: Scalar,
+  dWeight: InOut<f32>, dOut: In<f32>, ids: In<i32>, scratch: Scratch, N: Count, V: Count, C: Count, scale: Scalar,
   thread: i32, threads: i32,
 ): void {
   const start = sliceStart(C, LINE, thread, threads);
   const columns = sliceEnd(C, LINE, thread, threads) - start;
+  const most = N / EmbeddingScratch.Direct; // ids that can have more tokens than that
+  const rowBytes = <usize>(EmbeddingScratch.PerRow + EmbeddingScratch.PerColumn * C);
+  scratch += <usize>thread * ((<usize>V << 2) + <usize>most * rowBytes + EmbeddingScratch.Base);
+  const counts = scratch; // i32 [V]: tokens of an id so far, or −1 − its row of `sums`
+  const sums = scratch + ((<usize>V << 2) + 15 & ~15); // [most]: the id; then its sum and compensation, f32 [2, columns]
+  let rows = 0;
+  if (most > 0) memory.fill(counts, 0, <usize>V << 2);
   for (let n = 0; n < N; n++) {
-    const id = load<i32>(ids + (<usize>n << 2));
-    assert(id >= 0, "embeddingBackward: an id is negative");
-    addScaledRow(dWeight + ((<usize>id * C + start) << 2), dOut + ((<usize>n * C + start) << 2), columns, scale);
+    const id = load<i32>(element(ids, n));
+    if (<u32>id >= <u32>V) continue;
+    const x = element(dOut, n * C + start);
+    let count = most > 0 ? load<i32>(element(counts, id)) : 0;
+    if (count >= 0 && count < EmbeddingScratch.Direct) {
+      if (most > 0) store<i32>(element(counts, id), count + 1);
+      addScaledRow(element(dWeight, id * C + start), scale, x, columns);
+      continue;
+    }
+    if (count >= 0) {
+      count = -1 - rows;
+      const row = sums + <usize>rows * rowBytes;
+      rows++;
+      store<i32>(element(counts, id), count);
+      store<i32>(row, id);
+      memory.fill(row + EmbeddingScratch.PerRow, 0, <usize>columns << 3);
+    }
+    addCompensated(sums + <usize>(-1 - count) * rowBytes + EmbeddingScratch.PerRow, scale, x, columns);
+  }
+  for (let r = 0; r < rows; r++) {
+    const row = sums + <usize>r * rowBytes;
+    addScaledRow(element(dWeight, load<i32>(row) * C + start), 1, row + EmbeddingScratch.PerRow, columns);
   }
 }
 
-// out[c] += scale·x[c]
-function addScaledRow(out: usize, x: usize, C: i32, scale: f32): void {
-  const vscale = f32x4.splat(scale);
-  for (; C >= 4; C -= 4, out += 16, x += 16) v128.store(out, madd(vscale, v128.load(x), v128.load(out)));
-  for (; C > 0; C--, out += 4, x += 4) store<f32>(out, load<f32>(out) + scale * load<f32>(x));
+// sum[c] += factor·x[c], where sum is f32 [2, n]: the second row is what the first has lost by rounding.
+function addCompensated(sum: usize, factor: f32, x: usize, n: i32): void {
+  const vfactor = f32x4.splat(factor);
+  const rest = element(sum, n);
+  const tail = n & 3;
+  let at: usize = 0;
+  for (const end = <usize>(n & -4) << 2; at < end; at += 16) {
+    const before = v128.load(sum + at);
+    const term = madd(vfactor, v128.load(x + at), v128.load(rest + at));
+    const after = f32x4.add(before, term);
+    v128.store(sum + at, after);
+    v128.store(rest + at, f32x4.sub(term, f32x4.sub(after, before)));
+  }
+  for (const end = at + (<usize>tail << 2); at < end; at += 4) {
+    const before = v128.load32_zero(sum + at);
+    const term = madd(vfactor, v128.load32_zero(x + at), v128.load32_zero(rest + at));
+    const after = f32x4.add(before, term);
+    v128.store32_lane(sum + at, after, 0);
+    v128.store32_lane(rest + at, f32x4.sub(term, f32x4.sub(after, before)), 0);
+  }
 }

@@ -8,25 +8,29 @@
  * Operands of the three, `out` disjoint from the inputs:
  *   out      f32 [batch, M, N], rows `ldo` apart, matrices `strideOut` apart
  *   a        f32 [batch, M, K], for TN [batch, K, M], rows `lda` apart, matrices `strideA` apart
- *   b        f32 [batch, K, N], for NT [batch, N, K], rows `ldb` apart, matrices `strideB` apart (0: one for all)
+ *   b        [batch, K, N], for NT [batch, N, K], rows `ldb` apart, matrices `strideB` apart (0: one for all)
  *   bias     f32 [N], or absent
  *   scratch  `MatmulScratch.Bytes` for each thread, aligned to 16
  *   activation, accumulate   an `Activation`; or 1 for out += A·B, which takes neither bias nor activation
+ *   format   a `Format`, of b. One that is not F32 takes a whole, dense array and batch = 1; TN takes only F32
  *
- * An element's sum does not depend on the slice it falls into. In f32, without fused multiply-add, its error is at most
- * K·2⁻²⁴·(|bias| + Σ|a|·|b|) to first order.
+ * An element's bits depend on its row of A, its column of B and its start, not on M, N, the slice or (in the plain build) the layout:
+ * `tile.ts` says how it is summed. A weight in another format gives the bits of the same weight decoded to f32.
+ * In f32, without fused multiply-add, the error is at most n·2⁻²⁴·(|start| + Σ|a|·|b|) to first order, start being the bias or the
+ * element that is added to, with n = K + 1 for K ≤ 1024 and n = 130 + K / 128 beyond.
  */
+import { decodeRows } from "../formats/format";
 import { Count, Flag, In, InFormat, InOut, MaybeIn, Scratch } from "../operands";
-import { Activation, MatmulScratch } from "../layouts";
+import { Activation, Format, MatmulScratch } from "../layouts";
 import { sliceEnd, sliceStart } from "../parallel";
 import { activationForward } from "./activation";
 import { element } from "./element";
-import { fewRowsNN, fewRowsNT } from "./fewrows";
-import { packColumns, packRows, transposeRows } from "./pack";
-import { MR, NR, multiplyPanels } from "./tile";
+import { fewRowsNN } from "./fewrows";
+import { fewRowsNT } from "./fewrows-nt";
+import { packColumns, packFourRows, packRows, transposeRows } from "./pack";
+import { addPanels, KC, LONG, MR, multiplyPanels, NR } from "./tile";
 
 // Blocks: KC rows of a panel of B stay in L1, [KC, NC] of B and [MC, KC] of A in L2. MatmulScratch holds them.
-const KC: i32 = 128;
 const MC: i32 = 144;
 const NC: i32 = 768;
 /** Length of a row of A's block where it is transposed: 9 cache lines, so that a column does not fall into a few sets of the cache. */
@@ -36,30 +40,32 @@ const ROW: i32 = KC + 16;
  * In the plain build a tile takes two columns and comes by more often. At 768 either loses, at 1024 it takes half as long again.
  */
 const IN_PLACE: i32 = ASC_FEATURE_RELAXED_SIMD ? 512 : 128;
+/** Columns that a format may keep together: threads do not divide them. */
+const GROUP: i32 = 32;
 /** Fewer rows than this are multiplied without packing B. */
 const MIN_ROWS: i32 = 12;
 
 /** out[i, j] = activation(Σ_k a[i, k]·b[k, j] + bias[j]), for each of the batch. */
 export function matmulNN(
   out: InOut<f32>, a: In<f32>, b: InFormat, bias: MaybeIn<f32>, scratch: Scratch, batch: Count, M: Count, N: Count, K: Count,
-  ldo: Count, lda: Count, ldb: Count, strideOut: Count, strideA: Count, strideB: Count, activation: Flag, accumulate: Flag, format: Flag,
-  thread: i32, threads: i32,
+  ldo: Count, lda: Count, ldb: Count, strideOut: Count, strideA: Count, strideB: Count, activation: Flag, accumulate: Flag,
+  format: Flag, thread: i32, threads: i32,
 ): void {
   multiplySlice(
     out, a, b, bias, scratch, batch, M, N, K, ldo, lda, ldb, false, false, strideOut, strideA, strideB,
-    activation, accumulate, thread, threads,
+    activation, accumulate, format, thread, threads,
   );
 }
 
 /** out[i, j] = activation(Σ_k a[i, k]·b[j, k] + bias[j]), for each of the batch. */
 export function matmulNT(
   out: InOut<f32>, a: In<f32>, b: InFormat, bias: MaybeIn<f32>, scratch: Scratch, batch: Count, M: Count, N: Count, K: Count,
-  ldo: Count, lda: Count, ldb: Count, strideOut: Count, strideA: Count, strideB: Count, activation: Flag, accumulate: Flag, format: Flag,
-  thread: i32, threads: i32,
+  ldo: Count, lda: Count, ldb: Count, strideOut: Count, strideA: Count, strideB: Count, activation: Flag, accumulate: Flag,
+  format: Flag, thread: i32, threads: i32,
 ): void {
   multiplySlice(
     out, a, b, bias, scratch, batch, M, N, K, ldo, lda, ldb, false, true, strideOut, strideA, strideB,
-    activation, accumulate, thread, threads,
+    activation, accumulate, format, thread, threads,
   );
 }
 
@@ -71,7 +77,7 @@ export function matmulTN(
 ): void {
   multiplySlice(
     out, a, b, bias, scratch, batch, M, N, K, ldo, lda, ldb, true, false, strideOut, strideA, strideB,
-    activation, accumulate, thread, threads,
+    activation, accumulate, Format.F32, thread, threads,
   );
 }
 
@@ -99,15 +105,15 @@ function largestShare(batch: i32, n: i32, tile: i32, threads: i32): i32 {
 function multiplySlice(
   out: usize, a: usize, b: usize, bias: usize, scratch: usize, batch: i32, M: i32, N: i32, K: i32,
   ldo: i32, lda: i32, ldb: i32, aTransposed: bool, bTransposed: bool,
-  strideOut: i32, strideA: i32, strideB: i32, activation: i32, accumulate: i32,
+  strideOut: i32, strideA: i32, strideB: i32, activation: i32, accumulate: i32, format: i32,
   thread: i32, threads: i32,
 ): void {
   assert(!accumulate || (!bias && activation == Activation.None), "matmul: accumulation takes neither bias nor activation");
+  assert(format == Format.F32 || (batch == 1 && ldb == (bTransposed ? K : N)), "matmul: a format other than F32 is one dense array");
   scratch += <usize>thread * MatmulScratch.Bytes;
-  const few = M < MIN_ROWS;
   const byRows = sharesRows(batch, M, N, aTransposed, threads);
   const length = byRows ? M : N;
-  const grain = byRows ? MR : NR;
+  const grain = byRows ? MR : format == Format.F32 ? NR : GROUP;
   const grains = (length + grain - 1) / grain;
   const end = sliceEnd(batch * grains, 1, thread, threads);
   let at = sliceStart(batch * grains, 1, thread, threads);
@@ -118,37 +124,55 @@ function multiplySlice(
     const count = min(length, (next - item * grains) * grain) - first;
     const i = byRows ? first : 0;
     const j = byRows ? 0 : first;
-    multiplyBlocks(
-      element(out, item * strideOut + i * ldo + j), element(a, item * strideA + (aTransposed ? i : i * lda)),
-      element(b, item * strideB + (bTransposed ? j * ldb : j)), bias ? element(bias, j) : 0, scratch,
-      byRows ? count : M, byRows ? N : count, K, ldo, lda, ldb, aTransposed, bTransposed, activation, accumulate, few,
-    );
+    const m = byRows ? count : M;
+    const n = byRows ? N : count;
+    const c = element(out, item * strideOut + i * ldo + j);
+    const aItem = element(a, item * strideA + (aTransposed ? i : i * lda));
+    const bItem = element(b, item * strideB);
+    const biasItem = bias ? element(bias, j) : 0;
+    if (format == Format.F32 && M < MIN_ROWS) {
+      const bFirst = element(bItem, bTransposed ? j * ldb : j);
+      multiplyFewRows(c, aItem, bFirst, biasItem, scratch, m, n, K, ldo, lda, ldb, aTransposed, bTransposed, activation, accumulate);
+    } else {
+      multiplyBlocks(
+        c, aItem, bItem, biasItem, scratch, m, n, K, ldo, lda, ldb, aTransposed, bTransposed, activation, accumulate, format, j, N,
+      );
+    }
     at = next;
   }
 }
 
+function multiplyFewRows(
+  out: usize, a: usize, b: usize, bias: usize, scratch: usize, M: i32, N: i32, K: i32,
+  ldo: i32, lda: i32, ldb: i32, aTransposed: bool, bTransposed: bool, activation: i32, accumulate: i32,
+): void {
+  const start = accumulate ? out : bias;
+  const ldStart = accumulate ? ldo : 0;
+  if (bTransposed) fewRowsNT(out, ldo, start, ldStart, a, lda, b, ldb, M, N, K, scratch);
+  else fewRowsNN(out, ldo, start, ldStart, a, aTransposed ? 1 : lda, aTransposed ? lda : 1, b, ldb, M, N, K, scratch);
+  activateRows(out, ldo, M, N, activation);
+}
+
+// The N columns of the product from `first` on, of `columns` that b has.
 function multiplyBlocks(
   out: usize, a: usize, b: usize, bias: usize, scratch: usize, M: i32, N: i32, K: i32,
-  ldo: i32, lda: i32, ldb: i32, aTransposed: bool, bTransposed: bool, activation: i32, accumulate: i32, few: bool,
+  ldo: i32, lda: i32, ldb: i32, aTransposed: bool, bTransposed: bool, activation: i32, accumulate: i32,
+  format: i32, first: i32, columns: i32,
 ): void {
-  if (few) {
-    const start = accumulate ? out : bias;
-    const ldStart = accumulate ? ldo : 0;
-    if (bTransposed) fewRowsNT(out, ldo, start, ldStart, a, lda, b, ldb, M, N, K);
-    else fewRowsNN(out, ldo, start, ldStart, a, aTransposed ? 1 : lda, aTransposed ? lda : 1, b, ldb, M, N, K);
-    activateRows(out, ldo, M, N, activation);
-    return;
-  }
+  const panels = scratch + MatmulScratch.Panels;
   for (let j = 0; j < N; j += NC) {
     const n = min(NC, N - j);
     for (let k = 0; k == 0 || k < K; k += KC) { // once even for K = 0
       const kc = min(KC, K - k);
-      if (bTransposed) packRows(scratch + MatmulScratch.Panels, element(b, j * ldb + k), ldb, n, kc);
-      else packColumns(scratch + MatmulScratch.Panels, element(b, k * ldb + j), ldb, n, kc);
+      if (format != Format.F32) packDecoded(panels, b, scratch + MatmulScratch.Rows, format, bTransposed, first + j, k, n, kc, columns, K);
+      else if (bTransposed) packRows(panels, element(b, (first + j) * ldb + k), ldb, n, kc);
+      else packColumns(panels, element(b, k * ldb + first + j), ldb, n, kc);
       for (let i = 0; i < M; i += MC) {
         const m = min(MC, M - i);
         const c = element(out, i * ldo + j);
         const more = accumulate || k > 0;
+        const start = more ? c : bias ? element(bias, j) : 0;
+        const ldStart = more ? ldo : 0;
         let aBlock = element(a, aTransposed ? k * lda + i : i * lda + k);
         let aRow = lda;
         let aStep = 1;
@@ -160,12 +184,31 @@ function multiplyBlocks(
           aBlock = scratch + MatmulScratch.Rows;
           aRow = ROW;
         }
-        multiplyPanels(
-          c, ldo, more ? c : bias ? element(bias, j) : 0, more ? ldo : 0, aBlock, aRow, aStep,
-          scratch + MatmulScratch.Panels, m, n, kc, scratch + MatmulScratch.Edge,
-        );
+        const sums = scratch + MatmulScratch.Sums;
+        if (K > LONG) addPanels(c, ldo, start, ldStart, aBlock, aRow, aStep, panels, m, n, kc, sums);
+        else multiplyPanels(c, ldo, start, ldStart, aBlock, aRow, aStep, panels, m, n, kc, sums);
         if (k + kc == K) activateRows(c, ldo, m, n, activation);
       }
+    }
+  }
+}
+
+// Packs the block [K, N] of B from (k, j) on: b is [rowsK, columns], or [columns, rowsK] if transposed.
+function packDecoded(
+  panels: usize, b: usize, rows: usize, format: i32, transposed: bool, j: i32, k: i32, N: i32, K: i32, columns: i32, rowsK: i32,
+): void {
+  if (transposed) {
+    for (let c = 0; c < N; c += NR, panels += <usize>(K * NR) << 2) {
+      const n = min(NR, N - c);
+      for (let r = 0; r < n; r += 8) decodeRows(element(rows, r * KC), KC, format, b, columns, rowsK, j + c + r, k, min(8, n - r), K);
+      transposeRows(panels, NR, rows, KC, n, K);
+    }
+    return;
+  }
+  for (let r = 0; r < K; r += 8) {
+    decodeRows(rows, NC, format, b, rowsK, columns, k + r, j, min(8, K - r), N);
+    for (let four = r; four < min(r + 8, K); four += 4) {
+      packFourRows(element(panels, four * NR), K, element(rows, (four - r) * NC), NC, N, min(4, K - four));
     }
   }
 }

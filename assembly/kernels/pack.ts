@@ -3,6 +3,7 @@
  *
  * Columns past N are filled with something finite or repeated, and never reach an output.
  */
+import { storeTransposed } from "../simd";
 import { element } from "./element";
 import { NR } from "./tile";
 
@@ -13,14 +14,19 @@ import { NR } from "./tile";
  */
 export function packColumns(panels: usize, b: usize, ldb: i32, N: i32, K: i32): void {
   // Four rows at a time, each read from end to end: their lines are used whole, and prefetched.
-  for (let k = 0; k < K; k += 4) {
-    const rows = min(4, K - k);
-    for (let j = 0; j < N; j += NR) {
-      const to = element(panels, j * K + k * NR);
-      const from = element(b, k * ldb + j);
-      if (rows == 4 && j + NR <= N) copyFourRows(to, from, <usize>ldb << 2);
-      else copyRows(to, from, ldb, rows, min(NR, N - j));
-    }
+  for (let k = 0; k < K; k += 4) packFourRows(element(panels, k * NR), K, element(b, k * ldb), ldb, N, min(4, K - k));
+}
+
+/**
+ * Packs up to four rows of B.
+ * @param panels  the place of their first in panels of K rows
+ * @param b       f32 [rows, N], rows `ldb` apart
+ */
+export function packFourRows(panels: usize, K: i32, b: usize, ldb: i32, N: i32, rows: i32): void {
+  for (let j = 0; j < N; j += NR) {
+    const to = element(panels, j * K);
+    if (rows == 4 && j + NR <= N) copyFourRows(to, element(b, j), <usize>ldb << 2);
+    else copyRows(to, element(b, j), ldb, rows, min(NR, N - j));
   }
 }
 
@@ -72,16 +78,9 @@ function transposeFourRows(to: usize, pitch: usize, x0: usize, x1: usize, x2: us
   const end = x0 + (<usize>C << 2);
   const vectorEnd = x0 + (<usize>(C & -4) << 2);
   while (x0 < vectorEnd) {
-    const r0 = v128.load(x0), r1 = v128.load(x1), r2 = v128.load(x2), r3 = v128.load(x3);
-    const low01 = v128.shuffle<f32>(r0, r1, 0, 4, 1, 5);
-    const low23 = v128.shuffle<f32>(r2, r3, 0, 4, 1, 5);
-    const high01 = v128.shuffle<f32>(r0, r1, 2, 6, 3, 7);
-    const high23 = v128.shuffle<f32>(r2, r3, 2, 6, 3, 7);
-    v128.store(to, v128.shuffle<f32>(low01, low23, 0, 1, 4, 5)), to += pitch;
-    v128.store(to, v128.shuffle<f32>(low01, low23, 2, 3, 6, 7)), to += pitch;
-    v128.store(to, v128.shuffle<f32>(high01, high23, 0, 1, 4, 5)), to += pitch;
-    v128.store(to, v128.shuffle<f32>(high01, high23, 2, 3, 6, 7)), to += pitch;
+    storeTransposed(to, pitch, v128.load(x0), v128.load(x1), v128.load(x2), v128.load(x3));
     x0 += 16, x1 += 16, x2 += 16, x3 += 16;
+    to += 4 * pitch;
   }
   while (x0 < end) {
     store<f32>(to, load<f32>(x0));

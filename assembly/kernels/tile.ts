@@ -3,13 +3,17 @@
  *
  * A is read where it lies, by two strides (so it may be transposed); B is packed by `pack.ts` into panels of NR columns.
  * What V8 needs to keep the tile in its 15 registers: a top-tested loop, accumulators loaded before it and nothing but stores after it.
- * Every element is summed in the order of k, whatever the tile, the block or the thread that computes it.
+ *
+ * Every element is summed in one order, whatever the tile, the number of rows, the slice or the thread that computes it. It starts
+ * as the bias, as the element that is added to, or as zero. Up to LONG products are added to it one by one, in the order of k. More
+ * are summed by blocks of KC, each from zero and in the order of k, and the blocks' sums are added to it in turn.
  *
  * Tiles: Goto & van de Geijn 2008, "Anatomy of High-Performance Matrix Multiplication".
  */
 import { element } from "./element";
 import { tile2x16 } from "./tile2x16";
-import { tile4x8, tile6x8 } from "./tile6x8";
+import { tile4x8 } from "./tile4x8";
+import { tile6x8 } from "./tile6x8";
 import { tile4x16, tile6x16 } from "./tile6x16";
 
 /** Whether this is the turbo build, for an engine that makes one 256-bit operation of two neighbours: asconfig.json defines it. */
@@ -19,6 +23,12 @@ const TURBO: bool = isDefined(HEED_TURBO);
 export const MR: i32 = ASC_FEATURE_RELAXED_SIMD ? 6 : 2;
 /** Columns of a tile, and of a packed panel. */
 export const NR: i32 = ASC_FEATURE_RELAXED_SIMD && !TURBO ? 8 : 16;
+/** Products in a block: as many rows of a panel of B stay in L1. */
+export const KC: i32 = 128;
+/** Sums of more products than this are taken by blocks. */
+export const LONG: i32 = 1024;
+/** Rows whose sums of a block `addPanels` takes before it adds them: in fewer a call costs more, in more the columns of c miss L1. */
+const STRIP: i32 = 12;
 /** Bytes that `multiplyPanels` needs for a tile that overhangs the last column: as many for any build. */
 export const EDGE_BYTES: i32 = 384;
 
@@ -76,6 +86,48 @@ export function multiplyPanels(
       );
       if (!inside) copyTile(cTile, ldc, edge, NR, rows, columns);
     }
+  }
+}
+
+/**
+ * C = start + A·B as `multiplyPanels` has it, but with A·B summed from zero and then added.
+ * @param sums  f32 [STRIP, NR], aligned to 16
+ */
+export function addPanels(
+  c: usize, ldc: i32, start: usize, ldStart: i32, a: usize, aRow: i32, aStep: i32, panels: usize, M: i32, N: i32, K: i32, sums: usize,
+): void {
+  if (!start) {
+    for (let i = 0; i < M; i++) memory.fill(element(c, i * ldc), 0, <usize>N << 2);
+    start = c, ldStart = ldc;
+  }
+  for (let j = 0; j < N; j += NR) {
+    for (let i = 0; i < M; i += STRIP) {
+      const rows = min(STRIP, M - i);
+      multiplyPanels(sums, NR, 0, 0, element(a, i * aRow), aRow, aStep, element(panels, j * K), rows, NR, K, 0);
+      addSums(element(c, i * ldc + j), ldc, element(start, i * ldStart + j), ldStart, sums, rows, min(NR, N - j));
+    }
+  }
+}
+
+// A pass of its own: on Node 20, arithmetic on a tile's sums after its loop makes them spill within it.
+function addSums(c: usize, ldc: i32, start: usize, ldStart: i32, sums: usize, M: i32, columns: i32): void {
+  const pitch = <usize>ldc << 2;
+  const pitchStart = <usize>ldStart << 2;
+  const end = sums + (<usize>(M * NR) << 2);
+  if (columns < NR) {
+    for (; sums < end; sums += NR << 2, c += pitch, start += pitchStart) {
+      for (let j = 0; j < columns; j++) store<f32>(element(c, j), load<f32>(element(start, j)) + load<f32>(element(sums, j)));
+    }
+    return;
+  }
+  while (sums < end) {
+    v128.store(c, f32x4.add(v128.load(start), v128.load(sums)));
+    v128.store(c, f32x4.add(v128.load(start, 16), v128.load(sums, 16)), 16);
+    if (NR > 8) {
+      v128.store(c, f32x4.add(v128.load(start, 32), v128.load(sums, 32)), 32);
+      v128.store(c, f32x4.add(v128.load(start, 48), v128.load(sums, 48)), 48);
+    }
+    c += pitch, start += pitchStart, sums += NR << 2;
   }
 }
 

@@ -50,13 +50,16 @@ export function workloads(loaded: LoadedModel, sizes: Sizes): Workloads {
   };
 }
 
-/** @throws HeedError (`data`) when the model has no such workload */
-export function chosenWorkloads(loaded: LoadedModel, sizes: Sizes, name?: string): [string, Timed[]][] {
+/**
+ * All of a model's workloads, or one by its name. They share the arena: make each just before it is profiled.
+ * @throws HeedError (`data`) when the model has no such workload
+ */
+export function chosenWorkloads(loaded: LoadedModel, sizes: Sizes, name?: string): [name: string, make: () => Timed[]][] {
   const all = workloads(loaded, sizes);
-  if (name === undefined) return Object.entries(all).map(([name, make]) => [name, make()]);
+  if (name === undefined) return Object.entries(all);
   const make = all[name];
   if (!make) throw new HeedError("data", `--program ${name}: a ${loaded.type} has the programs ${Object.keys(all).join(", ")}`);
-  return [[name, make()]];
+  return [[name, make]];
 }
 
 /** A prompt of one row, and a step of B rows that have stored all tokens but the last. Every page is page 0: what it holds does not matter. */

@@ -35,8 +35,9 @@ export function addProfile(program: Command, context: Context): void {
   addCommonOptions(command)
     .description("Times a model's programs, instruction by instruction, beside what the machine can do at most.")
     .addHelpText("after", `
-Programs: encode and decode (one step, over all of the target) for an encoder-decoder, forward (of all tokens, to the next one) for a
-language model, and train for both: loss, gradients and update on a batch of made-up tokens. The checkpoint stays as it is.
+Programs: prompt stores one sequence's keys and values, step decodes the next token of each sequence from all that went before, and train
+computes loss, gradients and update of a batch; an encoder-decoder also has encode, of the sources. The tokens are made up. The checkpoint
+stays as it is.
 
 How to read it: a time is the median over many runs. Matrix products and attention are bound by arithmetic, in GFLOP/s; most else by the
 bytes that it reads and writes, in GB/s. "of limit" compares with a loop that only computes, in 128-bit vectors, or only reads memory,
@@ -58,8 +59,8 @@ async function run(options: ProfileCommandOptions, context: Context): Promise<vo
 
   const limits = await machineLimits();
   const profiles: { name: string; profile: Profile }[] = [];
-  for (const [name, programs] of chosenWorkloads(loaded, { batch, length }, options.program)) {
-    profiles.push({ name, profile: await profile(programs, { now: () => performance.now(), limits, seconds, threads }) });
+  for (const [name, make] of chosenWorkloads(loaded, { batch, length }, options.program)) {
+    profiles.push({ name, profile: await profile(make(), { now: () => performance.now(), limits, seconds, threads }) });
   }
   if (trace !== undefined) {
     const tracks = profiles.map(({ name, profile: { lines } }) => ({ name, lines }));

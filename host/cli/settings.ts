@@ -1,5 +1,5 @@
-import { HeedError, inFile } from "../errors";
-import { checkFields, count, type Field, type Fields, type FieldsByName, isObject, notNegative, object, oneOf, optional, whole } from "../fields";
+import { inFile } from "../errors";
+import { byKind, checkFields, count, type Field, type Fields, isObject, notNegative, object, optional, whole } from "../fields";
 import type { Task } from "../io/model";
 import { families, type ModelType } from "../models/families";
 import { optimizerFields } from "../train/optimizer";
@@ -60,8 +60,8 @@ function merge(preset: Preset, config: unknown): Settings {
   delete modelFields.vocabulary; // it comes from the data
   checkFields("model", settings.model, modelFields);
   checkFields("training", settings.training, trainingFields);
-  checkKind("training.schedule", settings.training.schedule, scheduleFields);
-  checkKind("training.optimizer", settings.training.optimizer, optimizerFields);
+  checkFields("training.schedule", ...byKind(settings.training.schedule, scheduleFields));
+  checkFields("training.optimizer", ...byKind(settings.training.optimizer, optimizerFields));
   return settings as Settings;
 }
 
@@ -69,13 +69,6 @@ function mergeKind(preset: { kind: string }, given: unknown): unknown {
   if (given === undefined) return preset;
   if (!isObject(given) || (given.kind !== undefined && given.kind !== preset.kind)) return given;
   return { ...preset, ...given };
-}
-
-function checkKind(where: string, value: unknown, kinds: Readonly<Record<string, FieldsByName>>): void {
-  if (!isObject(value)) throw new HeedError("format", `${where}: expected an object, got ${JSON.stringify(value)}`);
-  const kind = oneOf(...Object.keys(kinds));
-  if (!kind.accepts(value.kind)) throw new HeedError("format", `${where}: kind: expected ${kind.expected}, got ${JSON.stringify(value.kind)}`);
-  checkFields(where, value, kinds[value.kind as string]!);
 }
 
 /** Where two JSON values differ, as `path: old → new`. */

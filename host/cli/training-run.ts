@@ -80,8 +80,9 @@ async function train<S extends InputSpecs>(task: TrainingTask<S>, folder: RunFol
   const { seed, out } = options;
   const { build, threads }: Runtime = model.weights.runtime;
   const interrupt = new AbortController();
+  const { steps, schedule, optimizer, clip, microBatches, validateEvery, patience } = training;
   const trainer = new Trainer(model, task.data, {
-    ...training, seed, patience: training.patience || undefined, validation: task.validation, signal: interrupt.signal,
+    steps, schedule, optimizer, clip, microBatches, validateEvery, patience: patience || undefined, seed, validation: task.validation, signal: interrupt.signal,
   });
   const before = options.resume ? await folder.resume(trainer) : undefined;
   const sitting = new Sitting(task, folder, trainer, before);

@@ -4,20 +4,14 @@ import { checkConfig, count, type FieldsByName, flag, optional } from "../fields
 import { PAGE_TOKENS } from "../graph/ops/keyvalues";
 import { samplerSettings } from "../graph/ops/sampling";
 import type { State } from "../graph/tensor";
-import { type DecoderModel, hasSource } from "../models/decoding";
+import { type DecoderModel, expectDecoder, hasSource } from "../models/decoding";
 import { checkIds } from "../models/inputs";
+import type { Weights } from "../nn/weights";
 import { PagePool } from "./pages";
 import { DecodingPrograms } from "./programs";
+import { checkPrompts, expectIdList, type Prompt } from "./prompt";
 import { checkSampler, Row, type Sampler } from "./row";
 import type { AbortSignalLike } from "../webtypes";
-
-/** What a row starts from. */
-export interface Prompt extends Sampler {
-  /** Token ids, at least one: a text to continue, or the start of a target. */
-  tokens: readonly number[];
-  /** An encoder-decoder's source: token ids, at least one. */
-  source?: readonly number[];
-}
 
 /** The size of a session. */
 export interface SessionOptions {
@@ -53,6 +47,7 @@ const SOURCE_BATCH = 32;
 export class Session<M extends DecoderModel = DecoderModel> {
   /** Rows that may be open at once. */
   readonly rows: number;
+  private readonly weights: Weights;
   private readonly pool: PagePool;
   readonly programs: DecodingPrograms;
   private readonly pieces: readonly number[];
@@ -68,11 +63,13 @@ export class Session<M extends DecoderModel = DecoderModel> {
     readonly model: M,
     options: SessionOptions = {},
   ) {
+    expectDecoder("Session", model);
     checkConfig("Session", options, fields);
     const { rows = 64, pieces = [16, 64, 256], poison = false } = options;
     this.rows = rows;
-    this.pieces = [...pieces].sort((a, b) => a - b);
-    this.pool = new PagePool(model.weights.runtime, model.pageLayout, poison);
+    this.pieces = pieces.map((piece) => Math.min(piece, model.context)).sort((a, b) => a - b);
+    this.weights = model.weights;
+    this.pool = new PagePool(this.weights.runtime, model.pageLayout, poison);
     this.programs = new DecodingPrograms(model, this.pool, sizeFor(rows));
   }
 
@@ -83,7 +80,7 @@ export class Session<M extends DecoderModel = DecoderModel> {
    */
   async open(prompts: readonly Prompt[], { signal }: { signal?: AbortSignalLike } = {}): Promise<Row[]> {
     this.expectAlive();
-    const rows = prompts.map((prompt, i) => this.check(prompt, `open: prompt ${i}`));
+    const rows = checkPrompts(this.model, prompts);
     if (this.openRows.size + rows.length > this.rows) throw new RangeError(`open: the session has ${this.rows} rows, of which ${this.openRows.size} are open; got ${rows.length} prompts`);
     for (const row of rows) this.openRows.add(row);
     try {
@@ -98,15 +95,23 @@ export class Session<M extends DecoderModel = DecoderModel> {
 
   /**
    * Appends tokens to a row, as if they had been part of its prompt.
+   * @param signal  stops between two pieces; the row is then as before
    * @throws RangeError for ids outside the vocabulary, and when the row would exceed the model's context
    */
   async append(row: Row, tokens: readonly number[], { signal }: { signal?: AbortSignalLike } = {}): Promise<void> {
-    this.expectOpen("append", [row]);
+    this.expectReady("append", [row]);
+    expectIdList("append", tokens);
     checkIds("append", tokens, this.model.vocabulary);
-    if (row.tokens.length + tokens.length > this.model.context) throw this.tooLong("append", row.tokens.length + tokens.length);
+    const before = row.tokens.length;
+    if (before + tokens.length > this.model.context) throw this.tooLong("append", before + tokens.length);
     row.tokens.push(...tokens);
     row.isStale = true;
-    await this.store(row, signal);
+    try {
+      await this.store(row, signal);
+    } catch (error) {
+      if (row.isOpen) this.keepFirst(row, before);
+      throw error;
+    }
   }
 
   /**
@@ -119,7 +124,7 @@ export class Session<M extends DecoderModel = DecoderModel> {
   }
 
   private stepNow(rows: readonly Row[]): number[] {
-    this.expectOpen("step", rows);
+    this.expectReady("step", rows);
     if (rows.length === 0) return [];
     for (const row of rows) {
       if (row.tokens.length > this.model.context) throw this.tooLong("step", row.tokens.length);
@@ -128,6 +133,7 @@ export class Session<M extends DecoderModel = DecoderModel> {
     const size = sizeFor(rows.length);
     const { program } = this.programs.step(size);
     this.arrange(rows, size);
+    this.last = undefined;
     program.run();
     const { ids } = this.programs.slots;
     const chosen = [...ids.block.i32(0, rows.length)];
@@ -140,7 +146,7 @@ export class Session<M extends DecoderModel = DecoderModel> {
       row.stored = row.tokens.push(chosen[i]!) - 1;
       row.draws++;
     });
-    this.last = { rows, size };
+    this.last = { rows: [...rows], size };
     return chosen;
   }
 
@@ -150,7 +156,7 @@ export class Session<M extends DecoderModel = DecoderModel> {
    * @throws RangeError when all of the session's rows are open
    */
   fork(row: Row, sampler: Sampler = {}): Row {
-    this.expectOpen("fork", [row]);
+    this.expectReady("fork", [row]);
     if (this.openRows.size >= this.rows) throw new RangeError(`fork: all of the session's ${this.rows} rows are open`);
     const copy = new Row([...row.tokens], checkSampler("fork", { ...row.sampler, ...sampler }));
     copy.pages.push(...row.pages.map((page) => this.pool.share(page)));
@@ -165,12 +171,9 @@ export class Session<M extends DecoderModel = DecoderModel> {
    * @throws RangeError unless n is from 1 to the number of its tokens
    */
   truncate(row: Row, n: number): void {
-    this.expectOpen("truncate", [row]);
+    this.expectReady("truncate", [row]);
     if (!Number.isInteger(n) || n < 1 || n > row.tokens.length) throw new RangeError(`truncate: expected 1 to ${row.tokens.length} tokens, got ${n}`);
-    row.tokens.length = n;
-    row.stored = n - 1;
-    row.isStale = true;
-    for (const page of row.pages.splice(Math.ceil((n - 1) / PAGE_TOKENS))) this.pool.release(page);
+    this.keepFirst(row, n);
   }
 
   /** Ends a row; its pages serve others. Closing twice is no error. */
@@ -202,28 +205,13 @@ export class Session<M extends DecoderModel = DecoderModel> {
     this.pool.dispose();
   }
 
-  private check(prompt: Prompt, where: string): Row {
-    const { tokens, source, ...sampler } = prompt;
-    const { model } = this;
-    this.checkTokens(`${where}: tokens`, tokens, model.context);
-    if (hasSource(model)) this.checkTokens(`${where}: source`, source, model.sourceContext);
-    else if (source !== undefined) throw new TypeError(`${where}: the model has no source`);
-    return new Row([...tokens], checkSampler(where, sampler));
-  }
-
-  private checkTokens(where: string, tokens: unknown, limit: number): void {
-    if (!Array.isArray(tokens) && !ArrayBuffer.isView(tokens)) throw new TypeError(`${where}: expected a list of token ids, got ${String(tokens)}`);
-    const { length } = tokens as readonly number[];
-    if (length < 1 || length > limit) throw new RangeError(`${where}: the model takes 1 to ${limit} tokens, got ${length}`);
-    checkIds(where, tokens as readonly number[], this.model.vocabulary);
-  }
-
   private tooLong(verb: string, length: number): RangeError {
     return new RangeError(`${verb}: the model's context is ${this.model.context} tokens, and the row would have ${length}; truncate it, or open a new row with fewer`);
   }
 
   private expectAlive(): void {
     if (this.disposed) throw new TypeError("the session was disposed");
+    if (this.model.weights !== this.weights) throw new TypeError("Session: the model was disposed and placed again since; create a new session");
   }
 
   private expectOpen(verb: string, rows: readonly Row[]): void {
@@ -233,6 +221,20 @@ export class Session<M extends DecoderModel = DecoderModel> {
       if (!this.openRows.has(row)) throw new TypeError(`${verb}: row ${i} is not open in this session`);
       if (rows.indexOf(row) !== i) throw new TypeError(`${verb}: row ${i} is given twice`);
     });
+  }
+
+  /** The same, of rows that have stored all that they should: not while `append` runs. */
+  private expectReady(verb: string, rows: readonly Row[]): void {
+    this.expectOpen(verb, rows);
+    const busy = rows.findIndex((row) => row.stored < row.tokens.length - 1);
+    if (busy >= 0) throw new TypeError(`${verb}: row ${busy} is still reading tokens: await append first`);
+  }
+
+  private keepFirst(row: Row, n: number): void {
+    row.tokens.length = n;
+    row.stored = n - 1;
+    row.isStale = true;
+    for (const page of row.pages.splice(Math.ceil((n - 1) / PAGE_TOKENS))) this.pool.release(page);
   }
 
   /** Makes the pages for the first `tokens` tokens, those that will be written the row's own. */
@@ -270,6 +272,7 @@ export class Session<M extends DecoderModel = DecoderModel> {
   private async store(row: Row, signal?: AbortSignalLike): Promise<void> {
     while (row.stored < row.tokens.length - 1) {
       signal?.throwIfAborted();
+      if (!row.isOpen) throw new TypeError("the row was closed while its tokens were being read");
       const left = row.tokens.length - 1 - row.stored;
       const length = pieceFor(left, this.pieces);
       const n = Math.min(length, left);

@@ -1,7 +1,7 @@
 import { Rng } from "../../assembly/layouts";
 import { Op } from "../../assembly/opcodes";
 import type { Runtime } from "../core/runtime";
-import { formats } from "./formats";
+import { expectFormat, formats } from "./formats";
 import type { Operands } from "./instructions";
 import { kernelOf, type Operand, operandsOf } from "./operands";
 import { Parameter, type Table } from "./parameter";
@@ -124,7 +124,7 @@ export class Graph {
   /** A tensor that an instruction of this graph will write. */
   tensor<D extends DType = "f32">(shape: readonly number[], { dtype = "f32" as D, needsGradient = false }: { dtype?: D; needsGradient?: boolean } = {}): Tensor<D> {
     expectAxes("tensor", shape);
-    if (!Object.hasOwn(formats, dtype)) throw new TypeError(`tensor: expected a dtype of ${Object.keys(formats).join(", ")}, got ${JSON.stringify(dtype)}`);
+    expectFormat("tensor", dtype);
     return new Tensor(this, shape, dtype, { bytes: formats[dtype].bytes(shape) }, needsGradient);
   }
 

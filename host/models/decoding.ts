@@ -30,12 +30,14 @@ export interface EncoderDecoderModel extends DecoderModel {
 /** Whether a model decodes from a source. */
 export const hasSource = (model: DecoderModel): model is EncoderDecoderModel => "storeSource" in model;
 
-/** @throws TypeError unless a model can decode by itself, or from a source, as `kind` says */
-export function expectDecoder(caller: string, model: unknown, kind: "decoder" | "encoder-decoder"): void {
+/** @throws TypeError unless a model can decode: by itself, or from a source, if `kind` says which */
+export function expectDecoder(caller: string, model: unknown, kind?: "decoder" | "encoder-decoder"): void {
   const candidate = model as Partial<DecoderModel> | null | undefined;
   const found = typeof candidate?.decode !== "function" || !candidate.pageLayout ? "something else" : hasSource(candidate as DecoderModel) ? "encoder-decoder" : "decoder";
-  if (found === kind) return;
-  const wanted = kind === "decoder" ? "a model that continues texts, such as GPT" : "a model that decodes from a source, such as Transformer";
+  if (found === kind || (kind === undefined && found !== "something else")) return;
+  const continues = "a model that continues texts, such as GPT";
+  const translates = "a model that decodes from a source, such as Transformer";
+  const wanted = kind === undefined ? `${continues}, or ${translates}` : kind === "decoder" ? continues : translates;
   const hint = found === "encoder-decoder" ? "; for an encoder-decoder use greedy" : found === "decoder" ? "; for a decoder-only model use generate" : "";
   throw new TypeError(`${caller}: expected ${wanted}, got ${describe(model)}${hint}`);
 }

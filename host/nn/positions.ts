@@ -40,9 +40,12 @@ export class RotaryPositions extends Layer {
   /**
    * @param length    the longest sequence, in tokens
    * @param headSize  width of a head
+   * @throws RangeError for a size that is odd, and for a base that is not a positive number
    */
   constructor(length: number, headSize: number, base = 10_000) {
     super();
+    if (headSize % 2 !== 0) throw new RangeError(`RotaryPositions: expected an even head size, got ${headSize}`);
+    if (!(base > 0 && base < Infinity)) throw new RangeError(`RotaryPositions: expected a base above 0, got ${base}`);
     this.table = new Table([length, headSize], { kind: "rotary", base });
   }
 

@@ -1,7 +1,7 @@
 import { Reduction } from "../../assembly/layouts";
 import { Op } from "../../assembly/opcodes";
 import type { Block } from "../core/memory";
-import { checkConfig, type FieldsByName, oneOf, optional, type RequiredField } from "../fields";
+import { byKind, checkConfig, type FieldsByName, oneOf, optional, type RequiredField } from "../fields";
 import { Graph } from "../graph/graph";
 import { compile, type Program } from "../graph/program";
 import { State, type Tensor } from "../graph/tensor";
@@ -31,8 +31,7 @@ export const optimizerFields: Readonly<Record<OptimizerConfig["kind"], FieldsByN
 
 /** @throws TypeError for another kind or an unknown field, RangeError for a number that would make weights NaN */
 export function checkOptimizer(config: OptimizerConfig): void {
-  const fields = Object.hasOwn(optimizerFields, config?.kind) ? optimizerFields[config.kind] : { kind: oneOf(...Object.keys(optimizerFields)) };
-  checkConfig("optimizer", config, fields);
+  checkConfig("optimizer", ...byKind(config, optimizerFields));
 }
 
 /**
@@ -53,6 +52,7 @@ export class Optimizer {
   ) {
     checkOptimizer(config);
     const { runtime, groups, trainableBytes } = weights;
+    if (trainableBytes === 0) throw new TypeError("Trainer: none of the model's parameters is trainable");
     this.gradients = weights.gradientBlock();
     const names = config.kind === "adamw" ? ["m", "v"] : (config.momentum ?? 0) > 0 ? ["velocity"] : [];
     this.cells = new Cells(runtime, "trainer");

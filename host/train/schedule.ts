@@ -1,4 +1,4 @@
-import { checkConfig, type FieldsByName, notNegative, oneOf, optional, positive } from "../fields";
+import { byKind, checkConfig, type FieldsByName, notNegative, oneOf, optional, positive } from "../fields";
 
 /**
  * Learning rates over time. A schedule is data, so that a checkpoint can hold it; `learningRate` evaluates it.
@@ -27,8 +27,7 @@ export const scheduleFields: Readonly<Record<Schedule["kind"], FieldsByName>> = 
  *   learning rate would not fit an f32
  */
 export function checkSchedule(schedule: Schedule, steps: number): void {
-  const fields = Object.hasOwn(scheduleFields, schedule?.kind) ? scheduleFields[schedule.kind] : { kind: oneOf(...Object.keys(scheduleFields)) };
-  checkConfig("schedule", schedule, fields);
+  checkConfig("schedule", ...byKind(schedule, scheduleFields));
   const warmup = Math.min(steps, Math.max(1, Math.round(schedule.warmup ?? 1)));
   for (const step of [1, warmup, steps]) {
     const rate = learningRate(schedule, step, steps);

@@ -69,6 +69,8 @@ export const tinyGPT = {
   training: { steps: 24, batch: 4, validateEvery: 8, schedule: { warmup: 4 } },
 };
 
+export const tinyLlama = { ...tinyGPT, model: { width: 16, heads: 2, keyValueHeads: 1, layers: 1, block: 16, hidden: 24, dropout: 0.1 } };
+
 /** A text of a few words, again and again. */
 export const text = "the cat sat on the mat, and the dog sat on the log.\n".repeat(40);
 

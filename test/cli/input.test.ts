@@ -191,7 +191,7 @@ describe("a training that leaves the finite numbers", () => {
 
 describe("a checkpoint's trainer.json", () => {
   it.each([
-    ["null", "expected an object, got null"],
+    ["null", "expected an object with seed, build, training, data, state, record, got null"],
     ["{", "not JSON: "],
     ['{"state":{"step":1}}', "seed: expected an integer of at least 0, got nothing"],
   ])("of %s is refused by heed inspect, naming the file", async (content, message) => {

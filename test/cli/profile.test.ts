@@ -22,7 +22,7 @@ describe("heed profile", () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(json).toMatchObject({ model: dates, type: "transformer", threads: 1, batch: 2, length: 10 });
     const programs = json.programs as Program[];
-    expect(programs.map(({ name }) => name)).toEqual(["encode", "decode", "train"]);
+    expect(programs.map(({ name }) => name)).toEqual(["encode", "prompt", "step", "train"]);
     for (const { calls, ms, flops, bytes, runs, limits, kernels, layers } of programs) {
       for (const rows of [kernels, layers]) {
         const sum = (of: (row: Row) => number): number => rows.reduce((sum, row) => sum + of(row), 0);
@@ -33,7 +33,13 @@ describe("heed profile", () => {
       expect(runs).toBeGreaterThanOrEqual(5);
       expect(Math.min(limits.gflops, limits.gbps)).toBeGreaterThan(0);
     }
-    const train = programs[2]!;
+    const kernels = programs.map(({ kernels }) => kernels.map(({ name }) => name));
+    expect(kernels[0]).toContain("cacheKeyValue");
+    expect(kernels[0]).not.toContain("sample");
+    expect(kernels[1]).toContain("cacheKeyValue");
+    expect(kernels[1]).not.toContain("sample");
+    expect(kernels[2]).toEqual(expect.arrayContaining(["cacheKeyValue", "attentionForward", "sample", "advance"]));
+    const train = programs[3]!;
     expect(train.kernels.map(({ name }) => name)).toEqual(expect.arrayContaining(["matmulTN", "attentionBackward", "crossEntropy", "adamwStep"]));
     expect(train.layers.map(({ name }) => name)).toEqual(
       expect.arrayContaining(["embedding", "encoder.layers.0.attention", "decoder.layers.0.crossAttention", "decoder.norm", "loss", "optimizer"]),
@@ -45,7 +51,7 @@ describe("heed profile", () => {
     const lines = stdout.split("\n");
     expect(lines[0]).toMatch(/book: a gpt, 2 × 16 tokens, one thread, build (simd|relaxed)$/);
     expect(lines[2]).toMatch(/^train: \d+\.\d\d ms, 0\.\d{3} GFLOP, \d+(\.\d)? % of the limit \(median of \d+ runs; the limits: [\d.]+ GFLOP\/s, [\d.]+ GB\/s\)$/);
-    expect(lines.filter((line) => line.startsWith("train:") || line.startsWith("forward:"))).toHaveLength(1);
+    expect(lines.filter((line) => line.startsWith("train:") || /^(prompt|step):/.test(line))).toHaveLength(1);
     const start = lines.findIndex((line) => line.startsWith("  layer "));
     const table = lines.slice(start, lines.indexOf("", start));
     expect(table.map((line) => line.trim().split(" ")[0])).toEqual([
@@ -59,7 +65,7 @@ describe("heed profile", () => {
     expect((await profile(book, "--trace", trace)).code).toBe(0);
     const { traceEvents } = JSON.parse(readFileSync(trace, "utf8")) as { traceEvents: Record<string, unknown>[] };
     const tracks = traceEvents.filter(({ ph }) => ph === "M").map(({ args }) => (args as { name: string }).name);
-    expect(tracks).toEqual(["forward", "train"]);
+    expect(tracks).toEqual(["prompt", "step", "train"]);
     const events = traceEvents.filter(({ ph }) => ph !== "M");
     expect(events.length).toBeGreaterThan(50);
     for (const event of events) {
@@ -70,8 +76,8 @@ describe("heed profile", () => {
   });
 
   it("--threads divides the work, and multiplies the limits", async () => {
-    const { json, stdout } = await profile(book, "--program", "forward", "--threads", "2", "--json");
-    expect(json).toMatchObject({ threads: 2, programs: [{ name: "forward" }] });
+    const { json, stdout } = await profile(book, "--program", "step", "--threads", "2", "--json");
+    expect(json).toMatchObject({ threads: 2, programs: [{ name: "step" }] });
     expect(stdout.split("\n")).toHaveLength(2);
   });
 
@@ -83,7 +89,7 @@ describe("heed profile", () => {
 
   it.each([
     [["--length", "17"], 1, "--length 17: the model takes at most 16 tokens"],
-    [["--program", "encode"], 1, "--program encode: a gpt has the programs forward, train"],
+    [["--program", "encode"], 1, "--program encode: a gpt has the programs prompt, step, train"],
     [["--program", "trian"], 2, "option '--program <name>' argument 'trian' is invalid. Unknown program; did you mean train?"],
     [["--batch", "0"], 2, "option '--batch <n>' argument '0' is invalid. Expected a whole number of at least 1."],
     [["--trace", "no/such/folder"], 1, "cannot write no/such/folder: ENOENT: no such file or directory, open 'no/such/folder'"],
@@ -97,7 +103,7 @@ describe("heed profile", () => {
   });
 
   it("says how much memory sizes need that do not fit", async () => {
-    const { code, stderr } = await profile(book, "--batch", "10000000", "--program", "forward");
+    const { code, stderr } = await profile(book, "--batch", "1000000", "--program", "train");
     expect(code).toBe(1);
     expect(stderr).toMatch(/^heed: .* needs [\d.]+ GiB.*; WebAssembly's 32-bit memory ends at 4\.00 GiB\n$/);
   });

@@ -16,6 +16,12 @@ describe("the command line", () => {
     for (const part of ["--seed", "--steps", "--config", "--resume", "--overwrite", "--out", "Preset", '"validateEvery": ']) expect(stdout).toContain(part);
   });
 
+  it("heed train text --help names both presets, and heed profile --help every program", async () => {
+    const { stdout } = await run(["train", "text", "--help"]);
+    for (const preset of ["nanogpt-cpu", "llama-cpu"]) expect(stdout).toContain(preset);
+    expect((await run(["profile", "--help"])).stdout).toMatch(/encode,\s+prompt,\s+step,\s+train/);
+  });
+
   it("without a command shows the help on stderr and exits with 2", async () => {
     const { code, stdout, stderr } = await run([]);
     expect(code).toBe(2);

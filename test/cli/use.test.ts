@@ -1,13 +1,15 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import { run, temporaryFolder, text, tinyGPT, tinyTransformer } from "./command";
+import { run, temporaryFolder, text, tinyGPT, tinyLlama, tinyTransformer } from "./command";
 
 const { path, file } = temporaryFolder();
-const [dates, book] = [path("dates"), path("book")];
+const [dates, book, llama] = [path("dates"), path("book"), path("llama")];
 
 beforeAll(async () => {
   const [transformer, gpt] = [file("transformer.json", JSON.stringify(tinyTransformer)), file("gpt.json", JSON.stringify(tinyGPT))];
   await run(["train", "dates", "--config", transformer, "--steps", "2", "--out", dates]);
   await run(["train", "text", "--data", file("book.txt", text), "--config", gpt, "--out", book]);
+  const trained = await run(["train", "text", "--preset", "llama-cpu", "--data", path("book.txt"), "--config", file("llama.json", JSON.stringify(tinyLlama)), "--out", llama, "--json"]);
+  expect(trained).toMatchObject({ code: 0, json: { steps: 24, ended: "steps" } });
 }, 120_000);
 
 describe("heed translate", () => {
@@ -38,6 +40,12 @@ describe("heed translate", () => {
     expect(json).toEqual({ translations: stdout.split("\n").slice(0, 2) });
   });
 
+  it("refuses a model that continues texts, naming its folder", async () => {
+    for (const model of [book, llama]) {
+      expect(await run(["translate", "--model", model, "a"])).toMatchObject({ code: 1, stderr: `heed: ${model} holds a language model, which does not translate; try heed generate\n` });
+    }
+  });
+
   it("names the text that is too long", async () => {
     const { code, stderr } = await run(["translate", "--model", dates], { stdin: `3.3.19\n${"x".repeat(50)}\n` });
     expect(code).toBe(1);
@@ -45,8 +53,8 @@ describe("heed translate", () => {
   });
 });
 
-describe("heed generate", () => {
-  const generate = (...more: string[]) => run(["generate", "--model", book, "--prompt", "the ", "--max", "40", ...more]);
+describe.each([["gpt", book], ["llama", llama]])("heed generate, of a %s", (_, model) => {
+  const generate = (...more: string[]) => run(["generate", "--model", model, "--prompt", "the ", "--max", "40", ...more]);
 
   it("prints the prompt and --max tokens, the same for the same seed", async () => {
     const first = await generate("--seed", "1", "--temperature", "0.8", "--top-k", "10");
@@ -76,8 +84,8 @@ describe("heed eval", () => {
     expect(json).toEqual({ exactMatch: expect.any(Number) as number, dates: 1000 });
   });
 
-  it("gives loss and perplexity of a text, every token but the first predicted once", async () => {
-    const { json } = await run(["eval", "--model", book, "--data", path("book.txt"), "--json"]);
+  it.each([["gpt", book], ["llama", llama]])("gives loss and perplexity of a text by a %s, every token but the first predicted once", async (_, model) => {
+    const { json } = await run(["eval", "--model", model, "--data", path("book.txt"), "--json"]);
     expect(json).toEqual({ loss: expect.any(Number) as number, perplexity: Math.exp(json.loss as number), tokens: text.length - 1 });
   });
 
@@ -95,10 +103,10 @@ describe("heed inspect", () => {
     expect((json.tensors as unknown[])[0]).toEqual({ name: "embedding.weight", dtype: "F32", shape: [16, 16], elements: 256, bytes: 1024 });
   });
 
-  it("sums a checkpoint up", async () => {
-    const { stdout } = await run(["inspect", book]);
-    const { json } = await run(["inspect", book, "--json"]);
-    expect(json).toMatchObject({ type: "gpt", task: "text", training: { step: 24, of: 24, seed: 1 } });
+  it.each([["gpt", book], ["llama", llama]])("sums a checkpoint of a %s up", async (type, model) => {
+    const { stdout } = await run(["inspect", model]);
+    const { json } = await run(["inspect", model, "--json"]);
+    expect(json).toMatchObject({ type, task: "text", training: { step: 24, of: 24, seed: 1 } });
     expect(stdout).toContain("after step 24 of 24; best validation loss ");
   });
 

@@ -96,7 +96,7 @@ describe.each(["simd", "relaxed"] as const)("on the %s build", (build) => {
       const graph = new Graph(runtime);
       const x = graph.input([1, T - first, D]);
       const past = graph.input([1], "i32");
-      const y = graph.keep(rotary(x, table, 1, first > 0 ? past : null));
+      const y = graph.keep(rotary(x, table, { heads: 1, headSize: D }, first > 0 ? past : null));
       const program = compile(graph);
       program.write(x, input.slice(first).flat());
       program.write(past, [first]);

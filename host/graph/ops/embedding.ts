@@ -1,3 +1,4 @@
+import { EmbeddingScratch } from "../../../assembly/layouts";
 import { Op } from "../../../assembly/opcodes";
 import { expectIndices } from "../indices";
 import type { Parameter, Table } from "../parameter";
@@ -22,13 +23,13 @@ export function embedding(ids: Tensor<"i32">, weight: Tensor | Parameter, scale 
   expectDType("embedding", "i32 ids", ids, "i32");
   if (w.shape.length !== 2) throw new RangeError(`embedding: expected a weight of shape [V,C], got ${formatShape(w.shape)}`);
   const [V = 0, C = 0] = w.shape;
-  expectIndices(ids, V);
+  expectIndices("embedding", ids, V);
   const N = ids.size;
   const out = graph.tensor([...ids.shape, C], { needsGradient: w.needsGradient });
   const bytes = 4 * (ids.size + 2 * out.size); // of the table, only the rows that the ids name
   graph.emit(Op.EmbeddingForward, { out, ids, weight: w, N, V, C, scale, format: formatCode(w) }, { flops: out.size, bytes });
   graph.differentiate(out, (dOut) => {
-    graph.emit(Op.EmbeddingBackward, { dWeight: graph.cleared(w), dOut, ids, N, V, C, scale }, { flops: 2 * out.size, bytes });
+    graph.emit(Op.EmbeddingBackward, { dWeight: graph.cleared(w), dOut, ids, scratch: scratchBytes(N, V, C), N, V, C, scale }, { flops: 2 * out.size, bytes });
   });
   return out;
 }
@@ -65,3 +66,7 @@ export function addPositions(x: Tensor, table: Tensor | Parameter | Table, past:
   });
   return out;
 }
+
+/** Working memory of the backward pass, for ids that come so often that their gradients are summed apart. */
+const scratchBytes = (N: number, V: number, C: number): number =>
+  EmbeddingScratch.Base + EmbeddingScratch.PerId * V + Math.floor(N / EmbeddingScratch.Direct) * (EmbeddingScratch.PerRow + EmbeddingScratch.PerColumn * C);

@@ -1,0 +1,42 @@
+import { type DecoderModel, hasSource } from "../models/decoding";
+import { checkIds } from "../models/inputs";
+import { checkSampler, Row, type Sampler } from "./row";
+
+/** What a row starts from. */
+export interface Prompt extends Sampler {
+  /** Token ids, at least one: a text to continue, or the start of a target. */
+  tokens: readonly number[];
+  /** An encoder-decoder's source: token ids, at least one. */
+  source?: readonly number[];
+}
+
+/**
+ * A row for each prompt.
+ * @throws RangeError for empty or too long prompts and ids outside the vocabulary; TypeError for what is no list of prompts, and for unknown
+ *   fields
+ */
+export function checkPrompts(model: DecoderModel, prompts: readonly Prompt[]): Row[] {
+  const form = hasSource(model) ? "{ tokens, source }" : "{ tokens }";
+  if (!Array.isArray(prompts)) throw new TypeError(`open: expected a list of prompts, each ${form}`);
+  return prompts.map((prompt: Prompt, i) => {
+    const where = `open: prompt ${i}`;
+    if (typeof prompt !== "object" || prompt === null) throw new TypeError(`${where}: expected ${form}, got ${String(prompt)}`);
+    const { tokens, source, ...sampler } = prompt;
+    checkTokens(`${where}: tokens`, tokens, model.context, model.vocabulary);
+    if (hasSource(model)) checkTokens(`${where}: source`, source, model.sourceContext, model.vocabulary);
+    else if (source !== undefined) throw new TypeError(`${where}: the model has no source`);
+    return new Row([...tokens], checkSampler(where, sampler));
+  });
+}
+
+function checkTokens(where: string, tokens: unknown, limit: number, vocabulary: number): void {
+  expectIdList(where, tokens);
+  const { length } = tokens;
+  if (length < 1 || length > limit) throw new RangeError(`${where}: the model takes 1 to ${limit} tokens, got ${length}`);
+  checkIds(where, tokens, vocabulary);
+}
+
+/** @throws TypeError unless `tokens` is an array */
+export function expectIdList(where: string, tokens: unknown): asserts tokens is ArrayLike<number> {
+  if (!Array.isArray(tokens) && !ArrayBuffer.isView(tokens)) throw new TypeError(`${where}: expected a list of token ids, got ${String(tokens)}`);
+}
