@@ -60,7 +60,9 @@ export function rowSquareSum(x: usize, shift: f32, n: i32): f32 {
   return total;
 }
 
-/** to[i] += factor·x[i]. */
+/** to[i] += factor·x[i]. Inlined: rows are often short. */
+// @ts-ignore: decorator
+@inline
 export function addScaledRow(to: usize, factor: f32, x: usize, n: i32): void {
   const vfactor = f32x4.splat(factor);
   const end = element(to, n);
