@@ -28,7 +28,7 @@ const isHeed = (name) => name === "simd" || name === "relaxed";
 
 /**
  * @param {string} [dist]  URL of the folder that heed is loaded from; this checkout's by default
- * @returns {Promise<{ ms: number, result: number[] } | { missing: true }>}
+ * @returns {Promise<{ ms: number, cpu: number, result: number[] } | { missing: true }>}
  */
 export function start(name, dist = new URL("../../dist/", import.meta.url).href) {
   const child = fork(new URL("../peers/cold.mjs", import.meta.url), [name, dist], { execArgv: process.execArgv.filter((flag) => flag.includes("relaxed")) });

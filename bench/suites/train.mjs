@@ -130,7 +130,7 @@ function batches(make) {
 }
 
 /** Token ids from 1 on. */
-const ids = (length, vocabulary, seed) => Int32Array.from(random(length, seed), (x) => 1 + Math.floor(((x + 1) / 2) * (vocabulary - 1)));
+export const ids = (length, vocabulary, seed = 1) => Int32Array.from(random(length, seed), (x) => 1 + Math.floor(((x + 1) / 2) * (vocabulary - 1)));
 
 function sinusoids(T, C) {
   const data = Float32Array.from({ length: T * C }, (_, i) => {
