@@ -29,7 +29,9 @@ export interface LossTerm {
 export class Loss {
   constructor(private readonly terms: readonly LossTerm[]) {}
 
+  /** @throws TypeError for something else than a loss */
   plus(other: Loss): Loss {
+    if (!(other instanceof Loss)) throw new TypeError(`Loss.plus: expected a loss, got ${String(other)}`);
     return new Loss([...this.terms, ...other.terms]);
   }
 

@@ -2,6 +2,7 @@ import { Page } from "../../../assembly/layouts";
 import { Op } from "../../../assembly/opcodes";
 import { formatShape } from "../shape";
 import { Slice, type Tensor } from "../tensor";
+import { expectShape } from "./shared";
 
 /** Some columns of token-major rows [B, T, columns]: a projection's queries, keys or values, so that it need not be split. */
 export interface Columns {
@@ -38,10 +39,16 @@ export class KeyValues {
     /** i32 [B]: how many of this run's tokens count; all of them by default. */
     readonly counts: Tensor<"i32"> | null = null,
   ) {
+    const [B = 0] = pages.shape;
+    if (pages.shape.length !== 2) throw new RangeError(`KeyValues: expected pages of shape [B,P], got ${formatShape(pages.shape)}`);
+    expectShape("KeyValues", "past", past, [B]);
+    if (counts) expectShape("KeyValues", "counts", counts, [B]);
     if (pool.columns !== pageElements(layout)) throw new RangeError(`KeyValues: a page holds ${pageElements(layout)} elements, got a pool of ${formatShape(pool.shape)}`);
   }
 
+  /** @throws RangeError for a layer that the pages have no room for */
   layer(index: number): LayerKeyValues {
+    if (!Number.isInteger(index) || index < 0 || index >= this.layout.layers) throw new RangeError(`KeyValues: the pages hold ${this.layout.layers} layers, so there is no layer ${index}`);
     return new LayerKeyValues(this, index);
   }
 }
