@@ -8,9 +8,9 @@ import { attentionForward } from "./kernels/attention-forward";
 import { cacheKeyValue } from "./kernels/cache";
 import { crossEntropy, lossSum } from "./kernels/crossentropy";
 import { dropout } from "./kernels/dropout";
-import { add, scale, copy, fill, transpose, gatherRows, columnSum } from "./kernels/elementwise";
+import { add, scale, copy, fill, transpose, columnSum } from "./kernels/elementwise";
 import { embeddingForward, embeddingBackward } from "./kernels/embedding";
-import { gatherRowsBackward } from "./kernels/gather";
+import { gatherRows, gatherRowsBackward } from "./kernels/gather";
 import { randomNormal, randomUniform } from "./kernels/initialize";
 import { layerNormForward, layerNormBackward, layerNormBackwardParameters } from "./kernels/layernorm";
 import { matmulNN, matmulNT, matmulTN } from "./kernels/matmul";
@@ -86,9 +86,6 @@ export function execute(op: u32, at: usize, thread: i32, threads: i32): void {
     case Op.Transpose:
       transpose(address(at, 0), address(at, 1), count(at, 2), count(at, 3), thread, threads);
       break;
-    case Op.GatherRows:
-      gatherRows(address(at, 0), address(at, 1), address(at, 2), count(at, 3), count(at, 4), count(at, 5), thread, threads);
-      break;
     case Op.ColumnSum:
       columnSum(address(at, 0), address(at, 1), count(at, 2), count(at, 3), thread, threads);
       break;
@@ -103,6 +100,9 @@ export function execute(op: u32, at: usize, thread: i32, threads: i32): void {
         address(at, 0), address(at, 1), address(at, 2), address(at, 3), count(at, 4), count(at, 5), count(at, 6), scalar(at, 7),
         thread, threads,
       );
+      break;
+    case Op.GatherRows:
+      gatherRows(address(at, 0), address(at, 1), address(at, 2), count(at, 3), count(at, 4), count(at, 5), thread, threads);
       break;
     case Op.GatherRowsBackward:
       gatherRowsBackward(address(at, 0), address(at, 1), address(at, 2), count(at, 3), count(at, 4), count(at, 5), thread, threads);

@@ -88,14 +88,14 @@ export const enum Rng {
 
 /** Byte offsets in the sampling settings of one row. */
 export const enum Sampling {
-  /** f32, ≥ 0; 0: the largest logit. */
+  /** f32, ≥ 0; 0: take the largest logit. */
   Temperature = 0,
   /** i32; 0: all of the vocabulary. */
   TopK = 4,
   /** u32 */
   SeedLow = 8,
   SeedHigh = 12,
-  /** i32: tokens drawn so far. `Sample` adds 1. */
+  /** i32: tokens drawn so far; `Sample` adds 1. */
   Step = 16,
   Bytes = 32,
 }
@@ -112,15 +112,15 @@ export const enum Reduction {
   Chunk = 16384,
 }
 
-/** Scratch of a matmul, in bytes for each thread: a block of packed B, one of A, and the sums of a column of tiles. */
+/** Scratch of a matmul, in bytes for each thread: a block of packed B, one of A, and the sums of a few tiles. */
 export const enum MatmulScratch {
   /** f32 [128, 768], in panels. */
   Panels = 0,
   /** f32 [144, 144]: a block of A, transposed for TN; or rows of B, decoded. */
   Rows = 393216,
-  /** f32 [144, 16] */
+  /** f32 [12, 16] */
   Sums = 476160,
-  Bytes = 485376,
+  Bytes = 476928,
 }
 
 /**

@@ -38,7 +38,6 @@ export const enum Op {
   Copy,
   Fill,
   Transpose,
-  GatherRows,
   ColumnSum,
 
   // kernels/embedding.ts
@@ -46,6 +45,7 @@ export const enum Op {
   EmbeddingBackward,
 
   // kernels/gather.ts
+  GatherRows,
   GatherRowsBackward,
 
   // kernels/initialize.ts

@@ -48,8 +48,8 @@ export class Harness {
    * @param {string} title  op and shape
    * @param {object[]} contestants
    * @param {object} measure
-   * @param {string} measure.unit  "GFLOP/s", "GB/s", "Gelement/s", or "ms"
-   * @param {number} [measure.amount]  flops, bytes or elements of one run
+   * @param {string} measure.unit  "GFLOP/s", "GB/s", "Gelement/s", "tokens/s", or "ms"
+   * @param {number} [measure.amount]  flops, bytes, elements or tokens of one run
    * @param {"flops" | "bytes"} [measure.limit]  which of the machine's limits bounds it
    * @param {number} [measure.tolerance]  largest difference of results, relative to the largest value
    */
@@ -57,7 +57,7 @@ export class Harness {
     await verify(title, contestants, tolerance);
     const bound = limit && (this.limits ??= await compileLimits())[limit];
     const times = await this.time(bound ? [...contestants, bound] : contestants);
-    const toValue = (ms) => (unit === "ms" ? ms : amount / ms / 1e6);
+    const toValue = (ms) => (unit === "ms" ? ms : amount / ms / (unit.startsWith("G") ? 1e6 : 1e-3));
     const valueOf = ({ name }) => round(toValue(times.get(name).median));
     const peers = Object.fromEntries(contestants.filter(({ build }) => !build).map((peer) => [peer.name, valueOf(peer)]));
     for (const heed of contestants.filter(({ build, threads }) => build && threads === this.threads)) {
@@ -128,12 +128,6 @@ export async function verify(title, contestants, tolerance) {
       throw new Error(`${title}: ${name} differs at [${worst}]: ${actual[worst]}, ${contestants[0].name} has ${expected[worst]}`);
     }
   }
-}
-
-/** `length` seeded values, uniform in [−1, 1). */
-export function random(length, seed = 1) {
-  let state = seed;
-  return Float32Array.from({ length }, () => ((state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 31 - 1));
 }
 
 export const round = (value) => Number(value.toPrecision(4));

@@ -3,14 +3,13 @@
  *
  *     npm run bench -- [--suite matmul,ops] [--only TEXT] [--json FILE] [--record] [--clock wall|cpu] [--seconds N] [--threads N]
  */
-import { fork } from "node:child_process";
-import { existsSync, writeFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
+import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { hasPeers, run } from "./child.mjs";
 import { record } from "./results.mjs";
 import { line } from "./table.mjs";
 
-export const suites = ["matmul", "ops", "train", "encode", "cold", "size"];
+export const suites = ["matmul", "ops", "train", "encode", "decode", "cold", "size"];
 
 const { values: options } = parseArgs({
   options: {
@@ -27,30 +26,20 @@ const chosen = options.suite.split(",");
 for (const suite of chosen) if (!suites.includes(suite)) throw new RangeError(`--suite: expected some of ${suites.join(",")}, got ${suite}`);
 if (!["wall", "cpu"].includes(options.clock)) throw new RangeError(`--clock: expected wall or cpu, got ${options.clock}`);
 
-const peersNode = fileURLToPath(new URL("peers/node_modules/node/bin/node", import.meta.url));
-const execPath = existsSync(peersNode) ? peersNode : process.execPath;
-if (execPath !== peersNode) console.log(`Peers are not installed (npm run bench:install): heed alone, on Node ${process.versions.node}.\n`);
+if (!hasPeers) console.log(`Peers are not installed (npm run bench:install): heed alone, on Node ${process.versions.node}.\n`);
 
+const { only, clock } = options;
+const settings = { only, clock, seconds: Number(options.seconds), threads: Number(options.threads) };
 const rows = [];
 for (const suite of chosen) {
   console.log(`${suite}${options.clock === "cpu" ? ", by processor time" : ""}`);
-  const status = await run(suite);
+  const status = await run("suite.mjs", [suite, JSON.stringify(settings)], (row) => {
+    rows.push(row);
+    console.log(line(row));
+  });
   if (status !== 0) process.exitCode = 1;
   const found = rows.filter((row) => row.suite === suite);
   if (options.record && found.length) record(found, { whole: options.only === "" });
   console.log();
 }
 if (options.json) writeFileSync(options.json, `[\n${rows.map((row) => `  ${JSON.stringify(row)}`).join(",\n")}\n]\n`);
-
-/** Runs a suite in a child; its rows come as messages. */
-function run(suite) {
-  const { only, clock } = options;
-  const settings = { only, clock, seconds: Number(options.seconds), threads: Number(options.threads) };
-  const relaxed = process.versions.node.startsWith("20.") && execPath === process.execPath ? ["--experimental-wasm-relaxed-simd"] : [];
-  const child = fork(new URL("suite.mjs", import.meta.url), [suite, JSON.stringify(settings)], { execPath, execArgv: ["--expose-gc", "--no-flush-bytecode", "--single-threaded-gc", ...relaxed] });
-  child.on("message", (row) => {
-    rows.push(row);
-    console.log(line(row));
-  });
-  return new Promise((resolve) => child.on("exit", resolve));
-}

@@ -1,9 +1,20 @@
+import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 // @ts-expect-error the benches are plain JavaScript
+import { encode } from "../bench/checkout.mjs";
+// @ts-expect-error the same
+import { ratioOf } from "../bench/compare.mjs";
+// @ts-expect-error the same
+import { asOlder } from "../bench/compare/older.mjs";
+// @ts-expect-error the same
 import { generated, replaced } from "../bench/readme.mjs";
 // @ts-expect-error the same
 import { readResults } from "../bench/results.mjs";
+
+const root = fileURLToPath(new URL("../", import.meta.url));
+const bench = (...args: string[]) => spawnSync(process.execPath, args, { cwd: root, encoding: "utf8" });
 
 describe("what bench/results.json says", () => {
   for (const [path, write] of generated as [string, (results: unknown) => string][]) {
@@ -13,3 +24,66 @@ describe("what bench/results.json says", () => {
     });
   }
 });
+
+describe("an instruction of a bench", () => {
+  const signature = [{ name: "out", type: "Out" }, { name: "bias", type: "MaybeIn" }, { name: "n", type: "Count" }, { name: "flag", type: "Flag" }, { name: "factor", type: "Scalar" }];
+  const checkout = { constants: { Op: { Scale: 7 } }, signatures: new Map([["Scale", signature]]) };
+
+  it("has its operands in the order of the signature, scalars as the bits of an f32", () => {
+    expect(encode(checkout, "Scale", { factor: 1.5, flag: true, n: 3, bias: null, out: 64 })).toEqual([7, 7, 64, 0, 3, 1, 0x3fc00000]);
+  });
+
+  it("throws for an operand that is missing, unknown or not a number", () => {
+    const operands = { out: 64, bias: null, n: 3, flag: 0, factor: 1 };
+    expect(() => encode(checkout, "Scale", { ...operands, bias: undefined })).toThrow("missing or no numbers [bias]");
+    expect(() => encode(checkout, "Scale", { ...operands, n: NaN })).toThrow("missing or no numbers [n]");
+    expect(() => encode(checkout, "Scale", { ...operands, weight: 0 })).toThrow("unknown operands [weight]");
+    expect(() => encode(checkout, "Shrink", operands)).toThrow("there is no instruction Shrink");
+  });
+});
+
+describe("an instruction for an older checkout", () => {
+  const older = ["out", "q", "H", "D", "ldk", "causal"].map((name) => ({ name, type: "i32" }));
+  const operands = { out: 64, q: 128, H: 2, Hkv: 2, D: 8, tokenK: 16, dimK: 1, headK: 8, past: null, left: 1 << 30, right: 0 };
+
+  it("has the older operands, made of today's", () => {
+    expect(asOlder(older, operands)).toEqual({ out: 64, q: 128, H: 2, D: 8, ldk: 16, causal: true });
+    expect(asOlder(older, { ...operands, right: 1 << 30 })).toMatchObject({ causal: false });
+  });
+
+  it("is left as it is where the signatures agree", () => {
+    expect(asOlder(Object.keys(operands).map((name) => ({ name, type: "Count" })), operands)).toEqual(operands);
+  });
+
+  it("throws where the older kernel would compute something else", () => {
+    expect(() => asOlder(older, { ...operands, Hkv: 1 })).toThrow("no operand Hkv = 1");
+    expect(() => asOlder(older, { ...operands, past: 256 })).toThrow("no operand past = 256");
+    expect(() => asOlder(older, { ...operands, left: 4 })).toThrow("no operand left = 4");
+    expect(() => asOlder(older, { ...operands, right: 1 })).toThrow("no operand right = 1");
+  });
+});
+
+describe("a ratio of pairs", () => {
+  it("is the median of before/after, whatever the outliers", () => {
+    const pairs = Array.from({ length: 29 }, (_, i) => [2, i % 10 === 0 ? 100 : 1]);
+    expect(ratioOf(pairs)).toMatchObject({ ratio: 2, lower: 2 });
+  });
+
+  it("has a lower bound below its median when pairs scatter, and the same one each time", () => {
+    const pairs = Array.from({ length: 30 }, (_, i) => [1 + i / 100, 1]);
+    const { ratio, lower } = ratioOf(pairs);
+    expect(ratio).toBeCloseTo(1.14);
+    expect(lower).toBeGreaterThan(1.05);
+    expect(lower).toBeLessThan(1.13);
+    expect(ratioOf(pairs)).toEqual({ ratio, lower });
+  });
+});
+
+it("compare.mjs runs kernels and cold starts of two checkouts", () => {
+  for (const only of ["attention backward: Transformer", "load to first result"]) {
+    const { status, stdout, stderr } = bench("bench/compare.mjs", "--before", root, "--only", only, "--build", "simd", "--pairs", "2", "--processes", "1");
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    expect(stdout).toMatch(new RegExp(`${only}.* simd +[\\d.]+ +[\\d.]+ ms +[\\d.]+ +[\\d.]+`));
+    expect(stdout).toContain("\n1 rows");
+  }
+}, 120_000);

@@ -1,9 +1,9 @@
 /**
  * The products of one block of attention: up to BLOCK queries by BLOCK keys, whose scores never leave the scratch.
  *
- * Scores stand transposed, f32 [keys, queries] with rows BLOCK apart: a vector holds one key's score for four queries, so the
+ * Scores are transposed, f32 [keys, queries] with rows BLOCK apart: a vector holds one key's score for four queries, so the
  * softmax needs no sums across lanes, and the tile reads the weights of either product where they lie.
- * `low` and `high` say which keys of the block a query sees (attention-visibility.ts).
+ * `low` and `high` bound the keys of the block that a query sees (attention-visibility.ts).
  */
 import { loadTail, madd, storeTail } from "../simd";
 import { BLOCK, ROW, endSeen, firstSeen } from "./attention-visibility";

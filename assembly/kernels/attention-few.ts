@@ -1,9 +1,8 @@
 /**
- * Attention of few queries, as in decoding: nothing is reused but a block of keys, so each is read once, where it lies.
+ * Attention of few queries, as in decoding: keys and values are read in place, from memory only once per key-value head.
  *
- * One query, of one head, at a time: its scores stand side by side, a vector is four keys. All queries of a key-value head take a block
- * of keys and values while it is in the cache. Every sum has the order that it has in the block form (attention-forward.ts), so the
- * bits are the same.
+ * All queries of a key-value head process one block of keys while it is in the cache, one query at a time: its scores are contiguous,
+ * so a vector is four keys. Every sum has the same order as in the block form (attention-forward.ts), so the bits are the same.
  */
 import {
   addProduct, addToTotal, endsChunk, spansChunks, startChunk, startTotal, takeTotal, writeRows,
@@ -15,7 +14,7 @@ import {
 import { element } from "./element";
 
 /**
- * `attentionForward` without dropout of the query heads [head … last) of all B·H, for Tq <= BLOCK; the operands are its.
+ * `attentionForward` without dropout, for the query heads [head … last) of all B·H; Tq <= BLOCK.
  * @param columns  f32 [D, BLOCK], scratch
  * @param product  f32 [BLOCK, wide], scratch, as are the others from here
  * @param sum      f32 [3, BLOCK, wide]

@@ -16,7 +16,7 @@ import { element } from "./element";
 import { packColumns, packRows } from "./pack";
 import { NR } from "./tile";
 
-/** Queries that are better taken one by one, as in decoding. */
+/** Up to this many queries are processed one at a time, as in decoding. */
 const FEW: i32 = 4;
 
 /**
@@ -44,7 +44,7 @@ const FEW: i32 = 4;
  * @param dropout  probability in [0, 1) that a weight is zeroed, the others scaled by 1/(1 − dropout)
  * A query that sees no key yields zeros; what a query does not see cannot touch it, even NaN.
  * Without dropout a query's bits do not depend on the other queries of the call, on threads, or on pages.
- * Error: a few 1e-6 of the largest |v|, while scores are in the tens.
+ * Error: a few 1e-6 of the largest |v| while scores are in the tens, for any number of keys (attention-softmax.ts).
  * Source: Dao 2023 (arXiv:2307.08691); grouped heads: Ainslie et al. 2023 (arXiv:2305.13245).
  */
 export function attentionForward(

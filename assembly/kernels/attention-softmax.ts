@@ -1,14 +1,15 @@
 /**
- * The online softmax over blocks of keys, in sums that stay exact however many keys there are.
+ * The online softmax over blocks of keys, with sums whose error does not grow with the number of keys.
  *
- * For each query: m, the largest score so far; l = Σ_j exp(s_j − m); O = Σ_j exp(s_j − m)·v_j. When m grows, l and O shrink.
- * Sums have three levels, all at fixed places among the keys, so that a query's bits depend on nothing but its own operands:
- *   64 keys    O in the order of the keys, from zero; l in four lanes by j mod 4, joined as (0 + 2) + (1 + 3)
- *   a chunk    1024 keys: m, l and O of its blocks, one after another
- *   a row      its chunks, by compensated summation (Neumaier 1974)
- * A block in which a query sees nothing leaves its m, l and O as they were, to the bit.
+ * Per query: m, the largest score so far; l = Σ_j exp(s_j − m); O = Σ_j exp(s_j − m)·v_j. When m grows, l and O shrink.
+ * Sums have three levels with fixed boundaries among the keys, so that a query's bits depend only on its own operands:
+ *   block   64 keys: O in key order, from zero; l in four lanes by j mod 4, joined as (0 + 2) + (1 + 3)
+ *   chunk   1024 keys: its blocks in order
+ *   row     its chunks in order, by compensated summation (Neumaier 1974)
+ * A block in which a query sees no key leaves that query's m, l and O bit for bit as they were.
  *
- * Weights sum to 1 within 2e-6 over up to 10⁶ keys, whatever the scores.
+ * Weights sum to 1 within 3e-6, whatever the scores: 2.2e-6 is the worst found over 1024 keys (one large score, the others equal), 3e-7
+ * over 10⁵ and 10⁶ keys. lse is then within 1e-6 + 1e-7·|lse|.
  */
 import { exp, log } from "../math";
 import { madd, maxNumber, storeTail } from "../simd";
@@ -23,11 +24,11 @@ export const M: usize = 0;
 export const L: usize = ROW;
 /** exp(m_old − m), by which the last block shrank O. */
 export const SHRINK: usize = 2 * ROW;
-/** m and l over all chunks that are done, and what l's rounding has lost. */
+/** m and l over all completed chunks, and what l's rounding has lost. */
 const TOTAL_M: usize = 3 * ROW;
 const TOTAL_L: usize = 4 * ROW;
 const LOST_L: usize = 5 * ROW;
-// O is `sum`, f32 [queries, wide]; O over the chunks that are done lies one `matrix` of bytes further, what its rounding has lost two.
+// O is `sum`, f32 [queries, wide]. One `matrix` of bytes further is O over all completed chunks; two further, what its rounding has lost.
 
 /** Whether keys [from … to) belong to more than one chunk. */
 // @ts-ignore: decorator
@@ -43,7 +44,7 @@ export function endsChunk(j: i32): bool {
   return (j & (CHUNK - 1)) == 0;
 }
 
-/** Starts a chunk: nothing seen. O counts as zero. */
+/** Starts a chunk: no key seen yet. The chunk's first block writes O. */
 export function startChunk(state: usize, rows: i32): void {
   for (const end = element(state, rows); state < end; state += 16) {
     v128.store(state, f32x4.splat(-Infinity), M);
@@ -79,7 +80,7 @@ export function addProduct(sum: usize, product: usize, wide: i32, state: usize, 
   }
 }
 
-/** Adds a chunk that is done to the total. */
+/** Adds a completed chunk to the total. */
 export function addToTotal(state: usize, sum: usize, matrix: usize, wide: i32, rows: i32): void {
   for (let i = 0; i < rows; i += 4) {
     const at = element(state, i);
@@ -101,7 +102,7 @@ export function addToTotal(state: usize, sum: usize, matrix: usize, wide: i32, r
   }
 }
 
-/** Ends a row of several chunks: m, l and O are now those of all its keys. */
+/** Ends a row of several chunks: m, l and O become those of all its keys. */
 export function takeTotal(state: usize, sum: usize, matrix: usize, wide: i32, rows: i32): void {
   for (const end = element(state, rows); state < end; state += 16) {
     v128.store(state, v128.load(state, TOTAL_M), M);
@@ -112,7 +113,7 @@ export function takeTotal(state: usize, sum: usize, matrix: usize, wide: i32, ro
   }
 }
 
-/** total = shrink·total + factor·x, where what rounding loses is kept `apart` bytes further on. */
+/** total = shrink·total + factor·x; what rounding loses accumulates `apart` bytes further. */
 // @ts-ignore: decorator
 @inline
 function addCompensated(total: usize, apart: usize, x: v128, shrink: v128, factor: v128): void {
@@ -122,7 +123,7 @@ function addCompensated(total: usize, apart: usize, x: v128, shrink: v128, facto
   const bRounded = f32x4.sub(both, a);
   const lost = f32x4.add(f32x4.sub(a, f32x4.sub(both, bRounded)), f32x4.sub(b, bRounded));
   v128.store(total, both);
-  // Infinity − Infinity is no loss: the total says what it is.
+  // Where the total is infinite, `lost` is Infinity − Infinity; the total alone is the result.
   v128.store(total + apart, v128.and(f32x4.add(f32x4.mul(v128.load(total + apart), shrink), lost), f32x4.eq(lost, lost)));
 }
 
@@ -144,7 +145,7 @@ export function writeRows(out: usize, ldo: i32, lse: usize, sum: usize, wide: i3
   }
 }
 
-/** out = factor·x, with no negative zeros: which zeros the hidden keys have been added to is no business of the output's. */
+/** out = factor·x. Adding zero makes −0 positive: the sign of a zero sum depends on hidden keys, which are added with weight 0. */
 function writeRow(out: usize, x: usize, D: i32, factor: f32): void {
   const vfactor = f32x4.splat(factor);
   const zero = f32x4.splat(0);
@@ -156,7 +157,7 @@ function writeRow(out: usize, x: usize, D: i32, factor: f32): void {
   if (D > 0) storeTail(out, madd(v128.load(x), vfactor, zero), D);
 }
 
-/** x, but 0 for −Infinity: a query that has seen nothing has m = −Infinity, and exp(−Infinity − 0) = 0. */
+/** x, with 0 for −Infinity: a query that has seen no key has m = −Infinity, and exp(−Infinity − 0) = 0. */
 // @ts-ignore: decorator
 @inline
 export function orZero(x: v128): v128 {

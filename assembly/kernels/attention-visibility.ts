@@ -2,7 +2,7 @@
  * Which keys a query attends to: causal masks, sliding windows, sequence lengths, positions in a cache.
  *
  * Query i of a batch row is at position past + i; it sees key j iff past + i − left <= j <= past + i + right and j < length.
- * In a block of queries and keys two numbers are left of that: query i sees key j iff i + low <= j <= i + high and j < keys.
+ * Within a block of queries and keys this reduces to two numbers: query i sees key j iff i + low <= j <= i + high and j < keys.
  */
 import { AttentionScratch, Window } from "../layouts";
 import { element } from "./element";
@@ -91,7 +91,7 @@ function hideAll(column: usize, i: i32, from: i32, to: i32, keys: i32, low: i32,
 }
 
 /**
- * Where a batch row's keys, or values, from j0 on lie: in their page, if there are pages, or else after the keys before them.
+ * Address of a batch row's keys, or values, from j0 on: in their page if there are pages, otherwise after the keys before them.
  * @param j0  a multiple of BLOCK
  */
 export function keyBlock(x: usize, pages: usize, P: i32, b: i32, j0: i32, Tk: i32, token: i32, page: i32): usize {

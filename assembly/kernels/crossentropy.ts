@@ -10,14 +10,15 @@ import { exponentials, rowMaximum, rowSum } from "./rows";
  *
  *     loss[r] = −factor·Σ_v q_v·log p_v          dLogits[r, v] = factor·(p_v − q_v)
  *
- * and zeros, of both, for a row whose target is `ignored` (Szegedy et al. 2016, section 7; Vaswani et al. 2017, section 5.4).
+ * zeros, of both, for a row whose target is `ignored`, and NaN for one whose target is not in [0, V) (Szegedy et al. 2016, section 7;
+ * Vaswani et al. 2017, section 5.4).
  * @param loss     f32 [R]
  * @param dLogits  f32 [R, V], of the sum of all losses; may alias logits; 0: not wanted
  * @param logits   f32 [R, V]
- * @param targets  i32 [R], each in [0, V) or `ignored`
- * For V up to 10⁶, with factor 1: absolute error of the loss < 4e-6 + 2e-7·(max_r − logits[r, target]), relative error of p as in
- * softmaxForward. A NaN or +Infinity among the logits makes the loss NaN. −Infinity is a probability of 0: where q
- * is not 0, the loss is Infinity.
+ * @param targets  i32 [R]
+ * For V up to 10⁶ and factor 1, absolute error of the loss < 4e-6 + 2e-7·(max_r − logits[r, target]); relative error of p as in
+ * softmaxForward. A NaN or +Infinity among the logits makes the loss NaN. −Infinity is a probability of 0: where q is not 0, the loss
+ * is Infinity.
  */
 export function crossEntropy(
   loss: Out<f32>, dLogits: MaybeOut<f32>, logits: In<f32>, targets: In<i32>,
@@ -33,7 +34,11 @@ export function crossEntropy(
       if (dLogits != 0) memory.fill(dLogits + row, 0, <usize>V << 2);
       continue;
     }
-    assert(target >= 0 && target < V, "crossEntropy: target out of range");
+    if (<u32>target >= <u32>V) {
+      store<f32>(loss + (<usize>r << 2), NaN);
+      for (let v = 0; dLogits != 0 && v < V; v++) store<f32>(dLogits + row + (<usize>v << 2), NaN);
+      continue;
+    }
     const x = logits + row;
     const largest = rowMaximum(x, V);
     const correct = load<f32>(x + (<usize>target << 2)) - largest; // before dLogits overwrites it
@@ -62,7 +67,7 @@ function scaleAndShift(x: usize, factor: f32, shift: f32, V: i32): void {
  * @param cells    see Cell
  * @param loss     f32 [R], 0 where ignored
  * @param targets  i32 [R]
- * @param counted  0: TokenCount stays, as the tokens count in another loss
+ * @param counted  0: TokenCount stays as it is, for a second loss over the same tokens
  * One thread does it, in f64 and in the order of the rows.
  */
 export function lossSum(

@@ -103,21 +103,6 @@ function transpose4x4(out: usize, pitchOut: usize, x: usize, pitch: usize): void
 }
 
 /**
- * One row of each matrix in a batch: out[b, :] = x[b, index[b], :].
- * @param out    f32 [B, C]
- * @param x      f32 [B, T, C]
- * @param index  i32 [B], each in [0, T)
- */
-export function gatherRows(out: Out<f32>, x: In<f32>, index: In<i32>, B: Count, T: Count, C: Count, thread: i32, threads: i32): void {
-  const end = sliceEnd(B, 1, thread, threads);
-  for (let b = sliceStart(B, 1, thread, threads); b < end; b++) {
-    const t = load<i32>(element(index, b));
-    assert(t >= 0 && t < T, "gatherRows: index out of range");
-    memory.copy(element(out, b * C), element(x, (b * T + t) * C), <usize>C << 2);
-  }
-}
-
-/**
  * Sums over rows, added to what is there: out[c] += Σ_r x[r, c].
  * @param out  f32 [C]
  * @param x    f32 [R, C]

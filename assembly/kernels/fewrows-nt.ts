@@ -13,6 +13,8 @@ import { tile4x8, tile8x4 } from "./tile4x8";
 
 /** Elements of a matrix that may be in a cache (16 MB): from memory eight rows at a time are read faster, from a cache sixteen. */
 const IN_CACHE: i64 = 1 << 22;
+/** Elements of a page. Rows that are a multiple of it apart share one set of L1, which holds eight lines. */
+const PAGE: i32 = 1024;
 /** Bytes of a group of sums, [columns, lanes] of at most 32. */
 const SUMS: usize = 128;
 /** Bytes of a panel of eight rows of A. */
@@ -22,14 +24,14 @@ const PANEL: usize = (<usize>LONG * 8) << 2;
  * c[i, j] = start[i, j] + Σ_k a[i, k]·b[j, k]. Operands as `multiplyPanels` has them, but B plain: rows `ldb` apart.
  *
  * Rows of B that are read together are far apart: each continues through memory, and the processor fetches ahead. Their distance is
- * odd, since rows a multiple of the page apart would compete for a few sets of the cache.
+ * odd, so that as few as possible fall on one set of L1.
  * @param scratch  2·SUMS + 2·PANEL bytes, aligned to 16
  */
 export function fewRowsNT(
   c: usize, ldc: i32, start: usize, ldStart: i32, a: usize, aRow: i32, b: usize, ldb: i32, M: i32, N: i32, K: i32, scratch: usize,
 ): void {
   const panels = scratch + 2 * SUMS;
-  const width = M > 8 ? 8 : M > 4 ? 4 : M > 2 || <i64>N * K > IN_CACHE ? 8 : 16;
+  const width = M > 8 ? 8 : M > 4 ? 4 : M > 2 || <i64>N * K > IN_CACHE || ldb % PAGE == 0 ? 8 : 16;
   const spread = N < width ? 0 : (N / width - 1) | 1;
   for (let k = 0; k == 0 || k < K; k += LONG) {
     const kc = min(LONG, K - k);
@@ -72,14 +74,14 @@ function sumGroup(
   c: usize, ldc: i32, start: usize, ldStart: i32, a: usize, b: usize, bRow: i32,
   rows: i32, lanes: i32, columns: i32, apart: i32, K: i32, block: i32, scratch: usize,
 ): void {
-  memory.fill(scratch, 0, SUMS);
+  clear(scratch);
   for (let j = 0; start && j < columns; j++) {
     for (let i = 0; i < rows; i++) store<f32>(element(scratch, j * lanes + i), load<f32>(element(start, i * ldStart + j * apart)));
   }
   if (block) {
     const sums = scratch + SUMS;
     for (let k = 0; k < K; k += block) {
-      memory.fill(sums, 0, SUMS);
+      clear(sums);
       addProducts(sums, element(a, k * lanes), lanes, element(b, k), bRow, columns, min(block, K - k));
       for (let at = scratch; at < sums; at += 16) v128.store(at, f32x4.add(v128.load(at), v128.load(at + SUMS)));
     }
@@ -89,6 +91,11 @@ function sumGroup(
   for (let j = 0; j < columns; j++) {
     for (let i = 0; i < rows; i++) store<f32>(element(c, i * ldc + j * apart), load<f32>(element(scratch, j * lanes + i)));
   }
+}
+
+// Eight stores: memory.fill is a call that takes longer.
+function clear(sums: usize): void {
+  for (let at = sums; at < sums + SUMS; at += 16) v128.store(at, f32x4.splat(0));
 }
 
 function addProducts(sums: usize, a: usize, lanes: i32, b: usize, bRow: i32, columns: i32, K: i32): void {

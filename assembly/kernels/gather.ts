@@ -1,13 +1,29 @@
-/** The gradient of `gatherRows`. */
-import { Count, In, InOut } from "../operands";
+/** Rows picked by an index, one of each matrix in a batch, and their gradient. */
+import { Count, In, InOut, Out } from "../operands";
 import { sliceEnd, sliceStart } from "../parallel";
-import { loadTail, storeTail } from "../simd";
+import { element } from "./element";
+import { addScaledRow } from "./rows";
 
 /**
- * dX[b, index[b], :] += dOut[b, :].
+ * out[b, :] = x[b, index[b], :], and NaN where index[b] is not in [0, T).
+ * @param out    f32 [B, C]
+ * @param x      f32 [B, T, C]
+ * @param index  i32 [B]
+ */
+export function gatherRows(out: Out<f32>, x: In<f32>, index: In<i32>, B: Count, T: Count, C: Count, thread: i32, threads: i32): void {
+  const end = sliceEnd(B, 1, thread, threads);
+  for (let b = sliceStart(B, 1, thread, threads); b < end; b++) {
+    const t = load<i32>(element(index, b));
+    if (<u32>t < <u32>T) memory.copy(element(out, b * C), element(x, (b * T + t) * C), <usize>C << 2);
+    else for (let c = 0; c < C; c++) store<f32>(element(out, b * C + c), NaN);
+  }
+}
+
+/**
+ * dX[b, index[b], :] += dOut[b, :], where index[b] is in [0, T).
  * @param dX     f32 [B, T, C], added to
  * @param dOut   f32 [B, C]
- * @param index  i32 [B], each in [0, T)
+ * @param index  i32 [B]
  */
 export function gatherRowsBackward(
   dX: InOut<f32>, dOut: In<f32>, index: In<i32>, B: Count, T: Count, C: Count,
@@ -15,16 +31,7 @@ export function gatherRowsBackward(
 ): void {
   const end = sliceEnd(B, 1, thread, threads);
   for (let b = sliceStart(B, 1, thread, threads); b < end; b++) {
-    const t = load<i32>(index + (<usize>b << 2));
-    assert(t >= 0 && t < T, "gatherRowsBackward: index out of range");
-    addTo(dX + (((<usize>b * <usize>T + <usize>t) * <usize>C) << 2), dOut + ((<usize>b * <usize>C) << 2), C);
+    const t = load<i32>(element(index, b));
+    if (<u32>t < <u32>T) addScaledRow(element(dX, (b * T + t) * C), 1, element(dOut, b * C), C);
   }
-}
-
-// out[i] += x[i]
-function addTo(out: usize, x: usize, n: i32): void {
-  const tail = n & 3;
-  const body = <usize>(n - tail) << 2;
-  for (let i: usize = 0; i < body; i += 16) v128.store(out + i, f32x4.add(v128.load(out + i), v128.load(x + i)));
-  if (tail) storeTail(out + body, f32x4.add(loadTail(out + body, tail), loadTail(x + body, tail)), tail);
 }

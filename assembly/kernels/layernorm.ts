@@ -17,8 +17,8 @@ import { rowSquareSum, rowSum } from "./rows";
  * @param x       f32 [R, C]
  * @param weight  f32 [C]
  * @param bias    f32 [C]; 0: none
- * The mean first, then the squares of what is left: no cancellation where the mean is large. A row whose squares are beyond f32 is
- * computed from SHRINK·x. For any |x| and C up to 10⁶, error of x̂ < 5e-6·(1 + |mean|·rstd + |x̂|).
+ * The mean is subtracted before squaring, so a large mean cancels nothing. A row whose squares overflow f32 is computed from SHRINK·x.
+ * Error of x̂ < 5e-6·(1 + |mean|·rstd + |x̂|) for any finite x and C up to 10⁶. NaN or Infinity makes its row NaN.
  */
 export function layerNormForward(
   out: Out<f32>, mean: Out<f32>, rstd: Out<f32>, x: In<f32>, weight: In<f32>, bias: MaybeIn<f32>,
@@ -30,17 +30,19 @@ export function layerNormForward(
     const outRow = out + ((<usize>r * C) << 2);
     let xRow = x + ((<usize>r * C) << 2);
     let mu = rowSum(xRow, 0, C) / <f32>C;
-    let variance = rowSquareSum(xRow, mu, C) / <f32>C;
+    const variance = rowSquareSum(xRow, mu, C) / <f32>C;
     let inverse = <f32>1 / Mathf.sqrt(variance + epsilon);
-    let scale: f32 = 1;
+    let savedMu = mu;
+    let savedInverse = inverse;
     if (!(variance < f32.POSITIVE_INFINITY)) {
-      scale = SHRINK;
       xRow = shrink(outRow, xRow, C);
       mu = rowSum(xRow, 0, C) / <f32>C;
       inverse = shrunkRstd(rowSquareSum(xRow, mu, C), C, epsilon);
+      savedMu = mu / SHRINK;
+      savedInverse = inverse * SHRINK;
     }
-    store<f32>(mean + (<usize>r << 2), mu / scale);
-    store<f32>(rstd + (<usize>r << 2), inverse * scale);
+    store<f32>(mean + (<usize>r << 2), savedMu);
+    store<f32>(rstd + (<usize>r << 2), savedInverse);
     normalizeRow(outRow, xRow, weight, bias, mu, inverse, C);
   }
 }

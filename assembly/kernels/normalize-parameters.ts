@@ -10,7 +10,7 @@ const ROWS: i32 = 64;
  * @param dBias  0: none
  * @param mus    f32 [R], μ of each row; 0: none, for RMSNorm
  * @param rstds  f32 [R]
- * Rows are added in order, 64 at a time, for the sake of the error and of the cache.
+ * Rows are added in order, 64 at a time: partial sums of bounded length bound the error, and the rows stay in cache.
  */
 export function addParameters(
   dWeight: usize, dBias: usize, dOut: usize, x: usize, mus: usize, rstds: usize, R: i32, C: i32, start: i32, end: i32,
@@ -74,7 +74,7 @@ function add8(dWeight: usize, dBias: usize, dOut: usize, x: usize, mu: usize, rs
   v128.store(dBias, f32x4.add(v128.load(dBias, 16), vbias1), 16);
 }
 
-// One column of them, where x̂ = (scale·x − scale·μ)·(rstd/scale); a power of two changes no bits.
+// One column, with x̂ = (scale·x − scale·μ)·(rstd/scale): a power of two changes no bits, and ¼ keeps x − μ from overflowing.
 function add1(
   dWeight: usize, dBias: usize, dOut: usize, x: usize, mu: usize, rstd: usize, rows: i32, pitch: usize, scale: f32,
 ): void {

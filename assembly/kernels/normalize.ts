@@ -1,18 +1,18 @@
 /**
- * What LayerNorm and RMSNorm share. Both multiply x̂ by a weight; with r = rstd of the row, x̂ is by `Mean`
+ * The rows of LayerNorm and RMSNorm. Both multiply x̂ by a weight. With the row's mean μ and r = rstd, `Mean` selects x̂:
  *
  *     None   x·r                RMSNorm
  *     Plain  (x − μ)·r          LayerNorm
- *     Wide   (x/4 − μ/4)·4r     the same, for rows where x − μ may be beyond f32
+ *     Wide   (x/4 − μ/4)·4r     LayerNorm, for rows where x − μ may overflow f32
  *
- * `mean` is a constant wherever a function here has it as a parameter: only its branches are compiled.
+ * Every caller passes `mean` as a constant, so only its branches are compiled.
  */
 import { loadTail, madd, nmadd, storeTail, sum } from "../simd";
 import { BLOCK } from "./rows";
 
 export const enum Mean { None, Plain, Wide }
 
-/** A power of two by which the squares of any f32 are within f32, even 1024 of them. */
+/** A power of two: the squares of 1024 values SHRINK·x do not overflow f32, for any finite x. */
 export const SHRINK: f32 = 8.271806125530277e-25; // 2⁻⁸⁰
 
 /** out[c] = SHRINK·x[c], and returns `out`. */
@@ -21,12 +21,12 @@ export function shrink(out: usize, x: usize, C: i32): usize {
   return out;
 }
 
-/** 1/√(mean + epsilon) of a row whose `squares` are those of SHRINK·x, times 1/SHRINK. */
+/** The row's rstd divided by SHRINK, from the sum of squares of SHRINK·x. */
 export function shrunkRstd(squares: f32, C: i32, epsilon: f32): f32 {
   return <f32>(1 / Math.sqrt(<f64>squares / C + <f64>epsilon * SHRINK * SHRINK));
 }
 
-/** Whether x − μ may be beyond f32 for a row: |x − μ| ≤ √C / rstd, and √C < 2¹⁶. */
+/** Whether x − μ may overflow f32 in a row: |x − μ| ≤ √C / rstd, and √C < 2¹⁶. */
 // @ts-ignore: decorator
 @inline
 export function isWide(rstd: f32): bool {
@@ -73,7 +73,7 @@ export function normalize(out: usize, x: usize, weight: usize, bias: usize, mu: 
   storeTail(out + end, bias != 0 ? madd(vhat, vweight, loadTail(bias + end, left)) : f32x4.mul(vhat, vweight), left);
 }
 
-/** With g = dOut·weight: dX[c] (+)= rstd·(g[c] − mean_c(g) − x̂[c]·mean_c(g·x̂)), where Mean.None leaves out mean_c(g). */
+/** With g = dOut·weight: dX[c] (+)= rstd·(g[c] − mean_c(g) − x̂[c]·mean_c(g·x̂)), without the term mean_c(g) for Mean.None. */
 // @ts-ignore: decorator
 @inline
 export function normalizeBackward(
@@ -123,7 +123,7 @@ export function normalizeBackward(
   }
 
   const vrstd = f32x4.splat(rstd);
-  const isBlock = C <= BLOCK; // then there is no need to wait for f64: 3 % of a row of 384
+  const isBlock = C <= BLOCK; // skips f64 for one block: 3 % of a row of 384
   const vmeanG = f32x4.splat((isBlock ? blockG : <f32>sumG) / <f32>C);
   const vmeanDot = f32x4.splat((isBlock ? blockDot : <f32>sumDot) / <f32>C);
   const end = (<usize>C << 2) & ~15;

@@ -5,11 +5,11 @@ import { LINE, sliceEnd, sliceStart } from "../parallel";
 import { loadTail, storeTail } from "../simd";
 
 /**
- * out[b, t, c] = x[b, t, c] + table[past[b] + t, c]; NaN where past[b] + t is not a row of the table.
+ * out[b, t, c] = x[b, t, c] + table[past[b] + t, c]; NaN where past[b] + t is outside the table.
  * @param out    f32 [B, T, C], may alias x
  * @param x      f32 [B, T, C]
  * @param table  f32 [L, C]
- * @param past   i32 [B], tokens before the first of each row; 0: none
+ * @param past   i32 [B], tokens before the first one of each row; 0: none
  */
 export function positionsForward(
   out: Out<f32>, x: In<f32>, table: In<f32>, past: MaybeIn<i32>, B: Count, T: Count, C: Count, L: Count,
@@ -20,7 +20,7 @@ export function positionsForward(
   for (let b = 0; b < B; b++) {
     const first = past != 0 ? load<i32>(past + (<usize>b << 2)) : 0;
     const rows = first >= 0 && first < L ? min(T, L - first) : 0;
-    const known = max(0, min(count, rows * C - start)); // of the slice, as it lies in the rows one after another
+    const known = max(0, min(count, rows * C - start)); // elements of the slice that have a position
     const at = (<usize>b * <usize>(T * C) + <usize>start) << 2;
     addRow(out + at, x + at, table + ((<usize>first * <usize>C + <usize>start) << 2), known);
     for (let i = known; i < count; i++) store<f32>(out + at + (<usize>i << 2), f32.NaN);
@@ -80,9 +80,9 @@ export function sinusoidalPositions(out: Out<f32>, T: Count, C: Count, thread: i
 }
 
 /**
- * past[b] += counts[b]: what a step of decoding has appended to each row.
+ * past[b] += counts[b]: the tokens that a decoding step appended to each row.
  * @param past    i32 [B]
- * @param counts  i32 [B]; 0: one token a row
+ * @param counts  i32 [B]; 0: one token each
  */
 export function advance(past: InOut<i32>, counts: MaybeIn<i32>, B: Count, thread: i32, threads: i32): void {
   const end = sliceEnd(B, LINE, thread, threads);

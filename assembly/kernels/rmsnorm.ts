@@ -11,8 +11,8 @@ import { rowDot } from "./rows";
  * @param rstd    f32 [R], saved for backward: 1 / √(mean_c(x²) + epsilon)
  * @param x       f32 [R, C]
  * @param weight  f32 [C]
- * A row whose squares are beyond f32 is computed from SHRINK·x. For any |x| and C up to 10⁶, relative error < 4e-6.
- * NaN makes the row NaN; ±Infinity gives NaN, and zeros elsewhere in the row.
+ * A row whose squares overflow f32 is computed from SHRINK·x. Relative error < 4e-6 for any finite x and C up to 10⁶.
+ * NaN makes its row NaN. ±Infinity becomes NaN and the rest of its row zeros.
  */
 export function rmsNormForward(
   out: Out<f32>, rstd: Out<f32>, x: In<f32>, weight: In<f32>, R: Count, C: Count, epsilon: Scalar,
@@ -24,13 +24,13 @@ export function rmsNormForward(
     let xRow = x + ((<usize>r * C) << 2);
     const square = rowDot(xRow, xRow, C) / <f32>C;
     let inverse = <f32>1 / Mathf.sqrt(square + epsilon);
-    let scale: f32 = 1;
+    let savedInverse = inverse;
     if (!(square < f32.POSITIVE_INFINITY)) {
-      scale = SHRINK;
       xRow = shrink(outRow, xRow, C);
       inverse = shrunkRstd(rowDot(xRow, xRow, C), C, epsilon);
+      savedInverse = inverse * SHRINK;
     }
-    store<f32>(rstd + (<usize>r << 2), inverse * scale);
+    store<f32>(rstd + (<usize>r << 2), savedInverse);
     normalizeRow(outRow, xRow, weight, inverse, C);
   }
 }

@@ -5,24 +5,25 @@ import { sliceEnd, sliceStart } from "../parallel";
 import { loadTail, storeTail } from "../simd";
 
 /**
- * Turns the first `rotated` columns of each head by the angles of the token's position p = past[b] + t. With h = rotated/2, for c < h:
+ * Rotates the first `rotated` columns of each head by the angles of the token's position p = past[b] + t. With h = rotated/2, for c < h:
  *
  *     out[c] = x[c]·cos[p, c] − x[c + h]·sin[p, c]          out[c + h] = x[c + h]·cos[p, c] + x[c]·sin[p, c]
  *
- * and out[c] = x[c] for c ≥ rotated, and for the columns of a token behind its H heads. Backward is the same op on dOut with `inverse`, which turns by −angle.
- * @param out      f32 [B, T, C], tokens ldo apart: H heads of D next to each other, then other columns; may alias x
+ * and out[c] = x[c] for c ≥ rotated, and in the columns of a token behind its H heads. Backward is the same op on dOut with `inverse`,
+ * which rotates by −angle.
+ * @param out      f32 [B, T, C], tokens ldo apart: H adjacent heads of D, then other columns; may alias x if ldo = ldx
  * @param x        f32 [B, T, C], tokens ldx apart, likewise
  * @param table    f32 [L, rotated], see rotaryTable
- * @param past     i32 [B], tokens before the first of each row; 0: none
+ * @param past     i32 [B], tokens before the first one of each row; 0: none
  * @param rotated  even, ≤ D
- * A position that is not a row of the table gives NaN in the columns turned.
+ * A position outside the table gives NaN in the rotated columns.
  */
 export function rotary(
   out: Out<f32>, x: In<f32>, table: In<f32>, past: MaybeIn<i32>,
   B: Count, T: Count, C: Count, H: Count, D: Count, ldo: Count, ldx: Count, L: Count, rotated: Count, inverse: Flag,
   thread: i32, threads: i32,
 ): void {
-  assert((rotated & 1) == 0 && rotated <= D, "rotary: an even number of columns is turned");
+  assert((rotated & 1) == 0 && rotated <= D, "rotary: `rotated` must be even and at most D");
   const end = sliceEnd(B * T, 1, thread, threads);
   for (let token = sliceStart(B * T, 1, thread, threads); token < end; token++) {
     const b = token / T;
@@ -31,17 +32,17 @@ export function rotary(
     let outHead = out + ((<usize>token * <usize>ldo) << 2);
     let xHead = x + ((<usize>token * <usize>ldx) << 2);
     for (let head = 0; head < H; head++, outHead += <usize>D << 2, xHead += <usize>D << 2) {
-      turn(outHead, xHead, row, rotated >> 1, inverse ? -1 : 1);
+      rotate(outHead, xHead, row, rotated >> 1, inverse ? -1 : 1);
       if (rotated == D || outHead == xHead) continue;
-      const turned = <usize>rotated << 2;
-      memory.copy(outHead + turned, xHead + turned, <usize>(D - rotated) << 2);
+      const rest = <usize>rotated << 2;
+      memory.copy(outHead + rest, xHead + rest, <usize>(D - rotated) << 2);
     }
     if (outHead != xHead && C > H * D) memory.copy(outHead, xHead, <usize>(C - H * D) << 2);
   }
 }
 
 // One head of one token; `table` is the position's row of cosines and sines, or 0.
-function turn(out: usize, x: usize, table: usize, half: i32, sign: f32): void {
+function rotate(out: usize, x: usize, table: usize, half: i32, sign: f32): void {
   if (table == 0) {
     for (let c = 0; c < 2 * half; c++) store<f32>(out + (<usize>c << 2), f32.NaN);
     return;
@@ -73,9 +74,9 @@ function turn(out: usize, x: usize, table: usize, half: i32, sign: f32): void {
  *     out[p, i] = scale·cos(angle(p, i))          out[p, rotated/2 + i] = scale·sin(angle(p, i))
  *
  * @param out      f32 [L, rotated]; computed in f64 and rounded once: absolute error < 1e-7·|scale| for angles up to 2²⁰
- * @param factors  f32 [rotated/2], by which a model's frequencies differ from the paper's (linear, NTK, YaRN, Llama 3, …); 0: none
+ * @param factors  f32 [rotated/2], a scaling of each frequency (linear, YaRN, Llama 3); 0: none
  * @param base     10000 in the paper
- * @param scale    1, or the factor by which a model scales attention (YaRN)
+ * @param scale    1, or YaRN's attention factor
  */
 export function rotaryTable(
   out: Out<f32>, factors: MaybeIn<f32>, L: Count, rotated: Count, base: Scalar, scale: Scalar,

@@ -1,8 +1,8 @@
 /**
- * Reductions of one row, at any multiple of 4 bytes.
+ * Reductions of one row, which may start at any multiple of 4 bytes.
  *
- * The order of the terms is fixed, and no f32 takes more than 70 of them: the row is summed in blocks, a block in f32 and the blocks
- * in f64. So the error of a sum is < 70·2⁻²⁴ = 4.2e-6 of Σ |term|, however long the row.
+ * A row is summed in blocks, each block in f32 and the blocks in f64, in a fixed order. A term takes part in at most 70 f32 additions,
+ * so the error of a sum is < 70·2⁻²⁴ = 4.2e-6 of Σ |term|, however long the row.
  */
 import { exp } from "../math";
 import { loadTail, madd, maximum, maxOrNaN, storeTail, sum } from "../simd";
@@ -71,7 +71,7 @@ function sumTerms(x: usize, y: usize, shift: f32, n: i32, term: Term): f32 {
         y += 4;
       }
     }
-    if (n == 0) return total == 0 ? blockTotal : <f32>(total + <f64>blockTotal); // by way of f64 a row of 384 takes 5 % longer
+    if (n == 0) return total == 0 ? blockTotal : <f32>(total + <f64>blockTotal); // skips f64 for one block: 5 % of a row of 384
     total += <f64>blockTotal;
   }
 }
@@ -84,7 +84,7 @@ function addTerms(vacc: v128, vx: v128, y: usize, vshift: v128, term: Term): v12
   return term == Term.Value ? f32x4.add(vacc, value) : madd(value, value, vacc);
 }
 
-/** out[i] = exp(x[i] − shift), and the sum of these. `out` may be x; 0: only the sum is wanted. */
+/** Stores out[i] = exp(x[i] − shift) and returns their sum. `out` may be x; 0: only the sum is wanted. */
 export function exponentials(out: usize, x: usize, shift: f32, n: i32): f32 {
   const vshift = f32x4.splat(shift);
   let total: f64 = 0;
@@ -92,7 +92,7 @@ export function exponentials(out: usize, x: usize, shift: f32, n: i32): f32 {
     let count = min(n & ~3, EXP_BLOCK);
     n -= count;
     let vacc = f32x4.splat(0);
-    for (; count >= 8; count -= 8, x += 32) { // two at a time: 5 % of a softmax
+    for (; count >= 8; count -= 8, x += 32) { // two vectors at a time: 8 % of a softmax
       const ve0 = exp(f32x4.sub(v128.load(x), vshift));
       const ve1 = exp(f32x4.sub(v128.load(x, 16), vshift));
       vacc = f32x4.add(f32x4.add(vacc, ve0), ve1);

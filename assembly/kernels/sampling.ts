@@ -1,4 +1,4 @@
-/** From logits to tokens: the likeliest, or one drawn by temperature and top-k. */
+/** From logits to tokens: the most likely one, or one drawn with temperature and top-k. */
 import { Count, In, InOut, Out, Scratch } from "../operands";
 import { sliceStart, sliceEnd } from "../parallel";
 import { exp, expScalar } from "../math";
@@ -34,14 +34,14 @@ function firstEqual(x: usize, value: f32, V: i32): i32 {
 }
 
 /**
- * One token of each row, drawn from softmax(logits / temperature) over the top k logits (Fan et al. 2018, section 5.1), by the row's own
- * settings; of temperature 0, the largest logit, of equals the lowest index.
- * The uniform is word 0 of the Philox block with key Seed and counter (0, 0, Step, 0), so it does not depend on r. The token is the
- * first, in the order of the vocabulary, at which the cumulative probability passes it. Of logits equal to the k-th largest, the
- * lowest indices are kept.
+ * One token per row, drawn from softmax(logits / temperature) over the top k logits (Fan et al. 2018, section 5.1) with the row's own
+ * settings. Temperature 0 takes the largest logit, the lowest index of equals.
+ * The uniform is word 0 of the Philox block with key Seed and counter (0, 0, Step, 0): it does not depend on r. The token is the first,
+ * in the order of the vocabulary, at which the cumulative probability exceeds it. Of logits equal to the k-th largest, the lowest
+ * indices are kept.
  * @param out       i32 [R]; −1 for a row with a NaN or +Infinity, or only −Infinity
  * @param logits    f32 [R, V]
- * @param settings  [R], see Sampling; adds 1 to each Step
+ * @param settings  Sampling.Bytes for each row; Step is increased by 1
  * @param scratch   SampleScratch.Base + SampleScratch.PerToken · V bytes for each thread
  */
 export function sample(
@@ -60,7 +60,7 @@ export function sample(
 function sampleRow(scratch: usize, x: usize, settings: usize, V: i32): i32 {
   const temperature = load<f32>(settings, Sampling.Temperature);
   const k = load<i32>(settings, Sampling.TopK);
-  assert(temperature >= 0, "sample: temperature must not be negative");
+  assert(temperature >= 0, "sample: temperature must be 0 or more");
   const largest = rowMaximum(x, V);
   if (!isFinite(largest)) return -1;
   if (temperature == 0) return firstEqual(x, largest, V);

@@ -51,7 +51,7 @@ function softmaxRow(out: usize, x: usize, C: i32): void {
  * @param dX          f32 [R, C], may alias dOut or out; added to if `accumulate`
  * @param dOut        f32 [R, C]
  * @param out         f32 [R, C], what the forward pass gave
- * A row of zeros yields zeros. The error of the sum is < 5e-6·Σ |dOut·out|, however long the row.
+ * A row of zeros yields zeros. Error of the sum < 5e-6·Σ |dOut·out|, however long the row.
  */
 export function softmaxBackward(
   dX: InOut<f32>, dOut: In<f32>, out: In<f32>, R: Count, C: Count, accumulate: Flag,

@@ -27,6 +27,8 @@ export const NR: i32 = ASC_FEATURE_RELAXED_SIMD && !TURBO ? 8 : 16;
 export const KC: i32 = 128;
 /** Sums of more products than this are taken by blocks. */
 export const LONG: i32 = 1024;
+/** Rows whose sums of a block `addPanels` takes before it adds them: in fewer a call costs more, in more the columns of c miss L1. */
+const STRIP: i32 = 12;
 /** Bytes that `multiplyPanels` needs for a tile that overhangs the last column: as many for any build. */
 export const EDGE_BYTES: i32 = 384;
 
@@ -89,30 +91,43 @@ export function multiplyPanels(
 
 /**
  * C = start + A·B as `multiplyPanels` has it, but with A·B summed from zero and then added.
- * @param sums  f32 [M, NR], aligned to 16
+ * @param sums  f32 [STRIP, NR], aligned to 16
  */
 export function addPanels(
   c: usize, ldc: i32, start: usize, ldStart: i32, a: usize, aRow: i32, aStep: i32, panels: usize, M: i32, N: i32, K: i32, sums: usize,
 ): void {
+  if (!start) {
+    for (let i = 0; i < M; i++) memory.fill(element(c, i * ldc), 0, <usize>N << 2);
+    start = c, ldStart = ldc;
+  }
   for (let j = 0; j < N; j += NR) {
-    multiplyPanels(sums, NR, 0, 0, a, aRow, aStep, element(panels, j * K), M, NR, K, 0);
-    addSums(element(c, j), ldc, start ? element(start, j) : 0, ldStart, sums, M, min(NR, N - j));
+    for (let i = 0; i < M; i += STRIP) {
+      const rows = min(STRIP, M - i);
+      multiplyPanels(sums, NR, 0, 0, element(a, i * aRow), aRow, aStep, element(panels, j * K), rows, NR, K, 0);
+      addSums(element(c, i * ldc + j), ldc, element(start, i * ldStart + j), ldStart, sums, rows, min(NR, N - j));
+    }
   }
 }
 
 // A pass of its own: on Node 20, arithmetic on a tile's sums after its loop makes them spill within it.
 function addSums(c: usize, ldc: i32, start: usize, ldStart: i32, sums: usize, M: i32, columns: i32): void {
-  const vectors = <usize>(columns & -4) << 2;
-  for (let i = 0; i < M; i++) {
-    for (let at: usize = 0; at < vectors; at += 16) {
-      v128.store(c + at, f32x4.add(start ? v128.load(start + at) : f32x4.splat(0), v128.load(sums + at)));
+  const pitch = <usize>ldc << 2;
+  const pitchStart = <usize>ldStart << 2;
+  const end = sums + (<usize>(M * NR) << 2);
+  if (columns < NR) {
+    for (; sums < end; sums += NR << 2, c += pitch, start += pitchStart) {
+      for (let j = 0; j < columns; j++) store<f32>(element(c, j), load<f32>(element(start, j)) + load<f32>(element(sums, j)));
     }
-    for (let j = columns & -4; j < columns; j++) {
-      store<f32>(element(c, j), (start ? load<f32>(element(start, j)) : 0) + load<f32>(element(sums, j)));
+    return;
+  }
+  while (sums < end) {
+    v128.store(c, f32x4.add(v128.load(start), v128.load(sums)));
+    v128.store(c, f32x4.add(v128.load(start, 16), v128.load(sums, 16)), 16);
+    if (NR > 8) {
+      v128.store(c, f32x4.add(v128.load(start, 32), v128.load(sums, 32)), 32);
+      v128.store(c, f32x4.add(v128.load(start, 48), v128.load(sums, 48)), 48);
     }
-    c = element(c, ldc);
-    if (start) start = element(start, ldStart);
-    sums = element(sums, NR);
+    c += pitch, start += pitchStart, sums += NR << 2;
   }
 }
 

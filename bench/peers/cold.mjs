@@ -1,10 +1,12 @@
 /**
- * One cold start in this process: `node cold.mjs NAME` sends how long it took from the first import to the first result of a tiny
- * model, 8 rows through 64 → 256 → GELU → 64, and the result.
+ * One cold start in this process: `node cold.mjs NAME DIST` sends the time from the first import (heed's from the folder DIST) to the
+ * first result of a tiny model, 8 rows through 64 → 256 → GELU → 64, and the result: { ms, cpu, result }, `cpu` being processor time.
+ * Loading is timed, so nothing imported here may import heed.
  */
-import { random } from "../harness.mjs";
 import { model, node } from "./onnx.mjs";
+import { random } from "../random.mjs";
 
+const [name, dist] = process.argv.slice(2);
 const [B, width, hidden] = [8, 64, 256];
 const x = random(B * width, 1);
 const up = random(width * hidden, 2); //   [in, out], the peers' layout
@@ -19,7 +21,7 @@ const onnx = () =>
   );
 
 async function heed(build) {
-  const { Activation, compile, FeedForward, Graph, Runtime, Weights } = await import("../../dist/index.js");
+  const { Activation, compile, FeedForward, Graph, Runtime, Weights } = await import(new URL("index.js", dist));
   const runtime = await Runtime.create({ build });
   const layer = new FeedForward({ width, hidden, activation: Activation.GeluTanh, bias: false });
   new Weights(runtime, layer.parameters()).write(heedWeights);
@@ -67,11 +69,13 @@ const starts = {
   },
 };
 
-const start = starts[process.argv[2]]();
+const start = starts[name]();
 const began = performance.now();
+const used = process.cpuUsage();
 try {
   const result = await start();
-  process.send({ ms: performance.now() - began, result: [...result] });
+  const { user, system } = process.cpuUsage(used);
+  process.send({ ms: performance.now() - began, cpu: (user + system) / 1000, result: [...result] });
 } catch (error) {
   if (error.code !== "ERR_MODULE_NOT_FOUND") throw error;
   process.send({ missing: true });

@@ -1,7 +1,7 @@
 /** Row-wise and pointwise ops as the peers have them, or compose them. */
 import { jaxContestant, tfjsContestant } from "./load.mjs";
 import { model, node } from "./onnx.mjs";
-import { random } from "../harness.mjs";
+import { random } from "../random.mjs";
 
 export const softmaxPeers = (peers, x, R, C) =>
   contestants(peers, x, R, C, {

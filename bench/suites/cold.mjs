@@ -26,9 +26,12 @@ export default async function cold(harness) {
 
 const isHeed = (name) => name === "simd" || name === "relaxed";
 
-/** @returns {Promise<{ ms: number, result: number[] } | { missing: true }>} */
-function start(name) {
-  const child = fork(new URL("../peers/cold.mjs", import.meta.url), [name], { execArgv: process.execArgv.filter((flag) => flag.includes("relaxed")) });
+/**
+ * @param {string} [dist]  URL of the folder that heed is loaded from; this checkout's by default
+ * @returns {Promise<{ ms: number, cpu: number, result: number[] } | { missing: true }>}
+ */
+export function start(name, dist = new URL("../../dist/", import.meta.url).href) {
+  const child = fork(new URL("../peers/cold.mjs", import.meta.url), [name, dist], { execArgv: process.execArgv.filter((flag) => flag.includes("relaxed")) });
   return new Promise((resolve, reject) => {
     child.once("message", resolve);
     child.once("exit", (code) => reject(new Error(`${name}: the process ended with code ${code}`)));

@@ -1,9 +1,9 @@
 /** An encoder of the shape that sentence embeddings come from (MiniLM: 6 layers, width 384, 12 heads), on 128 tokens. */
 import { Activation, compile, Encoder, Graph, Weights } from "../../dist/index.js";
-import { random } from "../harness.mjs";
 import { heeds } from "../kernels.mjs";
 import { encoderModel } from "../peers/encoder.mjs";
 import { loadPeers } from "../peers/load.mjs";
+import { random } from "../random.mjs";
 
 const shape = { layers: 6, width: 384, heads: 12, hidden: 1536, T: 128 };
 

@@ -2,11 +2,11 @@
  * Matrix products at the shapes of training and decoding, in the three layouts that a linear layer needs:
  * NT is y = x·Wᵀ with W [out, in], NN its gradient in x, TN its gradient in W.
  */
-import { random } from "../harness.mjs";
-import { Kernels, MatmulScratch, Op } from "../kernels.mjs";
+import { Activation, Kernels, Op } from "../kernels.mjs";
 import { model, node } from "../peers/onnx.mjs";
 import { jaxContestant, loadPeers, tfjsContestant } from "../peers/load.mjs";
 import { transposed } from "../peers/models.mjs";
+import { random } from "../random.mjs";
 
 const layouts = ["NT", "NN", "TN"];
 const shapes = [...[64, 128, 256, 512, 1024].map((n) => [n, n, n]), [128, 512, 2048], [768, 384, 128]]; // M N K
@@ -32,10 +32,7 @@ export default async function matmul(harness) {
   }
 
   async function measure(title, layout, M, N, K, how) {
-    const operands = {
-      a: { shape: layout === "TN" ? [K, M] : [M, K], data: random(M * K, 1) },
-      b: { shape: layout === "NT" ? [N, K] : [K, N], data: random(K * N, 2) },
-    };
+    const operands = operandsOf(layout, M, N, K);
     const contestants = [...kernels.map((core) => ours(core, layout, M, N, K, operands)), ...(await theirs(peers, layout, M, N, operands))];
     await harness.compare(title, contestants, how);
     for (const { release } of contestants) await release?.();
@@ -43,12 +40,18 @@ export default async function matmul(harness) {
   }
 }
 
-function ours(core, layout, M, N, K, { a, b }) {
+export const operandsOf = (layout, M, N, K) => ({
+  a: { shape: layout === "TN" ? [K, M] : [M, K], data: random(M * K, 1) },
+  b: { shape: layout === "NT" ? [N, K] : [K, N], data: random(K * N, 2) },
+});
+
+export function ours(core, layout, M, N, K, { a, b }) {
   const out = core.reserve(4 * M * N);
-  const scratch = core.reserve(MatmulScratch.Bytes * core.runtime.threads);
-  const [lda, ldb] = [a.shape[1], b.shape[1]];
-  const instruction = [Op[`Matmul${layout}`], out, core.input(a.data), core.input(b.data), 0, scratch, 1, M, N, K, N, lda, ldb, 0, 0, 0, 0, 0];
-  return core.contestant([instruction], out, M * N);
+  const product = {
+    out, a: core.input(a.data), b: core.input(b.data), bias: null, scratch: core.matmulScratch(), batch: 1, M, N, K, ldo: N, lda: a.shape[1], ldb: b.shape[1],
+    strideOut: 0, strideA: 0, strideB: 0, activation: Activation.None, accumulate: false, ...(layout === "TN" ? {} : { format: 0 }),
+  };
+  return core.contestant([[Op[`Matmul${layout}`], product]], out, M * N);
 }
 
 /**

@@ -1,9 +1,9 @@
 /** What stands between the matrix products: softmax, LayerNorm, GELU, and attention against what peers compose it of. */
-import { random } from "../harness.mjs";
-import { Activation, AttentionScratch, f32, Kernels, Op } from "../kernels.mjs";
+import { Activation, Kernels, Op, Window } from "../kernels.mjs";
 import { attentionPeers, gradientPeers } from "../peers/attention.mjs";
 import { loadPeers } from "../peers/load.mjs";
 import { geluPeers, layerNormPeers, softmaxPeers } from "../peers/rows.mjs";
+import { random } from "../random.mjs";
 
 const attentions = [
   { title: "GPT-2, 1024 tokens", B: 1, H: 12, T: 1024, D: 64, causal: true },
@@ -15,13 +15,9 @@ export default async function ops(harness) {
   const kernels = await Kernels.all(harness.threads);
   const peers = await loadPeers(harness);
 
-  await rows("softmax 1024x1024", 1024, 1024, softmaxPeers, (core, out, x, R, C) => [Op.SoftmaxForward, out, x, R, C]);
-  await rows("LayerNorm 1024x768", 1024, 768, layerNormPeers, (core, out, x, R, C) => {
-    const [mean, rstd] = [core.reserve(4 * R), core.reserve(4 * R)];
-    const [weight, bias] = [core.input(random(C, 2)), core.input(random(C, 3))];
-    return [Op.LayerNormForward, out, mean, rstd, x, weight, bias, R, C, f32(1e-5)];
-  });
-  await rows("GELU (tanh) 64x3072", 64, 3072, geluPeers, (core, out, x, R, C) => [Op.ActivationForward, out, x, R * C, Activation.GeluTanh]);
+  await rows("softmax 1024x1024", 1024, 1024, softmaxPeers, softmax);
+  await rows("LayerNorm 1024x768", 1024, 768, layerNormPeers, layerNorm);
+  await rows("GELU (tanh) 64x3072", 64, 3072, geluPeers, (core, out, x, R, C) => [Op.ActivationForward, { out, x, n: R * C, activation: Activation.GeluTanh }]);
   for (const shape of attentions) await attention(shape);
 
   /** An op of [R, C] → [R, C]. */
@@ -41,9 +37,9 @@ export default async function ops(harness) {
     const pairs = B * H * (causal ? (T * (T + 1)) / 2 : T * T);
     const inputs = { qkv: random(B * T * 3 * H * D), dOut: random(B * T * H * D, 2) };
     const cases = [
-      ["forward", 4, (core) => ours(core, shape, inputs).forward, attentionPeers],
-      ["backward", 10, (core) => ours(core, shape, inputs).backward, () => []], // no peer has it apart from forward
-      ["forward + backward", 14, (core) => ours(core, shape, inputs).both, gradientPeers],
+      ["forward", 4, (core) => attentionPasses(core, shape, inputs).forward, attentionPeers],
+      ["backward", 10, (core) => attentionPasses(core, shape, inputs).backward, () => []], // no peer has it apart from forward
+      ["forward + backward", 14, (core) => attentionPasses(core, shape, inputs).both, gradientPeers],
     ];
     for (const [pass, flops, mine, theirs] of cases) {
       const name = `attention ${pass}: ${title}`;
@@ -59,20 +55,38 @@ export default async function ops(harness) {
   }
 }
 
-/** Queries, keys and values are columns of one [B, T, 3C], as a fused projection leaves them; so are their gradients. */
-function ours(core, { B, H, T, D, causal }, inputs) {
+export const softmax = (core, out, x, R, C) => [Op.SoftmaxForward, { out, x, R, C }];
+
+export function layerNorm(core, out, x, R, C) {
+  const [mean, rstd] = [core.reserve(4 * R), core.reserve(4 * R)];
+  const [weight, bias] = [core.input(random(C, 2)), core.input(random(C, 3))];
+  return [Op.LayerNormForward, { out, mean, rstd, x, weight, bias, R, C, epsilon: 1e-5 }];
+}
+
+/**
+ * Attention forward, backward, and one after the other. Of a sequence to itself, queries, keys and values are columns of one [B, T, 3C],
+ * as a fused projection leaves them; of one sequence to another, queries are [B, T, C], and keys and values [B, Tk, 2C] behind them.
+ * Gradients lie likewise.
+ */
+export function attentionPasses(core, { B, H, T, Tk, D, causal, lengths = null }, { qkv, dOut }) {
   const C = H * D;
-  const [out, lse, gradient] = [B * T * C, B * H * T, B * T * 3 * C].map((length) => core.reserve(4 * length));
-  const [qkv, dOut] = [core.input(inputs.qkv), core.input(inputs.dOut)];
-  const scratch = core.reserve(core.runtime.threads * (AttentionScratch.Base + AttentionScratch.PerDim * D));
-  const columns = (address) => [0, 1, 2].map((i) => address + 4 * i * C);
-  const rest = [...columns(qkv), 0, 0, scratch, B, H, T, T, D, C, 3 * C, 3 * C, 3 * C, f32(1 / Math.sqrt(D)), f32(0), 0, Number(causal)];
-  const forward = [Op.AttentionForward, out, lse, ...rest];
-  const backward = [Op.AttentionBackward, ...columns(gradient), dOut, out, lse, ...rest];
+  const isSelf = Tk === undefined;
+  const [ldq, ldkv, behind] = isSelf ? [3 * C, 3 * C, C] : [C, 2 * C, B * T * C];
+  const columns = (address) => [address, address + 4 * behind, address + 4 * (behind + C)];
+  const [out, lse, gradient] = [B * T * C, B * H * T, qkv.length].map((length) => core.reserve(4 * length));
+  const [q, k, v] = columns(core.input(qkv));
+  const [dQ, dK, dV] = columns(gradient);
+  const shared = {
+    out, lse, q, k, v, bias: null, past: null, lengths: lengths && core.input(lengths), rng: null, scratch: core.attentionScratch(D),
+    B, H, Hkv: H, Tq: T, Tk: Tk ?? T, D, ldo: C, ldq, tokenK: ldkv, dimK: 1, headK: D, tokenV: ldkv, headV: D, biasBatch: 0, biasHead: 0, biasRow: 0,
+    left: Window.Unlimited, right: causal ? 0 : Window.Unlimited, scale: 1 / Math.sqrt(D), dropout: 0, stream: 0,
+  };
+  const forward = [Op.AttentionForward, { ...shared, pages: null, P: 0, pageK: 0, pageV: 0 }];
+  const backward = [Op.AttentionBackward, { ...shared, dQ, dK, dV, dBias: null, dOut: core.input(dOut) }];
   core.contestant([forward], out, 0).run(); // backward needs what forward saves
   return {
     forward: core.contestant([forward], out, B * T * C),
-    backward: core.contestant([backward], gradient, B * T * 3 * C),
-    both: core.contestant([forward, backward], gradient, B * T * 3 * C),
+    backward: core.contestant([backward], gradient, qkv.length),
+    both: core.contestant([forward, backward], gradient, qkv.length),
   };
 }

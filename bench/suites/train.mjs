@@ -1,11 +1,11 @@
 /** One step of training, as a user's loop pays for it: batch, forward, backward, clipping, AdamW, and the loss back. */
-import { compile, GPT, gptPresets, Graph, Trainer, Transformer, transformerPresets } from "../../dist/index.js";
-import { random } from "../harness.mjs";
-import { heeds } from "../kernels.mjs";
+import { compile, Graph } from "../../dist/index.js";
+import { current, heeds } from "../kernels.mjs";
 import { jaxTrainer } from "../peers/jax.mjs";
 import { loadPeers } from "../peers/load.mjs";
 import { gpt, peerWeights, transformer } from "../peers/models.mjs";
 import { tfjsTrainer, tunedTfjsTrainer } from "../peers/tfjs.mjs";
+import { random } from "../random.mjs";
 
 const adamw = { rate: 1e-3, beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.1, clip: 1 };
 /** Losses that are compared before anything is timed: the last follows this many updates less one. */
@@ -14,8 +14,8 @@ const COMPARED = 4;
 export default async function train(harness) {
   const runtimes = await heeds(harness.threads, { turbo: true });
   const { tfjs, jax } = await loadPeers(harness, ["tfjs", "jax"]);
-  await step("nanogpt-cpu: 12x64 tokens", nanogpt());
-  await step("Transformer, small: 41x24 tokens", translation());
+  await step("nanogpt-cpu: 12x64 tokens", nanogpt(current.library));
+  await step("Transformer, small: 41x24 tokens", translation(current.library));
 
   async function step(title, { create, batchAt, peer, peerBatch, config }) {
     if (!harness.wants(title)) return;
@@ -25,14 +25,14 @@ export default async function train(harness) {
     for (const heed of runtimes) {
       const model = create().place(heed.runtime, { seed: 1 });
       weights ??= model.weights.read();
-      contestants.push(contestant(heed, () => heedTrainer(model, weights, batchAt)));
+      contestants.push(trainingContestant(heed, () => heedTrainer(current.library, model, weights, batchAt)));
       contestants.at(-1).release = () => model.dispose();
       flops ??= flopsOf(model, batchAt(0));
     }
     const theirs = [["jax-js", jax, jaxTrainer], ["tfjs-wasm", tfjs, tfjsTrainer], ["tfjs-wasm tuned", tfjs, tunedTfjsTrainer]].filter(([, library]) => library);
     for (const [name, library, trainer] of theirs) {
       const model = (ops, p, batch) => peer(ops, p, batch, config);
-      contestants.push(contestant({ name }, () => trainer(library, model, peerWeights(weights), peerBatch, adamw)));
+      contestants.push(trainingContestant({ name }, () => trainer(library, model, peerWeights(weights), peerBatch, adamw)));
     }
     await harness.compare(title, contestants, { unit: "ms", amount: flops, limit: "flops" });
     for (const { release } of contestants) release();
@@ -40,7 +40,7 @@ export default async function train(harness) {
 }
 
 /** Trains on and on; for its result, from the start. */
-function contestant(who, start) {
+export function trainingContestant(who, start) {
   let trainer = start();
   return {
     ...who,
@@ -56,7 +56,7 @@ function contestant(who, start) {
   };
 }
 
-function heedTrainer(model, weights, batchAt) {
+export function heedTrainer({ Trainer }, model, weights, batchAt) {
   const { rate, beta1, beta2, epsilon, decay, clip } = adamw;
   model.weights.write(weights);
   const trainer = new Trainer(model, { batch: batchAt }, {
@@ -83,8 +83,8 @@ function flopsOf(model, batch) {
   return flops;
 }
 
-/** nanoGPT's recipe for a CPU on Tiny Shakespeare's 65 characters. */
-function nanogpt() {
+/** nanoGPT's recipe for a CPU on Tiny Shakespeare's 65 characters; the model is that of `library`, heed's exports. */
+export function nanogpt({ GPT, gptPresets }) {
   const [B, T, vocabulary] = [12, 64, 65];
   const config = { ...gptPresets["nanogpt-cpu"], vocabulary };
   const tokens = batches((seed) => ids(B * (T + 1), vocabulary, seed));
@@ -99,7 +99,7 @@ function nanogpt() {
 }
 
 /** The preset that translates Multi30k, at its commonest shape of batch; no dropout, whose random numbers no two libraries share. */
-function translation() {
+export function translation({ Transformer, transformerPresets }) {
   const [B, T, vocabulary] = [41, 24, 4000];
   const config = { ...transformerPresets.small, dropout: 0, attentionDropout: 0, hiddenDropout: 0, vocabulary };
   const padded = (lengths, ids) => ids.map((id, i) => (i % T < lengths[Math.floor(i / T)] ? id : 0));
@@ -130,7 +130,7 @@ function batches(make) {
 }
 
 /** Token ids from 1 on. */
-const ids = (length, vocabulary, seed) => Int32Array.from(random(length, seed), (x) => 1 + Math.floor(((x + 1) / 2) * (vocabulary - 1)));
+export const ids = (length, vocabulary, seed = 1) => Int32Array.from(random(length, seed), (x) => 1 + Math.floor(((x + 1) / 2) * (vocabulary - 1)));
 
 function sinusoids(T, C) {
   const data = Float32Array.from({ length: T * C }, (_, i) => {

@@ -59,20 +59,28 @@ export class Block implements BlockInfo {
     if (this.freed) throw new TypeError(`${this.owner}: ${this.name}: this memory was freed; its owner was disposed`);
   }
 
-  f32(offset = 0, length = (this.bytes - offset) / 4): Float32Array<ArrayBuffer> {
+  /** @throws TypeError once the block is freed; RangeError unless it holds these bytes */
+  expectRange(offset: number, bytes: number): void {
     this.expectLive();
+    if (!(offset >= 0 && bytes >= 0 && offset + bytes <= this.bytes)) {
+      throw new RangeError(`${this.owner}: ${this.name}: bytes ${offset} to ${offset + bytes} lie outside of its ${this.bytes}`);
+    }
+  }
+
+  f32(offset = 0, length = (this.bytes - offset) / 4): Float32Array<ArrayBuffer> {
+    this.expectRange(offset, 4 * length);
     return this.memory.f32(this.address + offset, length);
   }
   i32(offset = 0, length = (this.bytes - offset) / 4): Int32Array<ArrayBuffer> {
-    this.expectLive();
+    this.expectRange(offset, 4 * length);
     return this.memory.i32(this.address + offset, length);
   }
   f64(offset = 0, length = (this.bytes - offset) / 8): Float64Array<ArrayBuffer> {
-    this.expectLive();
+    this.expectRange(offset, 8 * length);
     return this.memory.f64(this.address + offset, length);
   }
   u8(offset = 0, length = this.bytes - offset): Uint8Array<ArrayBuffer> {
-    this.expectLive();
+    this.expectRange(offset, length);
     return this.memory.u8(this.address + offset, length);
   }
 
@@ -135,6 +143,7 @@ export class Memory {
   /** See `Block.resize`. */
   resize(block: Block, bytes: number, keep: boolean): void {
     const { address, bytes: before } = block;
+    this.stamp++;
     if (!keep) this.vacate(address, before);
     try {
       block.address = this.reserve(bytes, block.owner, block.name);
@@ -147,7 +156,6 @@ export class Memory {
       this.u8(block.address, Math.min(before, bytes)).set(this.u8(address, Math.min(before, bytes)));
       this.vacate(address, before);
     }
-    this.stamp++;
   }
 
   /** See `Block.free`. */

@@ -6,6 +6,7 @@ import { samplerSettings } from "../graph/ops/sampling";
 import type { State } from "../graph/tensor";
 import { type DecoderModel, expectDecoder, hasSource } from "../models/decoding";
 import { checkIds } from "../models/inputs";
+import type { Weights } from "../nn/weights";
 import { PagePool } from "./pages";
 import { DecodingPrograms } from "./programs";
 import { checkPrompts, expectIdList, type Prompt } from "./prompt";
@@ -46,6 +47,7 @@ const SOURCE_BATCH = 32;
 export class Session<M extends DecoderModel = DecoderModel> {
   /** Rows that may be open at once. */
   readonly rows: number;
+  private readonly weights: Weights;
   private readonly pool: PagePool;
   readonly programs: DecodingPrograms;
   private readonly pieces: readonly number[];
@@ -66,7 +68,8 @@ export class Session<M extends DecoderModel = DecoderModel> {
     const { rows = 64, pieces = [16, 64, 256], poison = false } = options;
     this.rows = rows;
     this.pieces = pieces.map((piece) => Math.min(piece, model.context)).sort((a, b) => a - b);
-    this.pool = new PagePool(model.weights.runtime, model.pageLayout, poison);
+    this.weights = model.weights;
+    this.pool = new PagePool(this.weights.runtime, model.pageLayout, poison);
     this.programs = new DecodingPrograms(model, this.pool, sizeFor(rows));
   }
 
@@ -208,6 +211,7 @@ export class Session<M extends DecoderModel = DecoderModel> {
 
   private expectAlive(): void {
     if (this.disposed) throw new TypeError("the session was disposed");
+    if (this.model.weights !== this.weights) throw new TypeError("Session: the model was disposed and placed again since; create a new session");
   }
 
   private expectOpen(verb: string, rows: readonly Row[]): void {
@@ -270,7 +274,7 @@ export class Session<M extends DecoderModel = DecoderModel> {
       signal?.throwIfAborted();
       if (!row.isOpen) throw new TypeError("the row was closed while its tokens were being read");
       const left = row.tokens.length - 1 - row.stored;
-      const length = this.pieces.find((piece) => piece >= left) ?? this.pieces.at(-1)!;
+      const length = pieceFor(left, this.pieces);
       const n = Math.min(length, left);
       this.makeRoom(row, row.stored + n);
       const { program, tensors } = this.programs.prompt(length);
@@ -316,6 +320,13 @@ export class Session<M extends DecoderModel = DecoderModel> {
 
 /** The size of the program that serves n rows: 1, 2, 4, … */
 const sizeFor = (n: number): number => 2 ** Math.ceil(Math.log2(n));
+
+/** The length of the next piece of a prompt of which `left` tokens are left: one that is up to a third empty is faster than several. */
+function pieceFor(left: number, pieces: readonly number[]): number {
+  const whole = pieces.find((piece) => piece >= left);
+  const part = pieces.filter((piece) => piece <= left).at(-1);
+  return whole !== undefined && (part === undefined || whole <= 1.5 * left) ? whole : part!;
+}
 
 /** `values`, then zeros up to `length`. */
 function filled(length: number, values: readonly number[]): Int32Array {

@@ -1,7 +1,7 @@
 import { Rng } from "../../assembly/layouts";
 import { Op } from "../../assembly/opcodes";
 import type { Runtime } from "../core/runtime";
-import { formats } from "./formats";
+import { expectFormat, formats } from "./formats";
 import type { Operands } from "./instructions";
 import { kernelOf, type Operand, operandsOf } from "./operands";
 import { Parameter, type Table } from "./parameter";
@@ -124,7 +124,7 @@ export class Graph {
   /** A tensor that an instruction of this graph will write. */
   tensor<D extends DType = "f32">(shape: readonly number[], { dtype = "f32" as D, needsGradient = false }: { dtype?: D; needsGradient?: boolean } = {}): Tensor<D> {
     expectAxes("tensor", shape);
-    if (!Object.hasOwn(formats, dtype)) throw new TypeError(`tensor: expected a dtype of ${Object.keys(formats).join(", ")}, got ${JSON.stringify(dtype)}`);
+    expectFormat("tensor", dtype);
     return new Tensor(this, shape, dtype, { bytes: formats[dtype].bytes(shape) }, needsGradient);
   }
 
@@ -171,17 +171,23 @@ export class Graph {
 
   /**
    * Appends an instruction; its operands are named as the kernel's parameters.
-   * @throws TypeError for an operand that is missing, of the wrong kind or of another graph, and once the graph is compiled
+   * @throws TypeError for an operand that is missing, unknown, of the wrong kind or of another graph, and once the graph is compiled
    */
   emit<O extends keyof Operands>(op: O, operands: Operands[O], cost: Cost = {}): void {
     this.expectOpen();
     const kernel = kernelOf(op);
-    const values = operandsOf(op).map((operand) => this.checkOperand(kernel, operand, operands[operand.name as keyof Operands[O]]));
+    const signature = operandsOf(op);
+    const values = signature.map((operand) => this.checkOperand(kernel, operand, operands[operand.name as keyof Operands[O]]));
+    const unknown = Object.keys(operands).find((name) => !signature.some((operand) => operand.name === name));
+    if (unknown !== undefined) throw new TypeError(`${kernel}: there is no operand ${unknown}; its operands are ${signature.map(({ name }) => name).join(", ")}`);
     this.instructions.push({ op, operands: values, flops: cost.flops ?? 0, bytes: cost.bytes, layer: this.layer, backward: this.differentiated });
   }
 
   private checkOperand(kernel: string, { name, kind, dtype, isOptional }: Operand, value: unknown): Address | number | null {
-    if (kind === "scratch") return this.scratch(value as number);
+    if (kind === "scratch") {
+      if (!Number.isInteger(value)) throw new TypeError(`${kernel}: ${name}: expected a number of bytes, got ${String(value)}`);
+      return this.scratch(value as number);
+    }
     if (kind === "flag" && typeof value === "boolean") return value ? 1 : 0;
     if (kind === "count" || kind === "flag" || kind === "scalar") {
       const isValid = kind === "scalar" ? typeof value === "number" : Number.isInteger(value) && value === ((value as number) | 0);

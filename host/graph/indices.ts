@@ -20,9 +20,9 @@ export function noteIndices({ storage }: Tensor<DType>, below: number): void {
  * for others, so `Program.write` refuses them.
  * @throws RangeError when they are computed by an op whose indices go further
  */
-export function expectIndices({ storage }: Tensor<DType>, below: number, ignored?: number): void {
+export function expectIndices(op: string, { storage }: Tensor<DType>, below: number, ignored?: number): void {
   const end = computed.get(storage);
-  if (end !== undefined && end > below) throw new RangeError(`expected indices in [0, ${below}), but the program computes them in [0, ${end})`);
+  if (end !== undefined && end > below) throw new RangeError(`${op}: expected indices in [0, ${below}), but the program computes them in [0, ${end})`);
   const before = accepted.get(storage) ?? { below, ignored };
   accepted.set(storage, { below: Math.min(below, before.below), ignored: ignored === before.ignored ? ignored : undefined });
 }

@@ -18,10 +18,10 @@ export interface Operands {
   [Op.Copy]: { out: Out<"f32">; x: In<"f32">; n: Count };
   [Op.Fill]: { out: Out<"f32">; n: Count; value: Scalar };
   [Op.Transpose]: { out: Out<"f32">; x: In<"f32">; R: Count; C: Count };
-  [Op.GatherRows]: { out: Out<"f32">; x: In<"f32">; index: In<"i32">; B: Count; T: Count; C: Count };
   [Op.ColumnSum]: { out: InOut<"f32">; x: In<"f32">; R: Count; C: Count };
   [Op.EmbeddingForward]: { out: Out<"f32">; ids: In<"i32">; weight: InFormat; N: Count; V: Count; C: Count; scale: Scalar; format: Flag };
   [Op.EmbeddingBackward]: { dWeight: InOut<"f32">; dOut: In<"f32">; ids: In<"i32">; scratch: Scratch; N: Count; V: Count; C: Count; scale: Scalar };
+  [Op.GatherRows]: { out: Out<"f32">; x: In<"f32">; index: In<"i32">; B: Count; T: Count; C: Count };
   [Op.GatherRowsBackward]: { dX: InOut<"f32">; dOut: In<"f32">; index: In<"i32">; B: Count; T: Count; C: Count };
   [Op.RandomNormal]: { out: Out<"f32">; rng: In<"i32">; n: Count; deviation: Scalar; stream: Count };
   [Op.RandomUniform]: { out: Out<"f32">; rng: In<"i32">; n: Count; low: Scalar; high: Scalar; stream: Count };
@@ -66,10 +66,10 @@ export const SIGNATURES: { readonly [O in keyof Operands]: readonly [kernel: str
   [Op.Copy]: ["copy", "out: Out<f32>, x: In<f32>, n: Count"],
   [Op.Fill]: ["fill", "out: Out<f32>, n: Count, value: Scalar"],
   [Op.Transpose]: ["transpose", "out: Out<f32>, x: In<f32>, R: Count, C: Count"],
-  [Op.GatherRows]: ["gatherRows", "out: Out<f32>, x: In<f32>, index: In<i32>, B: Count, T: Count, C: Count"],
   [Op.ColumnSum]: ["columnSum", "out: InOut<f32>, x: In<f32>, R: Count, C: Count"],
   [Op.EmbeddingForward]: ["embeddingForward", "out: Out<f32>, ids: In<i32>, weight: InFormat, N: Count, V: Count, C: Count, scale: Scalar, format: Flag"],
   [Op.EmbeddingBackward]: ["embeddingBackward", "dWeight: InOut<f32>, dOut: In<f32>, ids: In<i32>, scratch: Scratch, N: Count, V: Count, C: Count, scale: Scalar"],
+  [Op.GatherRows]: ["gatherRows", "out: Out<f32>, x: In<f32>, index: In<i32>, B: Count, T: Count, C: Count"],
   [Op.GatherRowsBackward]: ["gatherRowsBackward", "dX: InOut<f32>, dOut: In<f32>, index: In<i32>, B: Count, T: Count, C: Count"],
   [Op.RandomNormal]: ["randomNormal", "out: Out<f32>, rng: In<i32>, n: Count, deviation: Scalar, stream: Count"],
   [Op.RandomUniform]: ["randomUniform", "out: Out<f32>, rng: In<i32>, n: Count, low: Scalar, high: Scalar, stream: Count"],

@@ -2,7 +2,7 @@ import { Rng } from "../../assembly/layouts";
 import { Op } from "../../assembly/opcodes";
 import { type Block, formatBytes } from "../core/memory";
 import { seedKey } from "../seed";
-import { type ArrayOf, formats } from "./formats";
+import { type ArrayOf, expectNumbers, formats } from "./formats";
 import { accessesOf, bytesOf, type Graph } from "./graph";
 import { checkIndices } from "./indices";
 import { kernelOf, operandsOf } from "./operands";
@@ -72,7 +72,8 @@ export function compile(graph: Graph, options: { reuse?: boolean; grain?: number
  */
 export class Program {
   private readonly words: number;
-  private readonly blocks: ReadonlySet<Block>;
+  /** What lies outside the arena. */
+  private readonly external: ReadonlySet<Storage>;
   /** The inputs that hold what the host wrote. */
   private readonly written = new Set<Storage>();
   private hasRun = false;
@@ -88,7 +89,7 @@ export class Program {
   ) {
     this.words = 1 + graph.instructions.reduce((words, { operands }) => words + 2 + operands.length, 0);
     const addresses = graph.instructions.flatMap((instruction) => Object.values(accessesOf(instruction)).flat());
-    this.blocks = new Set(addresses.flatMap((address) => tensorOf(address).storage.block ?? []));
+    this.external = new Set(addresses.map((address) => tensorOf(address).storage).filter(({ block }) => block));
     this.arena = graph.runtime.reserveArena(plan.bytes);
   }
 
@@ -142,8 +143,8 @@ export class Program {
     if (values.length !== tensor.size) {
       throw new RangeError(`write: a tensor of shape ${formatShape(tensor.shape)} takes ${tensor.size} values, got ${values.length}`);
     }
-    if (!ArrayBuffer.isView(values)) expectNumbers(values);
     checkIndices(tensor, values);
+    expectNumbers("write", tensor.dtype, values);
     const { block, offset } = this.placeOf(tensor);
     formats[tensor.dtype].write(block, offset, tensor.shape, values, 0);
     if (tensor.storage.block) return;
@@ -259,7 +260,7 @@ export class Program {
     const { runtime, instructions } = this.graph;
     this.arena = runtime.reserveArena(this.plan.bytes);
     if (this.linkedAt === runtime.memory.stamp) return;
-    for (const block of this.blocks) block.expectLive();
+    for (const { block, offset, bytes } of this.external) block!.expectRange(offset!, bytes);
     this.code ??= runtime.memory.allocate(this.words * 4, "programs", "instructions");
     const ints = this.code.i32();
     const floats = this.code.f32();
@@ -276,12 +277,6 @@ export class Program {
     });
     ints[at] = Op.End;
     this.linkedAt = runtime.memory.stamp;
-  }
-}
-
-function expectNumbers(values: ArrayLike<number>): void {
-  for (let i = 0; i < values.length; i++) {
-    if (typeof values[i] !== "number") throw new TypeError(`write: expected numbers, got ${String(values[i])} at position ${i}`);
   }
 }
 

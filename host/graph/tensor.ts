@@ -1,7 +1,7 @@
 import type { Block } from "../core/memory";
-import { type ArrayOf, type DType, formats } from "./formats";
+import { type ArrayOf, type DType, expectFormat, expectNumbers, formats } from "./formats";
 import type { Graph } from "./graph";
-import { sizeOf } from "./shape";
+import { expectAxes, sizeOf } from "./shape";
 
 export type { DType };
 
@@ -85,13 +85,18 @@ export function byteOffset(tensor: Tensor<DType>, element: number): number {
  * graph.use(past).shape; // [4]
  */
 export class State<D extends DType = "f32"> {
+  /** @throws RangeError for a shape that is none, or does not fit in the block; TypeError for an unknown dtype, or a freed block */
   constructor(
     readonly block: Block,
     readonly shape: readonly number[],
     readonly dtype: D = "f32" as D,
     /** In bytes from the block's start. */
     readonly offset = 0,
-  ) {}
+  ) {
+    expectAxes("State", shape);
+    expectFormat("State", dtype);
+    block.expectRange(offset, formats[dtype].bytes(shape));
+  }
 
   get size(): number {
     return sizeOf(this.shape);
@@ -102,11 +107,12 @@ export class State<D extends DType = "f32"> {
     return formats[this.dtype].read(this.block, this.offset, this.shape) as ArrayOf<D>;
   }
 
-  /** Writes elements from the `from`-th on. @throws TypeError once its owner was disposed; RangeError beyond its end */
+  /** Writes elements from the `from`-th on. @throws TypeError once its owner was disposed, and for values that are not numbers; RangeError beyond its end */
   write(values: ArrayLike<number>, from = 0): void {
-    if (from < 0 || from + values.length > this.size) {
+    if (!(Number.isInteger(from) && from >= 0 && from + values.length <= this.size)) {
       throw new RangeError(`${this.block.name}: expected at most ${this.size - from} values from element ${from} on, got ${values.length}`);
     }
+    expectNumbers(this.block.name, this.dtype, values);
     formats[this.dtype].write(this.block, this.offset, this.shape, values, from);
   }
 

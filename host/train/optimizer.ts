@@ -52,6 +52,7 @@ export class Optimizer {
   ) {
     checkOptimizer(config);
     const { runtime, groups, trainableBytes } = weights;
+    if (trainableBytes === 0) throw new TypeError("Trainer: none of the model's parameters is trainable");
     this.gradients = weights.gradientBlock();
     const names = config.kind === "adamw" ? ["m", "v"] : (config.momentum ?? 0) > 0 ? ["velocity"] : [];
     this.cells = new Cells(runtime, "trainer");

@@ -4,7 +4,7 @@ import { checkConfig, count, type Fields, type FieldsByName, finiteOrNull, notNe
 import { ProgramCache } from "../graph/cache";
 import type { BatchOf, InputSpecs } from "../models/inputs";
 import type { Model } from "../models/model";
-import type { WeightArray } from "../nn/weights";
+import type { WeightArray, Weights } from "../nn/weights";
 import { evaluate } from "./evaluate";
 import { lossProgram, writeBatch } from "./lossprogram";
 import { Optimizer, type OptimizerConfig } from "./optimizer";
@@ -101,6 +101,7 @@ const FIELDS: FieldsByName = {
  */
 export class Trainer<S extends InputSpecs = InputSpecs> {
   readonly state: TrainerState = { step: 0, updates: 0, skipped: 0, validatedStep: 0, bestStep: 0, bestLoss: null, stale: 0 };
+  private readonly weights: Weights;
   private readonly optimizer: Optimizer;
   private readonly programs: ProgramCache;
   private best: Map<string, WeightArray> | undefined;
@@ -114,17 +115,20 @@ export class Trainer<S extends InputSpecs = InputSpecs> {
     if (typeof data?.batch !== "function") throw new TypeError("Trainer: expected data with a function batch(step, microBatch)");
     checkConfig("Trainer", options, FIELDS);
     checkSchedule(options.schedule, options.steps);
-    this.optimizer = new Optimizer(model.weights, options.optimizer, options.clip ?? 0);
-    this.programs = new ProgramCache(model.weights.runtime, PROGRAMS);
+    this.weights = model.weights;
+    this.optimizer = new Optimizer(this.weights, options.optimizer, options.clip ?? 0);
+    this.programs = new ProgramCache(this.weights.runtime, PROGRAMS);
   }
 
   /**
    * Trains until the last step, until validation stops getting better, or until `signal` aborts.
    * Ends with the best weights in place, except when aborted: then training can go on from `snapshot()`.
+   * @throws TypeError once the trainer, or the memory of its model, was disposed
    */
   async *run(): AsyncGenerator<TrainingEvent, void> {
     const { options, state } = this;
     while (true) {
+      this.expectLive();
       if (options.validation && this.validationIsDue()) {
         const validation = await this.validate();
         if (validation) yield validation;
@@ -134,7 +138,7 @@ export class Trainer<S extends InputSpecs = InputSpecs> {
         try {
           yield { type: "end", step: state.step, reason }; // a snapshot taken now has the last weights too
         } finally {
-          if (reason !== "aborted" && this.best) this.model.weights.write(this.best);
+          if (reason !== "aborted" && this.best && !this.weights.block.isFree) this.weights.write(this.best);
         }
         return;
       }
@@ -143,9 +147,10 @@ export class Trainer<S extends InputSpecs = InputSpecs> {
     }
   }
 
-  /** A copy of everything that `restore` needs. */
+  /** A copy of everything that `restore` needs. @throws TypeError as `run` does */
   snapshot(): Snapshot {
-    const { weights } = this.model;
+    const { weights } = this;
+    this.expectLive();
     const training = new Map<string, WeightArray>();
     for (const [kind, block] of this.blocks()) {
       for (const [name, array] of weights.read(block)) training.set(`${kind}.${name}`, array);
@@ -155,13 +160,13 @@ export class Trainer<S extends InputSpecs = InputSpecs> {
 
   /**
    * Restores training from a snapshot.
-   * @throws RangeError when its arrays are not the model's and the optimizer's, TypeError for a state that is none and once the trainer was
-   *   disposed; nothing has then changed
+   * @throws RangeError when its arrays are not the model's and the optimizer's, TypeError for a state that is none, and as `run` does;
+   *   nothing has then changed
    */
   restore({ state, best, training }: Snapshot): void {
-    const { weights } = this.model;
+    const { weights } = this;
+    this.expectLive();
     checkConfig("restore: state", state, trainerStateFields);
-    this.optimizer.expectLive();
     const blocks = this.blocks();
     const parts = blocks.map(([kind]) => new Map([...training].flatMap(([name, array]) => (name.startsWith(`${kind}.`) ? [[name.slice(kind.length + 1), array] as const] : []))));
     const others = [...training.keys()].filter((name) => !blocks.some(([kind]) => name.startsWith(`${kind}.`)));
@@ -181,7 +186,12 @@ export class Trainer<S extends InputSpecs = InputSpecs> {
 
   /** The blocks that a snapshot holds, by the prefix of their arrays' names. */
   private blocks(): [string, Block][] {
-    return [["weights", this.model.weights.block], ...this.optimizer.moments];
+    return [["weights", this.weights.block], ...this.optimizer.moments];
+  }
+
+  private expectLive(): void {
+    this.optimizer.expectLive();
+    if (this.model.weights !== this.weights) throw new TypeError("Trainer: the model was disposed and placed again since; create a new trainer");
   }
 
   private step(): TrainingEvent {

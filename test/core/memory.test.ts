@@ -147,6 +147,17 @@ describe("Block.resize", () => {
   });
 });
 
+describe("a block", () => {
+  it("gives no view beyond its end, where another block may lie", () => {
+    const { memory } = create();
+    const block = memory.allocate(16, "GPT", "weights");
+    expect([block.f32(8).length, block.i32(16, 0).length, block.u8(15).length]).toEqual([2, 0, 1]);
+    const outside = new RangeError("GPT: weights: bytes 8 to 20 lie outside of its 16");
+    for (const view of [() => block.f32(8, 3), () => block.i32(8, 3), () => block.u8(8, 12)]) expect(view).toThrow(outside);
+    for (const view of [() => block.f64(8, 2), () => block.f32(-4, 1), () => block.u8(17), () => block.u8(NaN, 1)]) expect(view).toThrow(RangeError);
+  });
+});
+
 describe("a freed block", () => {
   it("throws at every use, and names its owner", () => {
     const { memory } = create();

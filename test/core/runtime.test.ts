@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { Block } from "../../host/core/memory";
 import { type CoreSource, Runtime } from "../../host/core/runtime";
 import { HeedError } from "../../host/errors";
+import "../graph/runtime"; // relaxed SIMD in Node 20
 
 const url = new URL("../../build/heed.simd.wasm", import.meta.url);
 const bytes = readFileSync(url);
@@ -30,6 +31,13 @@ describe("Runtime.create", () => {
     expect((await Runtime.create({ build: "simd" })).build).toBe("simd");
   });
 
+  it.each(["simd", "relaxed"] as const)("names the build %s by what the core says of itself, whatever file it came from", async (build) => {
+    const core = readFileSync(new URL(`../../build/heed.${build}.wasm`, import.meta.url));
+    expect((await Runtime.create({ core })).build).toBe(build);
+    const other = build === "simd" ? "relaxed" : "simd";
+    await expect(Runtime.create({ core, build: other })).rejects.toMatchObject({ code: "runtime", message: `build: expected the build "${other}", but the core is "${build}"` });
+  });
+
   it("gives each runtime a memory of its own", async () => {
     const core = new WebAssembly.Module(bytes);
     const [a, b] = [await Runtime.create({ core, build: "simd" }), await Runtime.create({ core, build: "simd" })];
@@ -46,7 +54,7 @@ describe("Runtime.create", () => {
   it("says what is wrong with a core that is none", async () => {
     expect(await failure(Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8))).toMatchObject({ code: "runtime", message: expect.stringContaining("the core could not be instantiated") });
     const empty = new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0));
-    expect((await failure(empty)).message).toBe("this WebAssembly module is not heed's core: it exports no run and heapBase");
+    expect((await failure(empty)).message).toBe("this WebAssembly module is not heed's core: it exports no run, heapBase and build");
   });
 
   it("says which file or address it could not load", async () => {

@@ -1,4 +1,6 @@
 import { afterAll, describe, expect, it } from "vitest";
+import { Op } from "../../assembly/opcodes";
+import type { Block } from "../../host/core/memory";
 import { nodeWorkers } from "../../host/platform/node-workers";
 import { Runtime } from "../../host/core/runtime";
 import { accessesOf, Graph } from "../../host/graph/graph";
@@ -8,7 +10,7 @@ import { kernelOf } from "../../host/graph/operands";
 import { lifetimes, plan, type Plan } from "../../host/graph/planner";
 import { compile } from "../../host/graph/program";
 import { share } from "../../host/graph/sharing";
-import { type Address, tensorOf } from "../../host/graph/tensor";
+import { type Address, State, tensorOf } from "../../host/graph/tensor";
 import { GPT } from "../../host/models/gpt";
 import type { Batch } from "../../host/batch";
 import type { Model } from "../../host/models/model";
@@ -102,6 +104,23 @@ describe("sharing", () => {
     });
     expect(actual).toEqual(expected);
     expect(expected!.sum).toBeGreaterThan(0);
+  });
+
+  it("compares states by their block and offset: threads wait where two overlap, whatever tensors name them", () => {
+    const n = 100_000;
+    const block = three!.memory.allocate(4 * 3 * n, "test", "states");
+    const other = three!.memory.allocate(4 * 3 * n, "test", "states");
+    const at = (block: Block, element: number): State => new State(block, [n], "f32", 4 * element);
+    const frees = (first: State, second: State): boolean => {
+      const graph = new Graph(three!);
+      for (const state of [first, second]) graph.emit(Op.Fill, { out: graph.use(state), n, value: 0 });
+      return share(graph, plan(lifetimes(graph)), 3, 0)[0]!.isFree;
+    };
+    expect(frees(at(block, 0), at(block, n))).toBe(true);
+    expect(frees(at(block, 0), at(other, 0))).toBe(true);
+    expect(frees(at(block, 0), at(block, 0))).toBe(false);
+    expect(frees(at(block, n), at(block, 1))).toBe(false);
+    expect(frees(at(block, n), at(block, 2 * n - 1))).toBe(false);
   });
 
   it("leaves what is too small to split to one thread, and lets independent instructions follow each other", () => {

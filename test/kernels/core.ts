@@ -16,6 +16,10 @@ export const builds: readonly Build[] = ["simd", "relaxed", "turbo", "debug"];
 const GUARD = 64; // bytes on each side of a region
 const OUTPUT_GUARD = 0xa5; // a byte no kernel writes by accident
 
+const elements = { f32: Float32Array, i32: Int32Array, f64: Float64Array, u16: Uint16Array };
+type Kind = keyof typeof elements;
+type Values = Float32Array | Int32Array | Float64Array | Uint16Array;
+
 /** An instruction's operands by name: an array is a region, a bare address, or nothing. */
 export type Named<O extends keyof Operands> = { [Name in keyof Operands[O]]: Region | number | null };
 
@@ -25,17 +29,16 @@ export class Region {
     private readonly core: Core,
     readonly address: number,
     readonly length: number,
-    private readonly kind: "f32" | "i32" | "f64",
+    private readonly kind: Kind,
   ) {}
 
   get bytes(): number {
-    return this.length * (this.kind === "f64" ? 8 : 4);
+    return this.length * elements[this.kind].BYTES_PER_ELEMENT;
   }
 
   /** A copy of what stands there now. */
-  read(): Float32Array | Int32Array | Float64Array {
-    const view = { f32: Float32Array, i32: Int32Array, f64: Float64Array }[this.kind];
-    return new view(this.core.buffer.slice(this.address, this.address + this.bytes));
+  read(): Values {
+    return new elements[this.kind](this.core.buffer.slice(this.address, this.address + this.bytes));
   }
 }
 
@@ -78,15 +81,15 @@ export class Core {
   }
 
   /** An input: `values` between NaNs. */
-  input(values: Float32Array | Int32Array | Float64Array): Region {
-    const kind = values instanceof Int32Array ? "i32" : values instanceof Float64Array ? "f64" : "f32";
+  input(values: Values): Region {
+    const kind = (Object.keys(elements) as Kind[]).find((name) => values instanceof elements[name])!;
     const region = this.reserve(values.length, kind, 0xff); // 0xffffffff is a NaN
     new Uint8Array(this.buffer, region.address, region.bytes).set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
     return region;
   }
 
   /** An output of `length` elements, filled with NaN (f32) or garbage, so that an unwritten element shows. */
-  output(length: number, kind: "f32" | "i32" | "f64" = "f32"): Region {
+  output(length: number, kind: Kind = "f32"): Region {
     const region = this.reserve(length, kind, OUTPUT_GUARD);
     new Uint8Array(this.buffer, region.address, region.bytes).fill(0xff);
     return region;
@@ -125,8 +128,8 @@ export class Core {
     }
   }
 
-  private reserve(length: number, kind: "f32" | "i32" | "f64", fill: number): Region {
-    const bytes = length * (kind === "f64" ? 8 : 4);
+  private reserve(length: number, kind: Kind, fill: number): Region {
+    const bytes = length * elements[kind].BYTES_PER_ELEMENT;
     const start = this.align(this.top) + GUARD;
     const end = start + bytes;
     this.grow(end + GUARD);

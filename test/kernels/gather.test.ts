@@ -23,8 +23,8 @@ describeBuilds("gatherRowsBackward", (core) => {
     }
   });
 
-  it("asserts in the debug build that an index is in range", () => {
-    if (core.build !== "debug") return;
-    for (const bad of [-1, 5]) expect(() => run(core, randomArray(15, 1), randomArray(3, 2), Int32Array.of(bad), 5)).toThrow("assertion");
+  it("adds nothing for an index that is out of range", () => {
+    const before = randomArray(15, 1);
+    for (const bad of [-1, 5, 2 ** 31 - 1, -(2 ** 31)]) expect(run(core, before, randomArray(3, 2), Int32Array.of(bad), 5)).toEqual(before);
   });
 });

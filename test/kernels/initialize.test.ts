@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { Op } from "../../assembly/opcodes";
 import { expectAllclose } from "../allclose";
-import { builds, Core, describeBuilds, f32 } from "./core";
+import { builds, Core, describeBuilds } from "./core";
 import { philox } from "./philox";
 
 const lengths = [1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 33, 49, 131];

@@ -37,7 +37,7 @@ function forward(core: Core, x: Float32Array, weight: Float32Array, bias: Float3
     { out, mean, rstd, x: core.input(x), weight: core.input(weight), bias: bias && core.input(bias), R, C, epsilon },
     threads,
   );
-  return { out: out.read(), mean: mean.read(), rstd: rstd.read() };
+  return { out: out.read() as Float32Array, mean: mean.read(), rstd: rstd.read() };
 }
 
 describeBuilds("layerNormForward", (core) => {
@@ -197,7 +197,7 @@ describeBuilds("layerNormBackward", (core) => {
     }
   });
 
-  it("is within 1e-5·rstd of f64 for up to 10⁶ columns, where one running f32 sum is not", () => {
+  it("is within 1e-5·rstd of f64 for up to 10⁶ columns", () => {
     for (const C of [1023, 1024, 1025, 2048, 2051, 1_000_000]) {
       const x = randomArray(C, C, -3, 5);
       const dOut = randomArray(C, C + 1, 0.5, 1.5);

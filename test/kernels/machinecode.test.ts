@@ -4,20 +4,34 @@ import { otherNodes, turboNode } from "../core/nodes";
 import { count, innermostLoops, SPILL } from "./machinecode";
 
 const SPLAT = /^vbroadcastss /;
+const SHUFFLE = /^v(punpck|unpck|pshuf|shuf|perm|movlhps|movhlps)/;
 const PRODUCT = /^v?mulps xmm/;
 const FUSED = /^vfmadd\d+ps xmm/;
 const FUSED_WIDE = /^vfmadd\d+ps ymm/;
 
-/** The micro-kernels, known by the products and splats in a turn of their loop, of which V8 may unroll several. */
-const kernels = {
+interface Kernel {
+  name: string;
+  product: RegExp;
+  products: number;
+  splats: number;
+  shuffles?: number;
+}
+
+/** The micro-kernels, known by the products, splats and shuffles in a turn of their loop, of which V8 may unroll several. */
+const kernels: Record<"simd" | "relaxed" | "turbo", Kernel[]> = {
   simd: [
     { name: "tile2x16", product: PRODUCT, products: 8, splats: 2 },
-    { name: "dots2x4 and dots1x8", product: PRODUCT, products: 8, splats: 0 },
+    { name: "tile4x8", product: PRODUCT, products: 8, splats: 4 },
+    { name: "tile8x4", product: PRODUCT, products: 8, splats: 8 },
+    { name: "dots16", product: PRODUCT, products: 16, splats: 4, shuffles: 32 },
+    { name: "dots8", product: PRODUCT, products: 8, splats: 4, shuffles: 16 },
   ],
   relaxed: [
     { name: "tile6x8", product: FUSED, products: 12, splats: 6 },
     { name: "tile4x8", product: FUSED, products: 8, splats: 4 },
-    { name: "dots2x4 and dots1x8", product: FUSED, products: 8, splats: 0 },
+    { name: "tile8x4", product: FUSED, products: 8, splats: 8 },
+    { name: "dots16", product: FUSED, products: 16, splats: 4, shuffles: 32 },
+    { name: "dots8", product: FUSED, products: 8, splats: 4, shuffles: 16 },
   ],
   turbo: [
     { name: "tile6x16", product: FUSED_WIDE, products: 12, splats: 6 },
@@ -38,11 +52,12 @@ describe("V8's machine code", () => {
   for (const [title, node, build, flags] of asked) {
     const loops = node ? innermostLoops(node, build, flags) : [];
     const skipped = !node ? " (skipped: none found; set HEED_NODES)" : loops.length === 0 ? " (skipped: this Node does not disassemble for x64)" : "";
-    for (const { name, product, products, splats } of kernels[build]) {
+    for (const { name, product, products, splats, shuffles = 0 } of kernels[build]) {
       it.skipIf(skipped)(`keeps ${name} (${build}) in registers, on ${title}${skipped}`, () => {
         const found = loops.filter((loop) => {
           const turns = count(loop, product) / products;
-          return Number.isInteger(turns) && turns > 0 && count(loop, SPLAT) === splats * turns && loop.length <= 5 * products * turns;
+          return Number.isInteger(turns) && turns > 0 && count(loop, SPLAT) === splats * turns && count(loop, SHUFFLE) === shuffles * turns &&
+            loop.length <= (5 * products + splats + 2 * shuffles) * turns;
         });
         expect(found).not.toEqual([]);
         for (const loop of found) expect(loop.filter((instruction) => SPILL.test(instruction)), loop.join("\n")).toEqual([]);

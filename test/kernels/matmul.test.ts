@@ -1,13 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { Activation, MatmulScratch } from "../../assembly/layouts";
+import { Activation, Format, MatmulScratch } from "../../assembly/layouts";
 import { Op } from "../../assembly/opcodes";
 import { expectAllclose } from "../allclose";
 import { randomArray } from "../random";
-import { Core, describeBuilds } from "./core";
+import { Core, describeBuilds, type Named } from "./core";
 
 const layouts = { NN: Op.MatmulNN, NT: Op.MatmulNT, TN: Op.MatmulTN } as const;
 type Layout = keyof typeof layouts;
 const everyLayout = Object.keys(layouts) as Layout[];
+const formatted = ["NN", "NT"] as const;
 
 /** One product: dims, and what differs from the plain out = A·B with rows as long as they are. */
 interface Case {
@@ -22,6 +23,9 @@ interface Case {
   activation?: Activation;
   accumulate?: boolean;
   threads?: number;
+  /** B's elements are rounded to the format, and given to the kernel in it, or as f32 (`decoded`). */
+  format?: Format;
+  decoded?: boolean;
   /** Changes the inputs before the product. */
   poison?: (a: Float32Array, b: Float32Array) => void;
 }
@@ -37,24 +41,26 @@ interface Result {
 
 function multiply(core: Core, layout: Layout, c: Case): Result {
   core.reset();
-  const { M, N, K, batch = 1, gap = 0, threads = 1 } = c;
+  const { M, N, K, batch = 1, gap = 0, threads = 1, format = Format.F32 } = c;
   const [aRows, aColumns] = layout === "TN" ? [K, M] : [M, K];
   const [bRows, bColumns] = layout === "NT" ? [N, K] : [K, N];
-  const [lda, ldb, ldo] = [aColumns + gap, bColumns + gap, N + gap];
+  const [lda, ldb, ldo] = [aColumns + gap, bColumns + (format ? 0 : gap), N + gap];
   const [strideA, strideB, strideOut] = [aRows * lda + gap, c.sharedB ? 0 : bRows * ldb + gap, M * ldo + gap];
   const a = gapped(batch, aRows, aColumns, lda, strideA, 1);
   const b = gapped(c.sharedB ? 1 : batch, bRows, bColumns, ldb, strideB, 2);
   c.poison?.(a, b);
+  if (format) b.set(roundToBf16(b));
   const bias = c.bias ? randomArray(N, 3) : null;
   const before = c.accumulate ? gapped(batch, M, N, ldo, strideOut, 4) : null;
 
   const length = matrices(batch, M, N, ldo, strideOut);
   const out = before ? core.input(before) : core.output(length);
   const scratch = core.output((threads * MatmulScratch.Bytes) / 4);
-  core.run(layouts[layout], {
-    out, a: core.input(a), b: core.input(b), bias: bias && core.input(bias), scratch, batch, M, N, K,
+  core.run(layouts[layout] as Op.MatmulNN, {
+    out, a: core.input(a), b: core.input(format && !c.decoded ? toBf16(b) : b), bias: bias && core.input(bias), scratch, batch, M, N, K,
     ldo, lda, ldb, strideOut, strideA, strideB, activation: c.activation ?? Activation.None, accumulate: c.accumulate ? 1 : 0,
-  }, threads);
+    ...(layout === "TN" ? {} : { format: c.decoded ? Format.F32 : format }),
+  } as Named<Op.MatmulNN>, threads);
 
   const written = out.read();
   const actual = new Float32Array(batch * M * N);
@@ -102,10 +108,14 @@ function gapped(batch: number, rows: number, columns: number, ld: number, stride
   return result;
 }
 
-/** The bound that matmul.ts states: K·2⁻²⁴·Σ|a|·|b|. */
+const toBf16 = (x: Float32Array): Uint16Array => Uint16Array.from(new Uint32Array(x.buffer, x.byteOffset, x.length), (bits) => bits >>> 16);
+const roundToBf16 = (x: Float32Array): Float32Array => new Float32Array(Uint32Array.from(toBf16(x), (half) => half << 16).buffer);
+
+/** The bound that matmul.ts states. */
 function expectProduct(core: Core, layout: Layout, c: Case): void {
   const { actual, expected, magnitude } = multiply(core, layout, c);
-  expectAllclose(actual, expected, { rtol: 0, atol: (c.K + 1) * 2 ** -24 * magnitude });
+  const terms = c.K <= 1024 ? c.K + 1 : 130 + c.K / 128;
+  expectAllclose(actual, expected, { rtol: 0, atol: terms * 2 ** -24 * magnitude });
 }
 
 /** Every triple of dims, thinned out: neighbours of the edges of vectors (4), tiles (2, 4, 6; 8, 16) and of the few rows (below 12) that are not packed. */
@@ -118,7 +128,7 @@ function* edges(): Generator<[M: number, N: number, K: number]> {
 }
 
 describeBuilds("matmul", (core) => {
-  it.each(everyLayout)("%s matches f64 within K·2⁻²⁴·Σ|a||b| at every tile edge, rows 3 apart from their ends", (layout) => {
+  it.each(everyLayout)("%s matches f64 within (K + 1)·2⁻²⁴·Σ|a||b| at every tile edge, rows 3 apart from their ends", (layout) => {
     for (const [M, N, K] of edges()) expectProduct(core, layout, { M, N, K, gap: 3 });
   });
 
@@ -132,7 +142,58 @@ describeBuilds("matmul", (core) => {
   });
 
   it("NT matches f64 where B exceeds the caches and is read in fewer runs", () => {
-    expectProduct(core, "NT", { M: 3, N: 2051, K: 2051, accumulate: true });
+    for (const M of [1, 3]) expectProduct(core, "NT", { M, N: 2051, K: 2051, accumulate: true });
+  });
+
+  it.each(everyLayout)("%s matches f64 within (130 + K / 128)·2⁻²⁴·Σ|a||b| for K = 1025 to 100,000, of random and of equal terms", (layout) => {
+    for (const M of [1, 2, 3, 6, 9, 13]) {
+      for (const K of [1025, 2051, 20_000]) {
+        expectProduct(core, layout, { M, N: 9, K, bias: true, gap: 1, threads: 2 });
+        expectProduct(core, layout, { M, N: 9, K, poison: (a, b) => (a.fill(1), b.fill(0.1)) });
+      }
+    }
+    for (const M of [1, 4, 12]) expectProduct(core, layout, { M, N: 3, K: 100_000, poison: (a, b) => (a.fill(1), b.fill(0.1)) });
+  });
+
+  it.each(everyLayout)("%s gives each row the bits it has among 14, for 1 to 14 rows, K = 0 to 1300", (layout) => {
+    const most = 14;
+    for (const [N, K] of [[1, 9], [7, 5], [8, 130], [19, 37], [33, 4], [37, 0], [50, 1024], [35, 1025], [67, 1300]] as const) {
+      const rows = randomArray(most * K, 7);
+      const poison = (a: Float32Array): void => {
+        const M = a.length / K;
+        rows.subarray(0, a.length).forEach((value, i) => (a[layout === "TN" ? (i % K) * M + Math.floor(i / K) : i] = value));
+      };
+      for (const start of [{}, { bias: true }, { accumulate: true }]) {
+        const all = multiply(core, layout, { M: most, N, K, poison, ...start }).actual;
+        for (let M = 1; M < most; M++) {
+          expect(multiply(core, layout, { M, N, K, poison, threads: 1 + (M & 1), ...start }).actual, `${M}x${K}x${N}`).toEqual(all.slice(0, M * N));
+        }
+      }
+    }
+  });
+
+  it.each(formatted)("%s gives bf16 weights the bits of the same weights in f32, for few rows and many, in 1 and 3 slices", (layout) => {
+    const shapes: [N: number, K: number][] = [[1, 1], [5, 3], [8, 7], [17, 32], [33, 40], [70, 129], [101, 135], [9, 1100], [800, 20]];
+    for (const [N, K] of shapes) {
+      for (const M of [1, 2, 5, 11, 13, 29]) {
+        const c: Case = { M, N, K, gap: 3, format: Format.BF16, ...(M % 2 ? { bias: true, activation: Activation.Relu } : { accumulate: true }) };
+        const expected = multiply(core, layout, { ...c, decoded: true }).actual;
+        for (const threads of [1, 3]) expect(multiply(core, layout, { ...c, threads }).actual, `${M}x${K}x${N}`).toEqual(expected);
+      }
+    }
+  });
+
+  it("passes NaN, ±Infinity and −0 of a bf16 weight on", () => {
+    const poison = (a: Float32Array, b: Float32Array): void => (a.fill(1), b.set([NaN, Infinity, -Infinity, -0]));
+    for (const M of [1, 12]) {
+      const { actual } = multiply(core, "NT", { M, N: 4, K: 1, format: Format.BF16, poison });
+      expect(actual.slice(0, 4)).toEqual(Float32Array.of(NaN, Infinity, -Infinity, 0));
+    }
+  });
+
+  it("asserts in the debug build that a bf16 weight is one dense array", () => {
+    if (core.build !== "debug") return;
+    for (const layout of formatted) expect(() => multiply(core, layout, { batch: 2, M: 2, N: 4, K: 4, format: Format.BF16 })).toThrow("assertion");
   });
 
   it.each(everyLayout)("%s adds a bias, also where K = 0", (layout) => {
@@ -219,8 +280,8 @@ describeBuilds("matmul", (core) => {
 describe("matmul (simd)", () => {
   const core = Core.load("simd");
 
-  it("gives NN, NT and TN the same bits for the same matrices, from 12 rows on", () => {
-    const [M, N, K] = [13, 29, 301];
+  it.each([[1, 301], [5, 301], [13, 301], [13, 1300], [3, 1300]])("gives NN, NT and TN the same bits for the same matrices: %i rows, K = %i", (M, K) => {
+    const N = 29;
     const a = randomArray(M * K, 5);
     const b = randomArray(K * N, 6);
     const transposed = (x: Float32Array, rows: number, columns: number): Float32Array =>

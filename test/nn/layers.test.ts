@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { Graph } from "../../host/graph/graph";
 import { add, scale } from "../../host/graph/ops/elementwise";
-import { constant, normal, type Tensor } from "../../host/graph/tensor";
+import { constant, normal } from "../../host/graph/parameter";
+import type { Tensor } from "../../host/graph/tensor";
+import { GatedFeedForward } from "../../host/models/llama";
 import { Model } from "../../host/models/model";
 import { CrossAttention, SelfAttention } from "../../host/nn/attention";
 import { type BlockConfig, Decoder, Encoder } from "../../host/nn/blocks";
@@ -9,8 +11,9 @@ import { Embedding, LearnedPositions } from "../../host/nn/embedding";
 import { FeedForward } from "../../host/nn/feedforward";
 import { Layer } from "../../host/nn/layer";
 import { LayerNorm } from "../../host/nn/layernorm";
+import { RMSNorm } from "../../host/nn/rmsnorm";
 import { Linear } from "../../host/nn/linear";
-import { SinusoidalPositions } from "../../host/nn/positions";
+import { RotaryPositions, SinusoidalPositions } from "../../host/nn/positions";
 import { Weights } from "../../host/nn/weights";
 import { createRuntime } from "../graph/runtime";
 
@@ -19,55 +22,67 @@ const names = (layer: Layer): string[] => [...layer.parameters().keys()];
 const config: BlockConfig = { width: 8, heads: 2, hidden: 12, norm: "pre" };
 
 /** The shape that a layer gives for inputs of the shapes. */
-function shapeOf(layer: Layer, shapes: number[][], forward: (...inputs: Tensor[]) => Tensor, ids = false): readonly number[] {
-  const weights = new Weights(runtime, layer.parameters());
+function shapeOf(layer: Layer, shapes: number[][], forward: (...inputs: Tensor[]) => Tensor): readonly number[] {
+  const weights = new Weights(runtime, layer.parameters(), { tables: layer.tables() });
   const graph = new Graph(runtime);
-  const { shape } = forward(...shapes.map((shape) => graph.input(shape, ids ? "i32" : "f32")));
-  weights.dispose();
-  return shape;
+  try {
+    return forward(...shapes.map((shape) => graph.input(shape))).shape;
+  } finally {
+    weights.dispose();
+  }
 }
 
 describe("shapes", () => {
   const linear = new Linear(8, 3);
   const embedding = new Embedding(11, 8);
   const positions = new LearnedPositions(5, 8);
-  const sinusoids = new SinusoidalPositions();
+  const sinusoids = new SinusoidalPositions(9, 8);
+  const rotary = new RotaryPositions(9, 4);
   const norm = new LayerNorm(8);
+  const rms = new RMSNorm(8);
   const self = new SelfAttention(config);
   const cross = new CrossAttention(config);
   const feedForward = new FeedForward(config);
+  const gated = new GatedFeedForward(8, 12);
+  const grouped = new SelfAttention({ width: 8, heads: 4, keyValueHeads: 2, headSize: 6 });
   const encoder = new Encoder(2, config);
   const decoder = new Decoder(2, config);
+  const source = (memory?: Tensor): { memory: Tensor; lengths: null } => ({ memory: memory!, lengths: null });
 
   it.each<[string, () => readonly number[], number[]]>([
     ["Linear [2,5,8] → [2,5,3]", () => shapeOf(linear, [[2, 5, 8]], (x) => linear.forward(x)), [2, 5, 3]],
-    ["Embedding [2,5] → [2,5,8]", () => shapeOf(embedding, [[2, 5]], (x) => embedding.forward(x), true), [2, 5, 8]],
+    ["Embedding [2,5] → [2,5,8]", () => shapeOf(embedding, [[1]], ({ graph }) => embedding.forward(graph.input([2, 5], "i32"))), [2, 5, 8]],
     ["LearnedPositions keep [2,5,8]", () => shapeOf(positions, [[2, 5, 8]], (x) => positions.forward(x)), [2, 5, 8]],
     ["SinusoidalPositions keep [2,9,8]", () => shapeOf(sinusoids, [[2, 9, 8]], (x) => sinusoids.forward(x)), [2, 9, 8]],
+    ["RotaryPositions keep [2,9,12], of which they turn two heads", () => shapeOf(rotary, [[2, 9, 12]], (x) => rotary.forward(x, 2)), [2, 9, 12]],
+    ["RMSNorm keeps [2,5,8]", () => shapeOf(rms, [[2, 5, 8]], (x) => rms.forward(x)), [2, 5, 8]],
     ["LayerNorm keeps [2,5,8]", () => shapeOf(norm, [[2, 5, 8]], (x) => norm.forward(x)), [2, 5, 8]],
     ["SelfAttention keeps [2,5,8]", () => shapeOf(self, [[2, 5, 8]], (x) => self.forward(x, { causal: true })), [2, 5, 8]],
-    ["CrossAttention keeps the queries' [2,5,8]", () => shapeOf(cross, [[2, 5, 8], [2, 7, 8]], (x, memory) => cross.forward(x, memory!)), [2, 5, 8]],
+    ["SelfAttention with heads of its own size keeps [2,5,8]", () => shapeOf(grouped, [[2, 5, 8]], (x) => grouped.forward(x)), [2, 5, 8]],
+    ["CrossAttention keeps the queries' [2,5,8]", () => shapeOf(cross, [[2, 5, 8], [2, 7, 8]], (x, memory) => cross.forward(x, source(memory))), [2, 5, 8]],
+    ["GatedFeedForward keeps [2,5,8]", () => shapeOf(gated, [[2, 5, 8]], (x) => gated.forward(x)), [2, 5, 8]],
     ["FeedForward keeps [2,5,8]", () => shapeOf(feedForward, [[2, 5, 8]], (x) => feedForward.forward(x)), [2, 5, 8]],
     ["Encoder keeps [2,5,8]", () => shapeOf(encoder, [[2, 5, 8]], (x) => encoder.forward(x)), [2, 5, 8]],
-    ["Decoder keeps the target's [2,5,8]", () => shapeOf(decoder, [[2, 5, 8], [2, 7, 8]], (x, memory) => decoder.forward(x, memory!, null)), [2, 5, 8]],
+    ["Decoder keeps the target's [2,5,8]", () => shapeOf(decoder, [[2, 5, 8], [2, 7, 8]], (x, memory) => decoder.forward(x, source(memory))), [2, 5, 8]],
   ])("%s", (_, record, expected) => expect(record()).toEqual(expected));
 
   it("that do not fit are named", () => {
     expect(() => shapeOf(linear, [[2, 7]], (x) => linear.forward(x))).toThrow("linear: inner dimensions must match, got x=[2,7] weight=[3,8]");
     expect(() => shapeOf(norm, [[2, 7]], (x) => norm.forward(x))).toThrow("layerNorm: expected a weight of shape [7], got [8]");
-    expect(() => shapeOf(embedding, [[2]], (x) => embedding.forward(x))).toThrow("embedding: expected i32 ids, got f32");
+    expect(() => shapeOf(embedding, [[2]], (x) => embedding.forward(x as never))).toThrow("embedding: expected i32 ids, got f32");
     expect(() => shapeOf(positions, [[1, 6, 8]], (x) => positions.forward(x))).toThrow("addPositions: x=[1,6,8] needs a table of at least [6,8], got [5,8]");
-    expect(() => shapeOf(cross, [[2, 5, 8], [3, 7, 8]], (x, memory) => cross.forward(x, memory!))).toThrow(
-      "crossAttention: queries and keys must agree in batch and width, got q=[2,5,8] kv=[3,7,16]",
+    expect(() => shapeOf(cross, [[2, 5, 8], [3, 7, 8]], (x, memory) => cross.forward(x, source(memory)))).toThrow(
+      "crossAttention: expected keys and values of shape [2,Tk,16] for queries [2,5,8], got [3,7,16]",
     );
+    expect(() => shapeOf(rms, [[2, 7]], (x) => rms.forward(x))).toThrow("rmsNorm: expected a weight of shape [7], got [8]");
   });
 });
 
-describe("a layer of one's own", () => {
+describe("a custom layer", () => {
   class Gate extends Layer {
     readonly up = new Linear(4, 4);
     forward({ x, gate }: { x: Tensor; gate: Tensor }, factor = 1): Tensor {
-      return scale(add(this.up.forward(x), gate), factor);
+      return this.within(x, () => scale(add(this.up.forward(x), gate), factor));
     }
   }
   class Scaled extends Linear {
@@ -78,20 +93,20 @@ describe("a layer of one's own", () => {
   class Own extends Model {
     readonly gate = new Gate();
     readonly scaled = new Scaled(4, 4);
+    readonly inputs = {};
     loss(): never {
       throw new Error("not trained");
     }
-    check(): void {}
   }
 
-  it("may take its inputs as it likes, and call its parent's forward", () => {
+  it("may take its inputs as it likes, call its parent's forward, and names what it records within itself", () => {
     const model = new Own().place(runtime);
-    const { program } = model.program("own", (graph) => {
+    const { program } = model.programs.get("own", (graph) => {
       const x = graph.input([2, 4]);
       return graph.keep(model.scaled.forward(model.gate.forward({ x, gate: x }, 3)));
     });
     expect(program.describe().instructions.map(({ name, layer }) => [name, layer])).toEqual([
-      ["matmulNT", "gate.up"], ["add", ""], ["scale", ""], ["matmulNT", "scaled"], ["scale", "scaled"],
+      ["matmulNT", "gate.up"], ["add", "gate"], ["scale", "gate"], ["matmulNT", "scaled"], ["scale", ""],
     ]);
     model.dispose();
   });

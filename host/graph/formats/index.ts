@@ -9,3 +9,18 @@ export type DType = keyof typeof formats;
 
 /** What the host reads an array into. */
 export type ArrayOf<D extends DType> = ReturnType<(typeof formats)[D]["read"]>;
+
+/** @throws TypeError unless `dtype` names a format */
+export function expectFormat(what: string, dtype: DType): void {
+  if (!Object.hasOwn(formats, dtype)) throw new TypeError(`${what}: expected a dtype of ${Object.keys(formats).join(", ")}, got ${JSON.stringify(dtype)}`);
+}
+
+/** @throws TypeError for a value that is not a number, or not a 32-bit integer where only those can be written */
+export function expectNumbers(what: string, dtype: DType, values: ArrayLike<number>): void {
+  if (dtype === "i32" ? values instanceof Int32Array : ArrayBuffer.isView(values)) return;
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i]!;
+    if (typeof value !== "number") throw new TypeError(`${what}: expected numbers, got ${String(value)} at position ${i}`);
+    if (dtype === "i32" && value !== (value | 0)) throw new TypeError(`${what}: expected 32-bit integers, got ${value} at position ${i}`);
+  }
+}

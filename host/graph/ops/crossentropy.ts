@@ -48,7 +48,7 @@ export function crossEntropy(x: Tensor, weight: Tensor | Parameter, targets: Ten
   expectDType("crossEntropy", "i32 targets", targets, "i32");
   if (targets.size !== x.rows) throw new RangeError(`crossEntropy: expected a target for each of ${x.rows} rows, got ${formatShape(targets.shape)}`);
   expectProbability("crossEntropy", "a smoothing", smoothing);
-  expectIndices(targets, V, ignored);
+  expectIndices("crossEntropy", targets, V, ignored);
   return new Loss([{ factor: 1, record: (cells, options) => recordChunks(x.graph, { x, w, targets, cells, V, C, smoothing, ignored, ...options }) }]);
 }
 

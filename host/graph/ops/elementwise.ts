@@ -102,7 +102,7 @@ export function gatherRows(x: Tensor, index: Tensor<"i32">): Tensor {
   if (x.shape.length !== 3) throw new RangeError(`gatherRows: expected x of shape [B,T,C], got ${formatShape(x.shape)}`);
   expectShape("gatherRows", "an index", index, [B]);
   expectDType("gatherRows", "an i32 index", index, "i32");
-  expectIndices(index, T);
+  expectIndices("gatherRows", index, T);
   const out = graph.tensor([B, C], { needsGradient: x.needsGradient });
   const bytes = 4 * (B + 2 * B * C);
   graph.emit(Op.GatherRows, { out, x, index, B, T, C }, { bytes });

@@ -23,7 +23,7 @@ export function embedding(ids: Tensor<"i32">, weight: Tensor | Parameter, scale 
   expectDType("embedding", "i32 ids", ids, "i32");
   if (w.shape.length !== 2) throw new RangeError(`embedding: expected a weight of shape [V,C], got ${formatShape(w.shape)}`);
   const [V = 0, C = 0] = w.shape;
-  expectIndices(ids, V);
+  expectIndices("embedding", ids, V);
   const N = ids.size;
   const out = graph.tensor([...ids.shape, C], { needsGradient: w.needsGradient });
   const bytes = 4 * (ids.size + 2 * out.size); // of the table, only the rows that the ids name

@@ -5,7 +5,7 @@ import type { Parameter } from "../parameter";
 import { formatShape, sameShape } from "../shape";
 import { type Address, formatCode, type Tensor, tensorOf } from "../tensor";
 import { activate, expectActivation } from "./activation";
-import { needsGradient } from "./shared";
+import { expectDType, needsGradient } from "./shared";
 
 export type Layout = "NN" | "NT" | "TN";
 
@@ -107,6 +107,7 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
   if (a.shape.length < 2 || K !== inner || !sameShape(leading, b.shape.slice(0, -2))) {
     throw new RangeError(`matmul: inner dimensions must match, got a=${formatShape(a.shape)} b=${formatShape(b.shape)}`);
   }
+  expectDType("matmul", "f32 b", b, "f32");
   const batch = a.size / (M * K);
   const out = graph.tensor([...leading, M, N], { needsGradient: needsGradient(a, b) });
   emitMatmul(graph, { layout: "NN", out, a, b, M, N, K, batch });
