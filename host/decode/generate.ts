@@ -48,8 +48,8 @@ export async function* generate<M extends DecoderModel>(
   expectDecoder("generate", decoder, "decoder");
   checkConfig("generate", options, fields);
   const { maxTokens, temperature = 1, topK = 0, seed = 0, end, pastContext = "restart", signal } = options;
-  seedKey(seed + Math.max(0, prompts.length - 1));
   checkPrompts(prompts, decoder.vocabulary);
+  seedKey(seed + Math.max(0, prompts.length - 1));
   if (prompts.length === 0) return;
 
   const { context } = decoder;
