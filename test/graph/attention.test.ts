@@ -70,7 +70,7 @@ describe("attention and its gradients match finite differences of the f64 oracle
     caseOf("one bias for all", { ...cross, bias: [1, 1], window: { left: 3 } }),
     caseOf("a bias with shared heads of keys and values", { ...self, H: 4, Hkv: 2, bias: [1, 4], causal: true }),
     caseOf("more keys than a block, more queries than a few", { B: 1, H: 1, Tq: 14, Tk: 66, D: 2, causal: true, window: { left: 60 } }),
-  ])("$title", (example) => checkGradients(runtime, example));
+  ].map((example) => [example.title, example] as const))("%s", (_, example) => checkGradients(runtime, example));
 
   it("queries, keys and values from one tensor that is used elsewhere too", () => {
     const { title, shapes, oracle } = caseOf("", { ...self, causal: true });
