@@ -105,7 +105,6 @@ export class Session<M extends DecoderModel = DecoderModel> {
     const before = row.tokens.length;
     if (before + tokens.length > this.model.context) throw this.tooLong("append", before + tokens.length);
     row.tokens.push(...tokens);
-    row.isStale = true;
     try {
       await this.store(row, signal);
     } catch (error) {
