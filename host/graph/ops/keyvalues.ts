@@ -26,6 +26,12 @@ export const pageElements = ({ layers, keyValueHeads, headSize }: PageLayout): n
 /**
  * The keys and values of some rows in a graph, kept in pages that outlive the run. Every layer has its part of each page.
  * A row's page table, and how many tokens it has stored, are read when the program runs.
+ *
+ * @example
+ * const layout = { layers: 2, keyValueHeads: 2, headSize: 8 };
+ * const pool = graph.input([16, 2 * 2 * 2 * 8 * 64]); //    16 pages: K and V of 2 layers × 2 heads × 8 × 64 tokens
+ * const cache = new KeyValues(layout, pool, graph.input([3, 4], "i32"), graph.input([3], "i32"));
+ * cache.layer(0).capacity; // 256
  */
 export class KeyValues {
   constructor(
@@ -53,7 +59,14 @@ export class KeyValues {
   }
 }
 
-/** One layer's keys and values. */
+/**
+ * One layer's keys and values.
+ *
+ * @example
+ * const layout = { layers: 2, keyValueHeads: 2, headSize: 8 };
+ * const cache = new KeyValues(layout, graph.input([16, 8192]), graph.input([3, 4], "i32"), graph.input([3], "i32"));
+ * selfAttention(graph.input([3, 1, 48]), { heads: 2, causal: true }, new LayerKeyValues(cache, 1)).shape; // [3, 1, 16]
+ */
 export class LayerKeyValues {
   constructor(
     readonly all: KeyValues,
