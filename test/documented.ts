@@ -25,6 +25,8 @@ const documented = readdirSync(host, { recursive: true, encoding: "utf8" })
 export const examples = documented.flatMap(({ file, name, example }) =>
   example.split("@example").map((code) => ({ file, name, code: code.replace(/^import .*\n/gm, "").trim() })).filter(({ code }) => code !== ""),
 );
+/** Whether the model that a file's examples take for granted is one that continues texts; a Transformer otherwise. */
+export const decodesText = (file: string): boolean => ["decode/generate.ts", "decode/row.ts", "decode/session.ts"].includes(file);
 export const byName = new Map(documented.map((entry) => [entry.name, entry]));
 
 /** What each page of the API exports, types included. The const enum Activation is explained in assembly/opcodes.ts. */

@@ -14,6 +14,11 @@ export const samplerFields: FieldsByName = { temperature: optional(notNegative),
 
 /**
  * One sequence that a session decodes: a handle, and what the host knows of it.
+ *
+ * @example
+ * const session = new Session(model);
+ * const [row] = await session.open([{ tokens: [1, 2, 3] }]);
+ * row.tokens.length; // 3
  */
 export class Row {
   /** The pages of its tokens' keys and values, in order. */

@@ -15,12 +15,14 @@ export interface LossTerm {
  * A sum counts the tokens of its first loss, and its mean is per token of that one.
  *
  * @example
- * class TwoHeads extends Model {
- *   inputs = { tokens: ids(["B", "T"], 65), targets: ids(["B", "T"], 65, -1), classes: ids(["B", "T"], 4, -1) };
+ * const inputs = { tokens: ids(["B", "T"], 65), targets: ids(["B", "T"], 65, -1), classes: ids(["B", "T"], 4, -1) };
+ *
+ * class TwoHeads extends Model<typeof inputs> {
+ *   inputs = inputs;
  *   table = new Embedding(65, 16);
  *   word = new Linear(16, 65);
  *   kind = new Linear(16, 4);
- *   loss({ tokens, targets, classes }) {
+ *   loss({ tokens, targets, classes }: Inputs<typeof inputs>): Loss {
  *     const x = this.table.forward(tokens);
  *     return crossEntropy(x, this.word.weight, targets).plus(crossEntropy(x, this.kind.weight, classes).times(0.5));
  *   }

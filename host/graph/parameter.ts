@@ -10,12 +10,24 @@ export type Initializer =
   /** U(−bound, bound) */
   | { readonly kind: "uniform"; readonly bound: number };
 
-/** Every element starts as `value`. @throws RangeError for something else than a finite number */
+/**
+ * Every element starts as `value`.
+ * @throws RangeError for something else than a finite number
+ *
+ * @example
+ * constant(1); // { kind: "constant", value: 1 }
+ */
 export function constant(value: number): Initializer {
   if (!Number.isFinite(value)) throw new RangeError(`constant: expected a finite number, got ${value}`);
   return { kind: "constant", value };
 }
-/** N(0, deviation²). @throws RangeError unless the deviation is a number of at least 0 */
+/**
+ * N(0, deviation²)
+ * @throws RangeError unless the deviation is a number of at least 0
+ *
+ * @example
+ * normal(0.02); // { kind: "normal", deviation: 0.02 }
+ */
 export function normal(deviation: number): Initializer {
   if (!(Number.isFinite(deviation) && deviation >= 0)) throw new RangeError(`normal: expected a deviation of at least 0, got ${deviation}`);
   return { kind: "normal", deviation };

@@ -33,11 +33,13 @@ const CHUNK_ELEMENTS = 1 << 20;
  * @throws RangeError when the shapes do not fit, or smoothing is not in [0, 1); TypeError for unknown options
  *
  * @example
- * class Bigrams extends Model {
- *   inputs = { tokens: ids(["B", "T"], 65), targets: ids(["B", "T"], 65, -1) };
+ * const inputs = { tokens: ids(["B", "T"], 65), targets: ids(["B", "T"], 65, -1) };
+ *
+ * class Bigrams extends Model<typeof inputs> {
+ *   inputs = inputs;
  *   table = new Embedding(65, 65);
  *   output = new Linear(65, 65);
- *   loss({ tokens, targets }: Record<string, Tensor>): Loss {
+ *   loss({ tokens, targets }: Inputs<typeof inputs>): Loss {
  *     return crossEntropy(this.table.forward(tokens), this.output.weight, targets, { smoothing: 0.1 });
  *   }
  * }

@@ -26,6 +26,11 @@ export const pageElements = ({ layers, keyValueHeads, headSize }: PageLayout): n
 /**
  * The keys and values of some rows in a graph, kept in pages that outlive the run. Every layer has its part of each page.
  * A row's page table, and how many tokens it has stored, are read when the program runs.
+ *
+ * @example
+ * const pool = graph.input([8, 2 * 2 * 16 * 64]); // eight pages: keys and values, two heads of 16, 64 tokens
+ * const cache = new KeyValues({ layers: 1, keyValueHeads: 2, headSize: 16 }, pool, graph.input([1, 4], "i32"), graph.input([1], "i32"));
+ * selfAttention(graph.input([1, 5, 96]), { heads: 2 }, cache.layer(0)).shape; // [1, 5, 32]
  */
 export class KeyValues {
   constructor(
@@ -53,7 +58,14 @@ export class KeyValues {
   }
 }
 
-/** One layer's keys and values. */
+/**
+ * One layer's keys and values.
+ *
+ * @example
+ * const pool = graph.input([8, 2 * 2 * 16 * 64]);
+ * const cache = new KeyValues({ layers: 1, keyValueHeads: 2, headSize: 16 }, pool, graph.input([1, 4], "i32"), graph.input([1], "i32"));
+ * cache.layer(0).capacity; // 256
+ */
 export class LayerKeyValues {
   constructor(
     readonly all: KeyValues,
