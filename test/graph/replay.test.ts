@@ -73,7 +73,7 @@ describe("the training program of each preset", () => {
   if (process.env.UPDATE_REPLAY) writeFileSync(file, recorded.map(({ heading, lines }) => `${[heading, ...lines.map(summary)].join("\n")}\n`).join("\n"));
   const committed = existsSync(file) ? readFileSync(file, "utf8").split("\n\n").map((program) => program.trimEnd().split("\n")) : [];
 
-  it.each(recorded)("$name has the committed instructions, operands and arena", ({ lines, heading }) => {
+  it.each(recorded.map((program) => [program.name, program] as const))("%s has the committed instructions, operands and arena", (_, { lines, heading }) => {
     const [expectedHeading, ...expected] = committed.find(([first]) => first!.split(":")[0] === heading.split(":")[0]) ?? [];
     const first = lines.findIndex((line, i) => summary(line) !== expected[i]);
     if (first >= 0) expect.fail(`instruction ${first} was ${expected[first] ?? "missing"}, and is now ${summary(lines[first]!)}: ${lines[first]}`);
