@@ -25,11 +25,9 @@ const documented = readdirSync(host, { recursive: true, encoding: "utf8" })
 export const examples = documented.flatMap(({ file, name, example }) =>
   example.split("@example").map((code) => ({ file, name, code: code.replace(/^import .*\n/gm, "").trim() })).filter(({ code }) => code !== ""),
 );
-/** Whether the model that a file's examples take for granted is one that continues texts; a Transformer otherwise. */
-export const decodesText = (file: string): boolean => ["decode/generate.ts", "decode/row.ts", "decode/session.ts"].includes(file);
 export const byName = new Map(documented.map((entry) => [entry.name, entry]));
 
-/** What each page of the API exports, types included. The const enum Activation is explained in assembly/layouts.ts. */
+/** What each page of the API exports, types included. The const enum Activation is explained in assembly/opcodes.ts. */
 export const pages = { heed: "index.ts", "heed/data": "data/index.ts", "heed/io": "io/index.ts", "heed/node": "node.ts", "heed/web": "web.ts" };
 export const exportsOf = (file: string): string[] =>
   Array.from(read(file).matchAll(/^export (?:\{([^}]*)\}|(?:async )?(?:function|class|const|interface|type) (\w+))/gm), ([, names, name]) => (names ?? name!).split(","))

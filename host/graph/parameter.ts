@@ -12,7 +12,7 @@ export type Initializer =
 
 /**
  * Every element starts as `value`.
- * @throws RangeError for something else than a finite number
+ * @throws RangeError for anything but a finite number
  *
  * @example
  * constant(1); // { kind: "constant", value: 1 }
@@ -21,8 +21,9 @@ export function constant(value: number): Initializer {
   if (!Number.isFinite(value)) throw new RangeError(`constant: expected a finite number, got ${value}`);
   return { kind: "constant", value };
 }
+
 /**
- * N(0, deviation²)
+ * N(0, deviation²).
  * @throws RangeError unless the deviation is a number of at least 0
  *
  * @example
@@ -32,6 +33,7 @@ export function normal(deviation: number): Initializer {
   if (!(Number.isFinite(deviation) && deviation >= 0)) throw new RangeError(`normal: expected a deviation of at least 0, got ${deviation}`);
   return { kind: "normal", deviation };
 }
+
 /** Glorot & Bengio 2010: U(−√(6/(in+out)), √(6/(in+out))). */
 export const xavierUniform = (inputs: number, outputs: number): Initializer => ({ kind: "uniform", bound: Math.sqrt(6 / (inputs + outputs)) });
 

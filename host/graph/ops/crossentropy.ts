@@ -34,7 +34,6 @@ const CHUNK_ELEMENTS = 1 << 20;
  *
  * @example
  * const inputs = { tokens: ids(["B", "T"], 65), targets: ids(["B", "T"], 65, -1) };
- *
  * class Bigrams extends Model<typeof inputs> {
  *   inputs = inputs;
  *   table = new Embedding(65, 65);

@@ -28,9 +28,10 @@ export const pageElements = ({ layers, keyValueHeads, headSize }: PageLayout): n
  * A row's page table, and how many tokens it has stored, are read when the program runs.
  *
  * @example
- * const pool = graph.input([8, 2 * 2 * 16 * 64]); // eight pages: keys and values, two heads of 16, 64 tokens
- * const cache = new KeyValues({ layers: 1, keyValueHeads: 2, headSize: 16 }, pool, graph.input([1, 4], "i32"), graph.input([1], "i32"));
- * selfAttention(graph.input([1, 5, 96]), { heads: 2 }, cache.layer(0)).shape; // [1, 5, 32]
+ * const layout = { layers: 2, keyValueHeads: 2, headSize: 8 };
+ * const pool = graph.input([16, 2 * 2 * 2 * 8 * 64]); //    16 pages: K and V of 2 layers × 2 heads × 8 × 64 tokens
+ * const cache = new KeyValues(layout, pool, graph.input([3, 4], "i32"), graph.input([3], "i32"));
+ * cache.layer(0).capacity; // 256
  */
 export class KeyValues {
   constructor(
@@ -62,9 +63,9 @@ export class KeyValues {
  * One layer's keys and values.
  *
  * @example
- * const pool = graph.input([8, 2 * 2 * 16 * 64]);
- * const cache = new KeyValues({ layers: 1, keyValueHeads: 2, headSize: 16 }, pool, graph.input([1, 4], "i32"), graph.input([1], "i32"));
- * cache.layer(0).capacity; // 256
+ * const layout = { layers: 2, keyValueHeads: 2, headSize: 8 };
+ * const cache = new KeyValues(layout, graph.input([16, 4096]), graph.input([3, 4], "i32"), graph.input([3], "i32"));
+ * selfAttention(graph.input([3, 1, 48]), { heads: 2, causal: true }, new LayerKeyValues(cache, 1)).shape; // [3, 1, 16]
  */
 export class LayerKeyValues {
   constructor(
