@@ -61,6 +61,7 @@ async function main() {
           console.log(`${Object.entries(about).map(([name, value]) => `${name} ${value}`).join("; ")}\n${line(HEADER)}`);
         }
         if (!message.case) return;
+        if (process.stderr.isTTY) process.stderr.write(`${build}, process ${seed} of ${processes}: ${message.case}\x1b[K\r`);
         const found = pairs.get(message.case) ?? [];
         pairs.set(message.case, [...found, ...message.pairs]);
         if (seed === processes) rows.push(report(build, message, pairs.get(message.case)));

@@ -162,6 +162,11 @@ export class Runtime {
   }
 }
 
+/** @throws TypeError unless `value` is a runtime */
+export function expectRuntime(caller: string, value: unknown): void {
+  if (!(value instanceof Runtime)) throw new TypeError(`${caller}: expected a runtime (await Runtime.create()), got ${String(value)}`);
+}
+
 /**
  * How many threads a runtime with these options has.
  * @throws as `Runtime.create`

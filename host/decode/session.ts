@@ -39,9 +39,9 @@ const SOURCE_BATCH = 32;
  *
  * @example
  * const session = new Session(model);
- * const [row] = await session.open([{ tokens: [1, 2, 3] }]);
- * for (let i = 0; i < 5; i++) await session.step([row]);
- * row.tokens.length; // 8
+ * const [row] = await session.open([{ source: [5, 6, 7], tokens: [1] }]); // a decoder-only model takes tokens alone
+ * for (let i = 0; i < 5; i++) await session.step([row!]);
+ * row!.tokens.length; // 6
  * session.dispose();
  */
 export class Session<M extends DecoderModel = DecoderModel> {

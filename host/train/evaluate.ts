@@ -64,8 +64,8 @@ export interface Gradients extends Evaluation {
  * @throws TypeError or RangeError when the batch does not fit the model, HeedError `data` when no target counts
  *
  * @example
- * const { loss, gradients } = computeGradients(model, batch);
- * gradients.get("embedding.weight").data.length; // as many numbers as the parameter has
+ * const { gradients } = computeGradients(model, batches[0]!);
+ * gradients.get("embedding.weight")!.shape; //  the shape of the parameter
  */
 export function computeGradients<S extends InputSpecs>(model: Model<S>, batch: BatchOf<S>, { seed = 0 }: { seed?: number } = {}): Gradients {
   const { weights } = model;

@@ -66,6 +66,11 @@ describeBuilds("attention's bits", (core) => {
     const shape = shapeOf({ H: 2, Tq: 70, Tk: 1100, D: 8, causal: true });
     const data = dataOf(shape, 12);
     expectChunksEqualWhole(core, shape, { ...data, v: data.v.map((x) => x * 1e-30) }, [1, 5]);
+    // Fused, the second key makes −0 of 0, of which a hidden key's 0·1 makes 0 again.
+    const tiny = shapeOf({ Tq: 6, Tk: 6, D: 5, causal: true });
+    const each = (values: readonly number[]): Float32Array => Float32Array.from({ length: 30 }, (_, e) => values[Math.floor(e / 5)]!);
+    const [q, k, v] = [each([1, 1, 1, 1, 1, 1]), each([0, -3, 0, 0, 0, 0]), each([0, -1e-45, 1, 1, 1, 1])];
+    expectChunksEqualWhole(core, tiny, { q, k, v, dOut: q }, [1, 2, 5]);
   });
 
   it("are the same for a batch row alone and among others, and for 1 to 5 threads", () => {
