@@ -1,4 +1,4 @@
-import { breathe } from "../core/breathe";
+import { yieldToEventLoop } from "../core/yieldtoeventloop";
 import { checkConfig, type FieldsByName, object, oneOf, optional, whole } from "../fields";
 import { type DecoderModel, expectDecoder } from "../models/decoding";
 import { checkIds } from "../models/inputs";
@@ -75,7 +75,7 @@ export async function* generate<M extends DecoderModel>(
         if (id === end) done[i] = 1;
         return id;
       });
-      await breathe();
+      await yieldToEventLoop();
     }
   } finally {
     for (const row of rows) session.close(row);

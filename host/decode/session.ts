@@ -1,4 +1,4 @@
-import { breathe } from "../core/breathe";
+import { yieldToEventLoop } from "../core/yieldtoeventloop";
 import { HeedError } from "../errors";
 import { checkConfig, count, type FieldsByName, flag, optional } from "../fields";
 import { PAGE_TOKENS } from "../graph/ops/keyvalues";
@@ -286,7 +286,7 @@ export class Session<M extends DecoderModel = DecoderModel> {
       program.run();
       row.stored += n;
       row.isStale = true;
-      await breathe();
+      await yieldToEventLoop();
     }
   }
 
@@ -312,7 +312,7 @@ export class Session<M extends DecoderModel = DecoderModel> {
       program.write(tensors.past, new Int32Array(n));
       program.write(tensors.pages, filled(n * this.programs.sourceRowPages, pages));
       program.run();
-      await breathe();
+      await yieldToEventLoop();
     }
   }
 }

@@ -1,4 +1,4 @@
-import { breathe } from "../core/breathe";
+import { yieldToEventLoop } from "../core/yieldtoeventloop";
 import { HeedError } from "../errors";
 import { ProgramCache } from "../graph/cache";
 import type { BatchOf, InputSpecs } from "../models/inputs";
@@ -43,7 +43,7 @@ export async function evaluate<S extends InputSpecs>(model: Model<S>, batches: I
       const { sum, tokens } = cells.takeLoss();
       total += sum;
       count += tokens;
-      await breathe();
+      await yieldToEventLoop();
     }
     if (count === 0) throw new HeedError("data", "evaluate: no target to predict; are the batches empty?");
     return { loss: total / count, tokens: count };

@@ -1,4 +1,4 @@
-import { breathe } from "../core/breathe";
+import { yieldToEventLoop } from "../core/yieldtoeventloop";
 import type { Block } from "../core/memory";
 import { callback, checkConfig, count, type Fields, type FieldsByName, finiteOrNull, notNegative, object, optional, seed, whole } from "../fields";
 import { ProgramCache } from "../graph/cache";
@@ -142,7 +142,7 @@ export class Trainer<S extends InputSpecs = InputSpecs> {
         return;
       }
       yield this.step();
-      await breathe();
+      await yieldToEventLoop();
     }
   }
 

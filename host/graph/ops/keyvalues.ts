@@ -64,7 +64,7 @@ export class KeyValues {
  *
  * @example
  * const layout = { layers: 2, keyValueHeads: 2, headSize: 8 };
- * const cache = new KeyValues(layout, graph.input([16, 8192]), graph.input([3, 4], "i32"), graph.input([3], "i32"));
+ * const cache = new KeyValues(layout, graph.input([16, 4096]), graph.input([3, 4], "i32"), graph.input([3], "i32"));
  * selfAttention(graph.input([3, 1, 48]), { heads: 2, causal: true }, new LayerKeyValues(cache, 1)).shape; // [3, 1, 16]
  */
 export class LayerKeyValues {
