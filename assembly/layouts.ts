@@ -20,15 +20,15 @@ export const enum Share {
 }
 
 /**
- * Byte offsets in the cells by which threads meet, in the shared memory: i32 each, a cache line for each that is written often.
+ * Byte offsets in the cells by which threads sync, in the shared memory: i32 each, a cache line for each that is written often.
  */
-export const enum Meet {
+export const enum SyncCell {
   /** Programs started so far. Threads with nothing to do wait for it to change. */
   Job = 0,
   /** Address of the program of the last job. */
   Program = 4,
   /** Not 0: no program will ever run again, and threads leave. Whoever sets it adds to Job and Phase and wakes those who wait. */
-  Over = 8,
+  Shutdown = 8,
   /** Threads that have reached the barrier. */
   Arrived = 64,
   /** Barriers passed so far. Threads that came too early wait for it to change. */

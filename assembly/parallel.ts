@@ -4,7 +4,7 @@
  * Every thread replays the same program. A kernel is told `thread` of `threads` and computes its own range of output elements;
  * each element is summed in one fixed order, so the bits do not depend on the number of threads.
  */
-import { Meet } from "./layouts";
+import { SyncCell } from "./layouts";
 
 /** f32 elements in a cache line: the grain of flat tensors and of columns. */
 export const LINE: i32 = 16;
@@ -34,58 +34,58 @@ const JOB_SPINS: i32 = 5 * SPINS;
 
 /**
  * Waits until the cell `name` is no longer `old`: spins a little, then sleeps.
- * @param meet      address of the `Meet` cells
+ * @param sync      address of the `SyncCell` cells
  * @param maySleep  0 on a browser's main thread, which must not sleep, and goes on spinning
  * @param most      loads before it sleeps
  * @returns false when all is over: some thread has ended
  */
 // @ts-ignore: decorator
 @inline
-function awaitChange(meet: usize, name: Meet, old: i32, maySleep: i32, most: i32): bool {
+function awaitChange(sync: usize, name: SyncCell, old: i32, maySleep: i32, most: i32): bool {
   let spins = most;
-  while (atomic.load<i32>(meet + name) == old) {
+  while (atomic.load<i32>(sync + name) == old) {
     if (--spins > 0) continue;
     spins = most;
-    if (atomic.load<i32>(meet, Meet.Over) != 0) return false;
+    if (atomic.load<i32>(sync, SyncCell.Shutdown) != 0) return false;
     if (!maySleep) continue;
-    atomic.add<i32>(meet, 1, Meet.Asleep);
-    atomic.wait<i32>(meet + name, old, -1); // returns at once if the cell has changed since
-    atomic.sub<i32>(meet, 1, Meet.Asleep);
+    atomic.add<i32>(sync, 1, SyncCell.Asleep);
+    atomic.wait<i32>(sync + name, old, -1); // returns at once if the cell has changed since
+    atomic.sub<i32>(sync, 1, SyncCell.Asleep);
   }
-  return atomic.load<i32>(meet, Meet.Over) == 0;
+  return atomic.load<i32>(sync, SyncCell.Shutdown) == 0;
 }
 
 /** Adds 1 to the cell `name`, and wakes those who sleep until it changes. */
 // @ts-ignore: decorator
 @inline
-function change(meet: usize, name: Meet): void {
-  atomic.add<i32>(meet + name, 1);
+function change(sync: usize, name: SyncCell): void {
+  atomic.add<i32>(sync + name, 1);
   // Who is not counted yet has still to look at the cell.
-  if (atomic.load<i32>(meet, Meet.Asleep) != 0) atomic.notify(meet + name, -1);
+  if (atomic.load<i32>(sync, SyncCell.Asleep) != 0) atomic.notify(sync + name, -1);
 }
 
 /**
  * Waits until all `threads` are here. What each has written before, all can read after.
  * @returns false when one will never come
  */
-export function barrier(meet: usize, threads: i32, maySleep: i32): bool {
+export function barrier(sync: usize, threads: i32, maySleep: i32): bool {
   if (threads == 1) return true;
-  const phase = atomic.load<i32>(meet, Meet.Phase);
-  if (atomic.add<i32>(meet, 1, Meet.Arrived) == threads - 1) {
-    atomic.store<i32>(meet, 0, Meet.Arrived);
-    change(meet, Meet.Phase);
+  const phase = atomic.load<i32>(sync, SyncCell.Phase);
+  if (atomic.add<i32>(sync, 1, SyncCell.Arrived) == threads - 1) {
+    atomic.store<i32>(sync, 0, SyncCell.Arrived);
+    change(sync, SyncCell.Phase);
     return true;
   }
-  return awaitChange(meet, Meet.Phase, phase, maySleep, SPINS);
+  return awaitChange(sync, SyncCell.Phase, phase, maySleep, SPINS);
 }
 
 /** Starts the next job: the threads that `awaitJob` go on. */
-export function startJob(meet: usize, program: usize): void {
-  store<u32>(meet, <u32>program, Meet.Program);
-  change(meet, Meet.Job);
+export function startJob(sync: usize, program: usize): void {
+  store<u32>(sync, <u32>program, SyncCell.Program);
+  change(sync, SyncCell.Job);
 }
 
 /** The program of the job after the first `done`, as soon as there is one; 0 when there will be none. */
-export function awaitJob(meet: usize, done: i32): usize {
-  return awaitChange(meet, Meet.Job, done, 1, JOB_SPINS) ? <usize>load<u32>(meet, Meet.Program) : 0;
+export function awaitJob(sync: usize, done: i32): usize {
+  return awaitChange(sync, SyncCell.Job, done, 1, JOB_SPINS) ? <usize>load<u32>(sync, SyncCell.Program) : 0;
 }

@@ -29,7 +29,8 @@ function number(expected: string, accepts: (value: number) => boolean): Required
   return { expected, isType: (value) => typeof value === "number", accepts: (value) => Number.isFinite(value) && accepts(value as number) };
 }
 
-function typed(expected: string, isType: (value: unknown) => boolean): RequiredField {
+/** Values of a type that has no range. */
+export function typed(expected: string, isType: (value: unknown) => boolean): RequiredField {
   return { expected, isType, accepts: isType };
 }
 
@@ -48,6 +49,9 @@ export const share = number("a number in [0, 1)", (value) => value >= 0 && value
 export const flag = typed("true or false", (value) => typeof value === "boolean");
 export const text = typed("a string", (value) => typeof value === "string");
 export const object = typed("an object", isObject);
+export const callback = typed("a function", (value) => typeof value === "function");
+/** What an instruction's word holds. */
+export const int32 = number("a 32-bit integer", (value) => value === (value | 0));
 
 export function oneOf(...names: readonly string[]): RequiredField {
   return { expected: names.map((name) => `"${name}"`).join(" or "), isType: text.isType, accepts: (value) => names.includes(value as string) };

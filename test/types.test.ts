@@ -26,7 +26,7 @@ declare module "node:fs/promises" { export function readFile(path: string | URL,
 const given = (file: string): string => `
 declare const runtime: heed.Runtime, graph: heed.Graph, model: heed.${file === "decode/generate.ts" ? "GPT" : "Transformer"};
 declare const tokenizer: data.CharacterTokenizer<"<pad>" | "<bos>" | "<eos>" | "<unk>">, files: heed.MemoryFiles;
-declare const batches: heed.Batch[], tensors: Map<string, heed.StoredTensor>, encoderJSON: string, vocabBPE: string;
+declare const batches: import("heed/data").PairBatch[], tensors: Map<string, heed.StoredTensor>, encoderJSON: string, vocabBPE: string;
 `;
 
 const names = new Map(Object.entries(pages).flatMap(([page, file]) => exportsOf(file).map((name) => [name, page] as const))).set("Activation", "heed");
@@ -35,7 +35,7 @@ const names = new Map(Object.entries(pages).flatMap(([page, file]) => exportsOf(
 function asModule(file: string, code: string): string {
   const declared = new Set(Array.from(code.matchAll(/\b(?:const|let|class|function) (\w+)/g), ([, name]) => name));
   const used = new Set(code.match(/(?<![\w]|(?<!\.)\.)[A-Za-z]\w*/g)?.filter((name) => names.has(name) && !declared.has(name)));
-  const needsData = /\bdata\b/.test(code) && !declared.has("data") ? "declare const data: heed.TrainingData;\n" : "";
+  const needsData = /\bdata\b/.test(code) && !declared.has("data") ? 'declare const data: { batch(step: number, microBatch: number): import("heed/data").PairBatch };\n' : "";
   const imports = [...used].map((name) => `import { ${name} } from "${names.get(name)}";\n`).join("");
   const locals = given(file).replaceAll("data.CharacterTokenizer", 'import("heed/data").CharacterTokenizer');
   return `import type * as heed from "heed";\n${imports}${locals}${needsData}{\n${code}\n}\n`;

@@ -16,7 +16,8 @@ const CHUNK: i32 = 1024;
  * @param scratch  f32 [M, 1024], aligned to 16
  */
 export function fewRowsNN(
-  c: usize, ldc: i32, start: usize, ldStart: i32, a: usize, aRow: i32, aStep: i32, b: usize, ldb: i32, M: i32, N: i32, K: i32, scratch: usize,
+  c: usize, ldc: i32, start: usize, ldStart: i32, a: usize, aRow: i32, aStep: i32, b: usize, ldb: i32,
+  M: i32, N: i32, K: i32, scratch: usize,
 ): void {
   for (let j = 0; j < N; j += CHUNK) {
     const n = min(CHUNK, N - j);

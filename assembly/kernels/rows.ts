@@ -121,7 +121,9 @@ export function exponentials(out: usize, x: usize, shift: f32, n: i32): f32 {
   return <f32>(total + <f64>rest);
 }
 
-/** to[i] += factor·x[i]. */
+/** to[i] += factor·x[i]. Inlined: rows are often short. */
+// @ts-ignore: decorator
+@inline
 export function addScaledRow(to: usize, factor: f32, x: usize, n: i32): void {
   const vfactor = f32x4.splat(factor);
   const end = element(to, n);

@@ -1,5 +1,5 @@
 import { demangle } from "@assemblyscript/loader";
-import { Meet } from "../../assembly/layouts";
+import { SyncCell } from "../../assembly/layouts";
 import { HeedError } from "../errors";
 import type { ByteSource, UrlLike, WasmModule } from "../webtypes";
 import { bundledUrl } from "./bundled";
@@ -45,7 +45,7 @@ interface CoreExports {
   /** Which build it is: a member of the core's `Build`. */
   build: { readonly value: number };
   /** Builds for threads only. */
-  start?(at: number, meet: number, threads: number, maySleep: number): number;
+  start?(at: number, sync: number, threads: number, maySleep: number): number;
   [name: string]: unknown;
 }
 
@@ -126,8 +126,8 @@ export class Runtime {
     }
     const runtime = new Runtime(actual, exports.start ? wanted : 1, exports);
     if (runtime.threads > 1) {
-      const meet = runtime.memory.allocate(Meet.Bytes, "runtime", "the threads' cells").address;
-      runtime.team = await Team.start(workers!, { module, memory: exports.memory, meet, threads: wanted });
+      const sync = runtime.memory.allocate(SyncCell.Bytes, "runtime", "the threads' cells").address;
+      runtime.team = await Team.start(workers!, { module, memory: exports.memory, sync, threads: wanted });
     }
     return runtime;
   }
@@ -160,6 +160,11 @@ export class Runtime {
     }
     return this.arena;
   }
+}
+
+/** @throws TypeError unless `value` is a runtime */
+export function expectRuntime(caller: string, value: unknown): void {
+  if (!(value instanceof Runtime)) throw new TypeError(`${caller}: expected a runtime (await Runtime.create()), got ${String(value)}`);
 }
 
 /**

@@ -1,5 +1,5 @@
 import { HeedError } from "../errors";
-import { callOff, isOver, type Shared, type StartedWorker, type Workers } from "./workers";
+import { shutDown, isShutDown, type Shared, type StartedWorker, type Workers } from "./workers";
 
 /** The threads of a runtime: this one, those that compute with it, and one that watches over them. */
 export class Team {
@@ -22,18 +22,18 @@ export class Team {
     await new Promise<void>((resolve, reject) => {
       const fail = (reason: string): void => {
         team.failure = reason;
-        callOff(shared.memory, shared.meet);
+        shutDown(shared.memory, shared.sync);
         reject(new HeedError("thread", `the runtime's threads could not be started: ${reason}`));
       };
       team.watcher = workers.start({ ...shared, thread: 0 }, {
         message: (message) => (message === "ready" ? resolve() : fail(message.failed)),
         end(reason) {
-          if (!isOver(shared.memory, shared.meet)) fail(`the thread that watches over them ended: ${reason}`);
+          if (!isShutDown(shared.memory, shared.sync)) fail(`the thread that watches over them ended: ${reason}`);
           team.markEnded();
         },
       });
     });
-    team.watcher.hold(false); // the process ends when this thread has no more to do
+    team.watcher.unref(); // the process ends when this thread has no more to do
     return team;
   }
 
@@ -42,13 +42,13 @@ export class Team {
    * @param start  the core's, of this thread's instance
    * @throws HeedError `thread` when a thread has died
    */
-  run(start: (at: number, meet: number, threads: number, maySleep: number) => number, address: number): void {
-    const { memory, meet, threads } = this.shared;
+  run(start: (at: number, sync: number, threads: number, maySleep: number) => number, address: number): void {
+    const { memory, sync, threads } = this.shared;
     let isDone = 0;
     try {
-      if (!isOver(memory, meet)) isDone = start(address, meet, threads, this.maySleep ? 1 : 0);
+      if (!isShutDown(memory, sync)) isDone = start(address, sync, threads, this.maySleep ? 1 : 0);
     } catch (error) {
-      callOff(memory, meet); // the others wait for a thread that has left the program
+      shutDown(memory, sync); // the others wait for a thread that has left the program
       throw error;
     }
     if (!isDone) throw new HeedError("thread", `${this.failure} while others computed (out of memory, or terminated?); its work is lost: create a new runtime`);
@@ -56,9 +56,9 @@ export class Team {
 
   /** Ends the threads. */
   async dispose(): Promise<void> {
-    const { memory, meet } = this.shared;
-    if (!isOver(memory, meet)) callOff(memory, meet);
-    this.watcher.hold(true);
+    const { memory, sync } = this.shared;
+    if (!isShutDown(memory, sync)) shutDown(memory, sync);
+    this.watcher.ref();
     await this.ended;
   }
 }

@@ -1,4 +1,4 @@
-import { Meet } from "../../assembly/layouts";
+import { SyncCell } from "../../assembly/layouts";
 import type { WasmMemory, WasmModule } from "../webtypes";
 
 /** What a platform gives a runtime to have threads with: `nodeWorkers` of `heed/node`, or `webWorkers` of `heed/web`. */
@@ -17,16 +17,18 @@ export interface WorkerEvents {
 }
 
 export interface StartedWorker {
-  /** Whether the process waits for the worker; at first it does. */
-  hold(held: boolean): void;
+  /** Makes the process wait for the worker again; at first it does. */
+  ref(): void;
+  /** Lets the process end while the worker runs. */
+  unref(): void;
 }
 
 /** What the threads of a runtime have in common. */
 export interface Shared {
   readonly module: WasmModule;
   readonly memory: WasmMemory;
-  /** Address of the `Meet` cells. */
-  readonly meet: number;
+  /** Address of the `SyncCell` cells. */
+  readonly sync: number;
   /** The runtime's, the one that starts programs included. */
   readonly threads: number;
 }
@@ -43,10 +45,10 @@ export function runTask(task: Task, start: Workers["start"], post: (message: Mes
   return task.thread === 0 ? watch(task, start, post) : Promise.resolve(compute(task, post));
 }
 
-function compute({ module, memory, meet, thread, threads }: Task, post: (message: Message) => void): void {
-  const { serve } = new WebAssembly.Instance(module, { env: { memory: memory as WebAssembly.Memory } }).exports as { serve(meet: number, thread: number, threads: number): void };
+function compute({ module, memory, sync, thread, threads }: Task, post: (message: Message) => void): void {
+  const { serve } = new WebAssembly.Instance(module, { env: { memory: memory as WebAssembly.Memory } }).exports as { serve(sync: number, thread: number, threads: number): void };
   post("ready");
-  serve(meet, thread, threads);
+  serve(sync, thread, threads);
 }
 
 /**
@@ -54,7 +56,7 @@ function compute({ module, memory, meet, thread, threads }: Task, post: (message
  * has died, and would wait for it at the barrier for ever.
  */
 function watch(shared: Shared, start: Workers["start"], post: (message: Message) => void): Promise<void> {
-  const { memory, meet, threads } = shared;
+  const { memory, sync, threads } = shared;
   let [ready, left] = [0, threads - 1];
   return new Promise((resolve) => {
     for (let thread = 1; thread < threads; thread++) {
@@ -63,8 +65,8 @@ function watch(shared: Shared, start: Workers["start"], post: (message: Message)
           if (++ready === threads - 1) post("ready");
         },
         end(reason) {
-          if (!isOver(memory, meet)) {
-            callOff(memory, meet);
+          if (!isShutDown(memory, sync)) {
+            shutDown(memory, sync);
             post({ failed: `thread ${thread} of ${threads} ended: ${reason}` });
           }
           if (--left === 0) resolve();
@@ -74,16 +76,16 @@ function watch(shared: Shared, start: Workers["start"], post: (message: Message)
   });
 }
 
-const cells = (memory: WasmMemory, meet: number): Int32Array => new Int32Array(memory.buffer, meet, Meet.Bytes / 4);
+const cells = (memory: WasmMemory, sync: number): Int32Array => new Int32Array(memory.buffer, sync, SyncCell.Bytes / 4);
 
 /** Whether the threads have been told to leave. */
-export const isOver = (memory: WasmMemory, meet: number): boolean => Atomics.load(cells(memory, meet), Meet.Over / 4) !== 0;
+export const isShutDown = (memory: WasmMemory, sync: number): boolean => Atomics.load(cells(memory, sync), SyncCell.Shutdown / 4) !== 0;
 
 /** Makes every thread leave, those included that sleep or wait for one that has died. */
-export function callOff(memory: WasmMemory, meet: number): void {
-  const words = cells(memory, meet);
-  Atomics.store(words, Meet.Over / 4, 1);
-  for (const cell of [Meet.Job / 4, Meet.Phase / 4]) {
+export function shutDown(memory: WasmMemory, sync: number): void {
+  const words = cells(memory, sync);
+  Atomics.store(words, SyncCell.Shutdown / 4, 1);
+  for (const cell of [SyncCell.Job / 4, SyncCell.Phase / 4]) {
     Atomics.add(words, cell, 1);
     Atomics.notify(words, cell);
   }

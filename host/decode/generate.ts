@@ -1,4 +1,4 @@
-import { breathe } from "../core/breathe";
+import { yieldToEventLoop } from "../core/yieldtoeventloop";
 import { checkConfig, type FieldsByName, object, oneOf, optional, whole } from "../fields";
 import { type DecoderModel, expectDecoder } from "../models/decoding";
 import { checkIds } from "../models/inputs";
@@ -48,8 +48,8 @@ export async function* generate<M extends DecoderModel>(
   expectDecoder("generate", decoder, "decoder");
   checkConfig("generate", options, fields);
   const { maxTokens, temperature = 1, topK = 0, seed = 0, end, pastContext = "restart", signal } = options;
-  seedKey(seed + Math.max(0, prompts.length - 1));
   checkPrompts(prompts, decoder.vocabulary);
+  seedKey(seed + Math.max(0, prompts.length - 1));
   if (prompts.length === 0) return;
 
   const { context } = decoder;
@@ -75,7 +75,7 @@ export async function* generate<M extends DecoderModel>(
         if (id === end) done[i] = 1;
         return id;
       });
-      await breathe();
+      await yieldToEventLoop();
     }
   } finally {
     for (const row of rows) session.close(row);

@@ -1,4 +1,4 @@
-import { breathe } from "../core/breathe";
+import { yieldToEventLoop } from "../core/yieldtoeventloop";
 import { checkConfig, type FieldsByName, object, optional, whole } from "../fields";
 import { type EncoderDecoderModel, expectDecoder } from "../models/decoding";
 import { checkIds } from "../models/inputs";
@@ -69,7 +69,7 @@ async function finish(session: Session, rows: readonly Row[], end: number, maxTo
     signal?.throwIfAborted();
     await session.step(active);
     active = active.filter(({ tokens }) => tokens.at(-1) !== end);
-    await breathe();
+    await yieldToEventLoop();
   }
   return rows.map(({ tokens }) => tokens.slice(1, tokens.at(-1) === end ? -1 : undefined));
 }

@@ -13,7 +13,14 @@ export interface Sampler {
 export const samplerFields: FieldsByName = { temperature: optional(notNegative), topK: optional(whole), seed: optional(seed) };
 
 /**
- * One sequence that a session decodes: a handle, and what the host knows of it.
+ * One sequence that a session decodes. `session.open` and `session.fork` make rows; `tokens` is theirs to read.
+ *
+ * @example
+ * const session = new Session(model);
+ * const [row] = await session.open([{ source: [5, 6, 7], tokens: [1] }]);
+ * await session.step([row!]);
+ * row!.tokens.length; // 2
+ * session.dispose();
  */
 export class Row {
   /** The pages of its tokens' keys and values, in order. */

@@ -1,4 +1,4 @@
-import { breathe } from "../core/breathe";
+import { yieldToEventLoop } from "../core/yieldtoeventloop";
 import { HeedError } from "../errors";
 import { checkConfig, count, type FieldsByName, flag, optional } from "../fields";
 import { PAGE_TOKENS } from "../graph/ops/keyvalues";
@@ -39,9 +39,9 @@ const SOURCE_BATCH = 32;
  *
  * @example
  * const session = new Session(model);
- * const [row] = await session.open([{ tokens: [1, 2, 3] }]);
- * for (let i = 0; i < 5; i++) await session.step([row]);
- * row.tokens.length; // 8
+ * const [row] = await session.open([{ source: [5, 6, 7], tokens: [1] }]); // a decoder-only model takes tokens alone
+ * for (let i = 0; i < 5; i++) await session.step([row!]);
+ * row!.tokens.length; // 6
  * session.dispose();
  */
 export class Session<M extends DecoderModel = DecoderModel> {
@@ -105,7 +105,6 @@ export class Session<M extends DecoderModel = DecoderModel> {
     const before = row.tokens.length;
     if (before + tokens.length > this.model.context) throw this.tooLong("append", before + tokens.length);
     row.tokens.push(...tokens);
-    row.isStale = true;
     try {
       await this.store(row, signal);
     } catch (error) {
@@ -287,7 +286,7 @@ export class Session<M extends DecoderModel = DecoderModel> {
       program.run();
       row.stored += n;
       row.isStale = true;
-      await breathe();
+      await yieldToEventLoop();
     }
   }
 
@@ -313,7 +312,7 @@ export class Session<M extends DecoderModel = DecoderModel> {
       program.write(tensors.past, new Int32Array(n));
       program.write(tensors.pages, filled(n * this.programs.sourceRowPages, pages));
       program.run();
-      await breathe();
+      await yieldToEventLoop();
     }
   }
 }

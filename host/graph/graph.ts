@@ -1,10 +1,11 @@
 import { Rng } from "../../assembly/layouts";
 import { Op } from "../../assembly/opcodes";
-import type { Runtime } from "../core/runtime";
+import { expectRuntime, type Runtime } from "../core/runtime";
+import { checkConfig, type Fields, flag, optional } from "../fields";
 import { expectFormat, formats } from "./formats";
 import type { Operands } from "./instructions";
 import { kernelOf, type Operand, operandsOf } from "./operands";
-import { Parameter, type Table } from "./parameter";
+import { Parameter, Table } from "./parameter";
 import { expectAxes, formatShape, sameShape } from "./shape";
 import { type Address, type DType, Slice, State, type Storage, Tensor, tensorOf } from "./tensor";
 
@@ -66,6 +67,8 @@ export interface GraphOptions {
   training?: boolean;
 }
 
+const fields: Fields<GraphOptions> = { training: optional(flag) };
+
 /**
  * A recording of one program: ops append instructions to it, `backward` appends the gradients.
  *
@@ -103,16 +106,19 @@ export class Graph {
   private layer = "";
   private rng: Tensor<"i32"> | undefined;
 
+  /** @throws TypeError for something else than a runtime, and for unknown options */
   constructor(
     readonly runtime: Runtime,
-    { training = false }: GraphOptions = {},
+    options: GraphOptions = {},
   ) {
-    this.training = training;
+    expectRuntime("Graph", runtime);
+    checkConfig("Graph", options, fields);
+    this.training = options.training ?? false;
   }
 
   /**
    * A tensor that the host writes. It keeps its values until they are written again, or another program runs.
-   * @throws RangeError when an axis is not a positive integer; TypeError for an unknown dtype
+   * @throws RangeError when an axis is not a positive integer; TypeError for an unknown dtype, and for a gradient of another than f32
    */
   input<D extends DType = "f32">(shape: readonly number[], dtype = "f32" as D, needsGradient = false): Tensor<D> {
     this.expectOpen();
@@ -125,6 +131,7 @@ export class Graph {
   tensor<D extends DType = "f32">(shape: readonly number[], { dtype = "f32" as D, needsGradient = false }: { dtype?: D; needsGradient?: boolean } = {}): Tensor<D> {
     expectAxes("tensor", shape);
     expectFormat("tensor", dtype);
+    if (needsGradient && dtype !== "f32") throw new TypeError(`tensor: only f32 tensors have gradients, got ${dtype}`);
     return new Tensor(this, shape, dtype, { bytes: formats[dtype].bytes(shape) }, needsGradient);
   }
 
@@ -136,6 +143,7 @@ export class Graph {
       if (source.graph !== this) throw foreign("use");
       return source;
     }
+    if (!(source instanceof State || source instanceof Parameter || source instanceof Table)) throw new TypeError(`use: expected a tensor, a parameter, a table or a state, got ${String(source)}`);
     const state = source instanceof State ? source : source.state;
     if (!state) throw new TypeError("the model has no memory yet: call model.place(runtime) first");
     let tensor = this.states.get(source);
@@ -232,6 +240,7 @@ export class Graph {
 
   /** Keeps `tensor` readable after a run. */
   keep<D extends DType>(tensor: Tensor<D>): Tensor<D> {
+    if (!(tensor instanceof Tensor)) throw new TypeError(`keep: expected a tensor, got ${String(tensor)}`);
     if (tensor.graph !== this) throw foreign("keep");
     this.expectOpen();
     this.kept.add(tensor.storage);

@@ -15,21 +15,17 @@ export interface LossTerm {
  * A sum counts the tokens of its first loss, and its mean is per token of that one.
  *
  * @example
- * class TwoHeads extends Model {
- *   inputs = { tokens: ids(["B", "T"], 65), targets: ids(["B", "T"], 65, -1), classes: ids(["B", "T"], 4, -1) };
- *   table = new Embedding(65, 16);
- *   word = new Linear(16, 65);
- *   kind = new Linear(16, 4);
- *   loss({ tokens, targets, classes }) {
- *     const x = this.table.forward(tokens);
- *     return crossEntropy(x, this.word.weight, targets).plus(crossEntropy(x, this.kind.weight, classes).times(0.5));
- *   }
- * }
+ * const x = graph.input([4, 8]);
+ * const words = crossEntropy(x, graph.input([65, 8]), graph.input([4], "i32"));
+ * const kinds = crossEntropy(x, graph.input([3, 8]), graph.input([4], "i32"));
+ * words.plus(kinds.times(0.5)) instanceof Loss; // true
  */
 export class Loss {
   constructor(private readonly terms: readonly LossTerm[]) {}
 
+  /** @throws TypeError for something else than a loss */
   plus(other: Loss): Loss {
+    if (!(other instanceof Loss)) throw new TypeError(`Loss.plus: expected a loss, got ${String(other)}`);
     return new Loss([...this.terms, ...other.terms]);
   }
 

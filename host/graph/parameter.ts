@@ -10,12 +10,35 @@ export type Initializer =
   /** U(−bound, bound) */
   | { readonly kind: "uniform"; readonly bound: number };
 
-/** Every element starts as `value`. */
-export const constant = (value: number): Initializer => ({ kind: "constant", value });
-/** N(0, deviation²) */
-export const normal = (deviation: number): Initializer => ({ kind: "normal", deviation });
+/**
+ * Every element starts as `value`.
+ * @throws RangeError for anything but a finite number
+ *
+ * @example
+ * constant(1); // { kind: "constant", value: 1 }
+ */
+export function constant(value: number): Initializer {
+  if (!Number.isFinite(value)) throw new RangeError(`constant: expected a finite number, got ${value}`);
+  return { kind: "constant", value };
+}
+
+/**
+ * N(0, deviation²).
+ * @throws RangeError unless the deviation is a number of at least 0
+ *
+ * @example
+ * normal(0.02); // { kind: "normal", deviation: 0.02 }
+ */
+export function normal(deviation: number): Initializer {
+  if (!(Number.isFinite(deviation) && deviation >= 0)) throw new RangeError(`normal: expected a deviation of at least 0, got ${deviation}`);
+  return { kind: "normal", deviation };
+}
+
 /** Glorot & Bengio 2010: U(−√(6/(in+out)), √(6/(in+out))). */
 export const xavierUniform = (inputs: number, outputs: number): Initializer => ({ kind: "uniform", bound: Math.sqrt(6 / (inputs + outputs)) });
+
+/** What `constant`, `normal` and `xavierUniform` return. */
+export const isInitializer = (value: unknown): value is Initializer => ["constant", "normal", "uniform"].includes((value as Initializer | null | undefined)?.kind as string);
 
 /**
  * An array that a model learns. Layers create it; `Weights` gives it its place in a runtime's memory.
@@ -32,12 +55,13 @@ export class Parameter {
   format: DType = "f32";
   trainable = true;
 
-  /** @throws RangeError when an axis of the shape is not a positive integer */
+  /** @throws RangeError when an axis of the shape is not a positive integer; TypeError for something else than an initializer */
   constructor(
     readonly shape: readonly number[],
     readonly initializer: Initializer,
   ) {
     expectAxes("Parameter", shape);
+    if (!isInitializer(initializer)) throw new TypeError(`Parameter: expected an initializer, such as normal(0.02), got ${String(initializer)}`);
   }
 
   get size(): number {
@@ -66,10 +90,12 @@ export type TableRule =
 export class Table {
   state: State | undefined;
 
+  /** @throws RangeError when an axis of the shape is not a positive integer; TypeError for something else than a rule */
   constructor(
     readonly shape: readonly number[],
     readonly rule: TableRule,
   ) {
     expectAxes("Table", shape);
+    if (!["sinusoidal", "rotary"].includes(rule?.kind)) throw new TypeError(`Table: expected a rule of kind sinusoidal or rotary, got ${String(rule)}`);
   }
 }

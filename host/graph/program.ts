@@ -3,7 +3,7 @@ import { Op } from "../../assembly/opcodes";
 import { type Block, formatBytes } from "../core/memory";
 import { seedKey } from "../seed";
 import { type ArrayOf, expectNumbers, formats } from "./formats";
-import { accessesOf, bytesOf, type Graph } from "./graph";
+import { accessesOf, bytesOf, Graph } from "./graph";
 import { checkIndices } from "./indices";
 import { kernelOf, operandsOf } from "./operands";
 import { lifetimes, plan, type Plan } from "./planner";
@@ -48,6 +48,7 @@ export interface ProgramInfo {
  * program.read(y); // Float32Array [3, 6]
  */
 export function compile(graph: Graph, options: { reuse?: boolean; grain?: number } = {}): Program {
+  if (!(graph instanceof Graph)) throw new TypeError(`compile: expected a graph, got ${String(graph)}`);
   graph.seal();
   const placed = plan(lifetimes(graph), options);
   const { threads } = graph.runtime;

@@ -4,7 +4,7 @@ export const sizeOf = (shape: readonly number[]): number => shape.reduce((produc
 export const sameShape = (a: readonly number[], b: readonly number[]): boolean => a.length === b.length && a.every((length, i) => length === b[i]);
 
 /** `[2,3]` */
-export const formatShape = (shape: readonly number[]): string => `[${shape.join(",")}]`;
+export const formatShape = (shape: readonly number[]): string => `[${shape.map(String).join(",")}]`;
 
 /** @throws RangeError unless every axis is a positive integer */
 export function expectAxes(what: string, shape: readonly number[]): void {

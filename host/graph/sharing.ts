@@ -13,7 +13,7 @@ const BYTES = 16;
 /** How threads share an instruction. */
 export interface Sharing {
   /** Threads that take a slice. */
-  readonly takers: number;
+  readonly participants: number;
   /** Whether the next instruction may start before all of them are done. */
   isFree: boolean;
 }
@@ -28,21 +28,21 @@ export function share(graph: Graph, plan: Plan, threads: number, grain = GRAIN):
   const shared: Sharing[] = [];
   let pending: Access[] = [];
   for (const instruction of graph.instructions) {
-    const takers = Math.min(threads, Math.max(1, Math.floor(timeOf(instruction) / grain)));
-    const access = accessOf(instruction, plan, takers);
+    const participants = Math.min(threads, Math.max(1, Math.floor(timeOf(instruction) / grain)));
+    const access = accessOf(instruction, plan, participants);
     const mustWait = pending.some((earlier) => conflict(earlier, access));
     if (mustWait) {
       shared.at(-1)!.isFree = false;
       pending = [];
     }
     pending.push(access);
-    shared.push({ takers, isFree: true }); // the last one too: at a program's end all wait
+    shared.push({ participants, isFree: true }); // the last one too: at a program's end all wait
   }
   return shared;
 }
 
 /** As the upper half of an instruction's word 1. */
-export const shareBits = ({ takers, isFree }: Sharing): number => takers * Share.Threads + (isFree ? Share.Free : 0);
+export const shareBits = ({ participants, isFree }: Sharing): number => participants * Share.Threads + (isFree ? Share.Free : 0);
 
 function timeOf(instruction: Instruction): number {
   const { writes, reads } = accessesOf(instruction);
@@ -58,12 +58,12 @@ interface Range {
 }
 
 interface Access {
-  readonly takers: number;
+  readonly participants: number;
   readonly reads: Range[];
   readonly writes: Range[];
 }
 
-function accessOf(instruction: Instruction, { offsets }: Plan, takers: number): Access {
+function accessOf(instruction: Instruction, { offsets }: Plan, participants: number): Access {
   const ranges = (addresses: Address[]): Range[] =>
     addresses.map((address) => {
       const { storage } = tensorOf(address);
@@ -72,11 +72,11 @@ function accessOf(instruction: Instruction, { offsets }: Plan, takers: number): 
     });
   const { writes, reads } = accessesOf(instruction);
   const read = ranges(reads);
-  return { takers, reads: read.filter(({ storage }) => !storage.isScratch), writes: [...ranges(writes), ...read.filter(({ storage }) => storage.isScratch)] };
+  return { participants, reads: read.filter(({ storage }) => !storage.isScratch), writes: [...ranges(writes), ...read.filter(({ storage }) => storage.isScratch)] };
 }
 
 function conflict(a: Access, b: Access): boolean {
-  if (a.takers === 1 && b.takers === 1) return false; // thread 0 does both
+  if (a.participants === 1 && b.participants === 1) return false; // thread 0 does both
   return overlap(a.writes, b.writes) || overlap(a.writes, b.reads) || overlap(a.reads, b.writes);
 }
 

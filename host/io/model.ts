@@ -121,7 +121,7 @@ function build(config: CheckpointConfig): { type: ModelType; model: AnyModel } {
 
 /** The type of a model of a family. @throws TypeError for another model, since no file could be loaded as one */
 function typeOf(model: Model): ModelType {
-  const type = (Object.keys(families) as ModelType[]).find((name) => families[name].Model === model.constructor);
+  const type = (Object.keys(families) as ModelType[]).find((name) => families[name].Model === model?.constructor);
   if (!type) throw new TypeError(`saveModel: expected a model of heed's families (${Object.keys(families).join(", ")}), got ${model?.constructor?.name}; save others' weights by writeSafetensors`);
   return type;
 }

@@ -1,4 +1,5 @@
-import type { Runtime } from "../core/runtime";
+import { expectRuntime, type Runtime } from "../core/runtime";
+import { callback, checkConfig, type Fields, optional, seed as seedField } from "../fields";
 import { ProgramCache } from "../graph/cache";
 import type { Loss } from "../graph/loss";
 import { Layer } from "../nn/layer";
@@ -10,6 +11,8 @@ export interface PlaceOptions extends Pick<WeightsOptions, "format" | "trainable
   /** The same seed draws the same weights; 0 by default. */
   seed?: number;
 }
+
+const fields: Fields<PlaceOptions> = { seed: optional(seedField), format: optional(callback), trainable: optional(callback) };
 
 /** Programs of evaluation that a model keeps: one for each shape of batch. */
 const PROGRAMS = 64;
@@ -46,7 +49,10 @@ export abstract class Model<S extends InputSpecs = InputSpecs> extends Layer {
    * Reserves the weights in a runtime's memory and draws them from `seed`.
    * @throws HeedError `memory` when they do not fit, saying how much they need; RangeError for a seed that is not an integer in [0, 2⁵³)
    */
-  place(runtime: Runtime, { seed = 0, format, trainable }: PlaceOptions = {}): this {
+  place(runtime: Runtime, options: PlaceOptions = {}): this {
+    expectRuntime("place", runtime);
+    checkConfig("place", options, fields);
+    const { seed = 0, format, trainable } = options;
     if (this.#weights) throw new TypeError("place: the model already has its memory; dispose it first");
     this.nameLayers();
     const weights = new Weights(runtime, this.parameters(), { owner: this.constructor.name, tables: this.tables(), format, trainable });

@@ -92,9 +92,9 @@ export class Transformer extends Model<TranslationInputs> implements EncoderDeco
   constructor(readonly config: TransformerConfig) {
     super();
     checkConfig("Transformer", config, fields);
-    const { vocabulary, maxLength, width, heads, encoderLayers, decoderLayers, norm = "post", padding = 0 } = config;
+    const { vocabulary, maxLength, width, heads, hidden, encoderLayers, decoderLayers, norm = "post", dropout, attentionDropout, hiddenDropout, padding = 0 } = config;
     if (padding >= vocabulary) throw new RangeError(`Transformer: padding: expected an id in [0, ${vocabulary}), got ${padding}`);
-    const block: BlockConfig = { ...config, norm };
+    const block: BlockConfig = { width, heads, hidden, norm, dropout, attentionDropout, hiddenDropout };
     this.embedding = new Embedding(vocabulary, width, { scale: Math.sqrt(width) });
     this.positions = new SinusoidalPositions(maxLength, width);
     this.encoder = new Encoder(encoderLayers, block);

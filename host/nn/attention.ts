@@ -1,7 +1,9 @@
+import { checkConfig, count, type Fields, flag, optional, share } from "../fields";
 import { crossAttention, selfAttention } from "../graph/ops/attention";
 import type { LayerKeyValues } from "../graph/ops/keyvalues";
 import { type Initializer, xavierUniform } from "../graph/parameter";
 import type { Tensor } from "../graph/tensor";
+import { initializer } from "./fields";
 import { Layer } from "./layer";
 import { Linear } from "./linear";
 import type { RotaryPositions } from "./positions";
@@ -21,6 +23,11 @@ export interface AttentionConfig {
   /** For the projection that writes into the residual stream. */
   outputInitializer?: Initializer;
 }
+
+const fields: Fields<AttentionConfig> = {
+  width: count, heads: count, keyValueHeads: optional(count), headSize: optional(count), dropout: optional(share), bias: optional(flag),
+  initializer, outputInitializer: initializer,
+};
 
 /** Which keys each query attends to, and where in its sequence it is. */
 export interface Mask {
@@ -59,8 +66,10 @@ export class SelfAttention extends Layer {
   private readonly shape: ReturnType<typeof checkHeads>;
   private readonly dropout: number;
 
+  /** @throws TypeError for a field that is missing, unknown or of the wrong type; RangeError for a value out of range */
   constructor(config: AttentionConfig) {
     super();
+    checkConfig("SelfAttention", config, fields);
     const { width, dropout = 0, bias = false, initializer = xavierUniform(width, width), outputInitializer = initializer } = config;
     const { heads, keyValueHeads, headSize } = (this.shape = checkHeads(config));
     this.queryKeyValue = new Linear(width, (heads + 2 * keyValueHeads) * headSize, { bias, initializer });
@@ -94,8 +103,10 @@ export class CrossAttention extends Layer {
   private readonly shape: ReturnType<typeof checkHeads>;
   private readonly dropout: number;
 
+  /** @throws as `SelfAttention` */
   constructor(config: AttentionConfig) {
     super();
+    checkConfig("CrossAttention", config, fields);
     const { width, dropout = 0, bias = false, initializer = xavierUniform(width, width), outputInitializer = initializer } = config;
     const { heads, keyValueHeads, headSize } = (this.shape = checkHeads(config));
     this.query = new Linear(width, heads * headSize, { bias, initializer });

@@ -1,10 +1,12 @@
+import { checkConfig, count, depth as depthField, type Fields, flag, oneOf, optional, positive, share } from "../fields";
 import type { Activation } from "../graph/ops/activation";
 import { dropout } from "../graph/ops/dropout";
 import { KeyValues, type LayerKeyValues } from "../graph/ops/keyvalues";
 import type { Initializer } from "../graph/parameter";
 import type { Tensor } from "../graph/tensor";
-import { CrossAttention, type Mask, SelfAttention, type Source } from "./attention";
-import { FeedForward } from "./feedforward";
+import { type AttentionConfig, CrossAttention, type Mask, SelfAttention, type Source } from "./attention";
+import { FeedForward, type FeedForwardConfig } from "./feedforward";
+import { activation, initializer } from "./fields";
 import { Layer } from "./layer";
 import { LayerNorm } from "./layernorm";
 
@@ -32,6 +34,11 @@ export interface BlockConfig {
   outputInitializer?: Initializer;
 }
 
+const fields: Fields<BlockConfig> = {
+  width: count, heads: count, hidden: count, norm: oneOf("pre", "post"), activation, dropout: optional(share), attentionDropout: optional(share),
+  hiddenDropout: optional(share), attentionBias: optional(flag), bias: optional(flag), epsilon: optional(positive), initializer, outputInitializer: initializer,
+};
+
 /** A residual connection around a sublayer: LayerNorm(x + Dropout(f(x))), or x + Dropout(f(LayerNorm(x))). */
 function residual(x: Tensor, norm: LayerNorm, config: BlockConfig, sublayer: (x: Tensor) => Tensor): Tensor {
   const p = config.dropout ?? 0;
@@ -39,13 +46,15 @@ function residual(x: Tensor, norm: LayerNorm, config: BlockConfig, sublayer: (x:
   return norm.forward(dropout(sublayer(x), p, x));
 }
 
-const attentionConfig = (config: BlockConfig): ConstructorParameters<typeof SelfAttention>[0] => ({
-  ...config,
-  dropout: config.attentionDropout ?? 0,
-  bias: config.attentionBias ?? false,
+const attentionConfig = ({ width, heads, attentionDropout: dropout, attentionBias: bias, initializer, outputInitializer }: BlockConfig): AttentionConfig => ({
+  width, heads, dropout, bias, initializer, outputInitializer,
 });
 
-const feedForwardConfig = (config: BlockConfig): ConstructorParameters<typeof FeedForward>[0] => ({ ...config, dropout: config.hiddenDropout ?? 0 });
+const feedForwardConfig = ({ width, hidden, activation, hiddenDropout: dropout, bias, initializer, outputInitializer }: BlockConfig): FeedForwardConfig => ({
+  width, hidden, activation, dropout, bias, initializer, outputInitializer,
+});
+
+const createNorm = ({ width, bias, epsilon }: BlockConfig): LayerNorm => new LayerNorm(width, { bias, epsilon });
 
 /**
  * Self-attention and a feed-forward layer, each with a residual (Vaswani 2017, section 3.1). x [B, T, C] → [B, T, C].
@@ -60,11 +69,13 @@ export class EncoderLayer extends Layer {
   readonly norm2: LayerNorm;
   readonly feedForward: FeedForward;
 
+  /** @throws TypeError for a field that is missing, unknown or of the wrong type; RangeError for a value out of range */
   constructor(private readonly config: BlockConfig) {
     super();
-    this.norm1 = new LayerNorm(config.width, config);
+    checkConfig("EncoderLayer", config, fields);
+    this.norm1 = createNorm(config);
     this.attention = new SelfAttention(attentionConfig(config));
-    this.norm2 = new LayerNorm(config.width, config);
+    this.norm2 = createNorm(config);
     this.feedForward = new FeedForward(feedForwardConfig(config));
   }
 
@@ -91,13 +102,15 @@ export class DecoderLayer extends Layer {
   readonly norm3: LayerNorm;
   readonly feedForward: FeedForward;
 
+  /** @throws as `EncoderLayer` */
   constructor(private readonly config: BlockConfig) {
     super();
-    this.norm1 = new LayerNorm(config.width, config);
+    checkConfig("DecoderLayer", config, fields);
+    this.norm1 = createNorm(config);
     this.selfAttention = new SelfAttention(attentionConfig(config));
-    this.norm2 = new LayerNorm(config.width, config);
+    this.norm2 = createNorm(config);
     this.crossAttention = new CrossAttention(attentionConfig(config));
-    this.norm3 = new LayerNorm(config.width, config);
+    this.norm3 = createNorm(config);
     this.feedForward = new FeedForward(feedForwardConfig(config));
   }
 
@@ -119,7 +132,7 @@ abstract class Stack<L extends Layer> extends Layer {
     config: BlockConfig,
   ) {
     super();
-    this.norm = config.norm === "pre" ? new LayerNorm(config.width, config) : null;
+    this.norm = config.norm === "pre" ? createNorm(config) : null;
   }
 
   protected finish(x: Tensor): Tensor {
@@ -127,7 +140,12 @@ abstract class Stack<L extends Layer> extends Layer {
   }
 }
 
-const repeat = <L>(count: number, make: () => L): L[] => Array.from({ length: count }, make);
+/** The layers of a stack. */
+function createLayers<L>(stack: string, depth: number, config: BlockConfig, create: () => L): L[] {
+  checkConfig(stack, { depth }, { depth: depthField });
+  checkConfig(stack, config, fields);
+  return Array.from({ length: depth }, create);
+}
 
 /**
  * A stack of encoder layers. x [B, T, C] → [B, T, C].
@@ -136,8 +154,9 @@ const repeat = <L>(count: number, make: () => L): L[] => Array.from({ length: co
  * new Encoder(6, { width: 64, heads: 4, hidden: 256, norm: "pre" }).layers.length; // 6
  */
 export class Encoder extends Stack<EncoderLayer> {
+  /** @throws as `EncoderLayer`, and for a depth that is not an integer from 1 to 1000 */
   constructor(depth: number, config: BlockConfig) {
-    super(repeat(depth, () => new EncoderLayer(config)), config);
+    super(createLayers("Encoder", depth, config, () => new EncoderLayer(config)), config);
   }
 
   forward(x: Tensor, mask: Mask = {}): Tensor {
@@ -155,8 +174,9 @@ export type DecoderSource = { readonly memory: Tensor; readonly lengths: Tensor<
  * new Decoder(6, { width: 64, heads: 4, hidden: 256, norm: "post" }).layers.length; // 6
  */
 export class Decoder extends Stack<DecoderLayer> {
+  /** @throws as `Encoder` */
   constructor(depth: number, config: BlockConfig) {
-    super(repeat(depth, () => new DecoderLayer(config)), config);
+    super(createLayers("Decoder", depth, config, () => new DecoderLayer(config)), config);
   }
 
   /**

@@ -1,7 +1,9 @@
+import { checkConfig, type Fields, finite, optional } from "../fields";
 import { addPositions, embedding } from "../graph/ops/embedding";
 import { type Initializer, normal, Parameter } from "../graph/parameter";
 import { expectAxes } from "../graph/shape";
 import type { Tensor } from "../graph/tensor";
+import { initializer } from "./fields";
 import { Layer } from "./layer";
 
 /** How an `Embedding` starts, and its scale. */
@@ -10,6 +12,8 @@ export interface EmbeddingOptions {
   scale?: number;
   initializer?: Initializer;
 }
+
+const fields: Fields<EmbeddingOptions> = { scale: optional(finite), initializer };
 
 /**
  * A vector for each token: ids [...] → scale · weight[ids], [..., width].
@@ -22,9 +26,12 @@ export class Embedding extends Layer {
   readonly weight: Parameter;
   private readonly scale: number;
 
-  constructor(vocabulary: number, width: number, { scale = 1, initializer = normal(1 / Math.sqrt(width)) }: EmbeddingOptions = {}) {
+  /** @throws RangeError unless both lengths are positive integers; TypeError for unknown options */
+  constructor(vocabulary: number, width: number, options: EmbeddingOptions = {}) {
     super();
     expectAxes("Embedding(vocabulary, width)", [vocabulary, width]);
+    checkConfig("Embedding", options, fields);
+    const { scale = 1, initializer = normal(1 / Math.sqrt(width)) } = options;
     this.weight = new Parameter([vocabulary, width], initializer);
     this.scale = scale;
   }

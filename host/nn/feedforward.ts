@@ -1,7 +1,9 @@
+import { checkConfig, count, type Fields, flag, optional, share } from "../fields";
 import { Activation } from "../graph/ops/activation";
 import { dropout } from "../graph/ops/dropout";
 import type { Initializer } from "../graph/parameter";
 import type { Tensor } from "../graph/tensor";
+import { activation, initializer } from "./fields";
 import { Layer } from "./layer";
 import { Linear } from "./linear";
 
@@ -17,6 +19,10 @@ export interface FeedForwardConfig {
   outputInitializer?: Initializer;
 }
 
+const fields: Fields<FeedForwardConfig> = {
+  width: count, hidden: count, activation, dropout: optional(share), bias: optional(flag), initializer, outputInitializer: initializer,
+};
+
 /**
  * Two linear maps with a non-linearity between: FFN(x) = max(0, x·W1 + b1)·W2 + b2 (Vaswani 2017, section 3.3).
  * Shapes: x [..., width] → [..., hidden] → [..., width].
@@ -30,8 +36,11 @@ export class FeedForward extends Layer {
   private readonly activation: Activation;
   private readonly dropout: number;
 
-  constructor({ width, hidden, activation = Activation.Relu, dropout = 0, bias = true, initializer, outputInitializer = initializer }: FeedForwardConfig) {
+  /** @throws TypeError for a field that is missing, unknown or of the wrong type; RangeError for a value out of range */
+  constructor(config: FeedForwardConfig) {
     super();
+    checkConfig("FeedForward", config, fields);
+    const { width, hidden, activation = Activation.Relu, dropout = 0, bias = true, initializer, outputInitializer = initializer } = config;
     this.up = new Linear(width, hidden, { bias, initializer });
     this.down = new Linear(hidden, width, { bias, initializer: outputInitializer });
     this.activation = activation;

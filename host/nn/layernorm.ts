@@ -1,7 +1,11 @@
+import { checkConfig, flag, optional, positive } from "../fields";
 import { layerNorm } from "../graph/ops/layernorm";
 import { constant, Parameter } from "../graph/parameter";
+import { expectAxes } from "../graph/shape";
 import type { Tensor } from "../graph/tensor";
 import { Layer } from "./layer";
+
+const fields = { bias: optional(flag), epsilon: optional(positive) };
 
 /**
  * Layer normalisation over the last axis: (x − mean)/√(variance + ε)·weight + bias (Ba et al. 2016, arXiv:1607.06450).
@@ -16,10 +20,12 @@ export class LayerNorm extends Layer {
 
   private readonly epsilon: number;
 
-  /** @throws RangeError unless the width is a positive integer and epsilon a positive number */
-  constructor(width: number, { bias = true, epsilon = 1e-5 }: { bias?: boolean; epsilon?: number } = {}) {
+  /** @throws RangeError unless the width is a positive integer and epsilon a positive number; TypeError for unknown options */
+  constructor(width: number, options: { bias?: boolean; epsilon?: number } = {}) {
     super();
-    if (!(epsilon > 0 && epsilon < Infinity)) throw new RangeError(`LayerNorm: epsilon must be a positive number, got ${epsilon}`);
+    expectAxes("LayerNorm(width)", [width]);
+    checkConfig("LayerNorm", options, fields);
+    const { bias = true, epsilon = 1e-5 } = options;
     this.epsilon = epsilon;
     this.weight = new Parameter([width], constant(1));
     this.bias = bias ? new Parameter([width], constant(0)) : null;

@@ -1,8 +1,10 @@
+import { checkConfig, type Fields, flag, optional } from "../fields";
 import { linear } from "../graph/ops/linear";
 import { Activation } from "../graph/ops/activation";
 import { constant, type Initializer, Parameter, xavierUniform } from "../graph/parameter";
 import { expectAxes } from "../graph/shape";
 import type { Tensor } from "../graph/tensor";
+import { initializer } from "./fields";
 import { Layer } from "./layer";
 
 /** How a `Linear` starts. */
@@ -10,6 +12,8 @@ export interface LinearOptions {
   bias?: boolean;
   initializer?: Initializer;
 }
+
+const fields: Fields<LinearOptions> = { bias: optional(flag), initializer };
 
 /**
  * A linear map with an optional bias: y = x·Wᵀ + b.
@@ -23,9 +27,12 @@ export class Linear extends Layer {
   readonly weight: Parameter;
   readonly bias: Parameter | null;
 
-  constructor(inputs: number, outputs: number, { bias = true, initializer = xavierUniform(inputs, outputs) }: LinearOptions = {}) {
+  /** @throws RangeError unless both widths are positive integers; TypeError for unknown options */
+  constructor(inputs: number, outputs: number, options: LinearOptions = {}) {
     super();
     expectAxes("Linear(inputs, outputs)", [inputs, outputs]);
+    checkConfig("Linear", options, fields);
+    const { bias = true, initializer = xavierUniform(inputs, outputs) } = options;
     this.weight = new Parameter([outputs, inputs], initializer);
     this.bias = bias ? new Parameter([outputs], constant(0)) : null;
   }

@@ -1,6 +1,7 @@
 import { addPositions } from "../graph/ops/embedding";
 import { rotary } from "../graph/ops/rotary";
 import { Table } from "../graph/parameter";
+import { expectAxes } from "../graph/shape";
 import type { Tensor } from "../graph/tensor";
 import { Layer } from "./layer";
 
@@ -15,9 +16,13 @@ import { Layer } from "./layer";
 export class SinusoidalPositions extends Layer {
   readonly table: Table;
 
-  /** @param length  the longest sequence, in tokens */
+  /**
+   * @param length  the longest sequence, in tokens
+   * @throws RangeError unless both are positive integers
+   */
   constructor(length: number, width: number) {
     super();
+    expectAxes("SinusoidalPositions(length, width)", [length, width]);
     this.table = new Table([length, width], { kind: "sinusoidal" });
   }
 
@@ -40,10 +45,11 @@ export class RotaryPositions extends Layer {
   /**
    * @param length    the longest sequence, in tokens
    * @param headSize  width of a head
-   * @throws RangeError for a size that is odd, and for a base that is not a positive number
+   * @throws RangeError unless both are positive integers and the size is even, and for a base that is not a positive number
    */
   constructor(length: number, headSize: number, base = 10_000) {
     super();
+    expectAxes("RotaryPositions(length, headSize)", [length, headSize]);
     if (headSize % 2 !== 0) throw new RangeError(`RotaryPositions: expected an even head size, got ${headSize}`);
     if (!(base > 0 && base < Infinity)) throw new RangeError(`RotaryPositions: expected a base above 0, got ${base}`);
     this.table = new Table([length, headSize], { kind: "rotary", base });

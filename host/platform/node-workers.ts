@@ -17,7 +17,7 @@ export function listen(worker: Worker, { message, end }: WorkerEvents): StartedW
   worker.on("message", message);
   worker.on("error", (error) => (reason = error.message));
   worker.on("exit", (code) => end(reason ?? `exit code ${code}`));
-  return { hold: (held) => (held ? worker.ref() : worker.unref()) };
+  return worker;
 }
 
 /** Starts a worker from the script of another. */

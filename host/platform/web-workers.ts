@@ -19,5 +19,5 @@ export function listen(worker: Worker, task: Task, { message, end }: WorkerEvent
     end(event.message || "its script could not be loaded");
   };
   worker.postMessage(task);
-  return { hold: () => undefined };
+  return { ref: () => undefined, unref: () => undefined }; // a page has no process to hold
 }

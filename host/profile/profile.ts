@@ -1,4 +1,4 @@
-import { breathe } from "../core/breathe";
+import { yieldToEventLoop } from "../core/yieldtoeventloop";
 import type { Limit } from "../core/limit";
 import type { InstructionInfo, Program } from "../graph/program";
 
@@ -66,19 +66,19 @@ export async function profile(programs: readonly Timed[], { now, limits, seconds
   do {
     replay();
     rate(limits.flops);
-    await breathe();
+    await yieldToEventLoop();
   } while (now() - started < 1000 * seconds);
   const measured = now();
   do {
     replay().forEach((ms, i) => samples[i]!.push(ms));
     rates.flops.push(rate(limits.flops));
-    await breathe();
+    await yieldToEventLoop();
   } while (now() - measured < 1000 * seconds || rates.flops.length < FEWEST_RUNS);
   // Last, since it leaves nothing in the caches; the first runs reserve its memory and have it optimized.
   for (let run = -FEWEST_RUNS; run < FEWEST_RUNS; run++) {
     const bytes = rate(limits.bytes);
     if (run >= 0) rates.bytes.push(bytes);
-    await breathe();
+    await yieldToEventLoop();
   }
 
   return {

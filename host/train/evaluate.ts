@@ -1,4 +1,4 @@
-import { breathe } from "../core/breathe";
+import { yieldToEventLoop } from "../core/yieldtoeventloop";
 import { HeedError } from "../errors";
 import { ProgramCache } from "../graph/cache";
 import type { BatchOf, InputSpecs } from "../models/inputs";
@@ -43,7 +43,7 @@ export async function evaluate<S extends InputSpecs>(model: Model<S>, batches: I
       const { sum, tokens } = cells.takeLoss();
       total += sum;
       count += tokens;
-      await breathe();
+      await yieldToEventLoop();
     }
     if (count === 0) throw new HeedError("data", "evaluate: no target to predict; are the batches empty?");
     return { loss: total / count, tokens: count };
@@ -64,8 +64,8 @@ export interface Gradients extends Evaluation {
  * @throws TypeError or RangeError when the batch does not fit the model, HeedError `data` when no target counts
  *
  * @example
- * const { loss, gradients } = computeGradients(model, batch);
- * gradients.get("embedding.weight").data.length; // as many numbers as the parameter has
+ * const { gradients } = computeGradients(model, batches[0]!);
+ * gradients.get("embedding.weight")!.shape; //  the shape of the parameter
  */
 export function computeGradients<S extends InputSpecs>(model: Model<S>, batch: BatchOf<S>, { seed = 0 }: { seed?: number } = {}): Gradients {
   const { weights } = model;

@@ -1,6 +1,6 @@
-import { breathe } from "../core/breathe";
+import { yieldToEventLoop } from "../core/yieldtoeventloop";
 import type { Block } from "../core/memory";
-import { checkConfig, count, type Fields, type FieldsByName, finiteOrNull, notNegative, object, optional, seed, whole } from "../fields";
+import { callback, checkConfig, count, type Fields, type FieldsByName, finiteOrNull, notNegative, object, optional, seed, whole } from "../fields";
 import { ProgramCache } from "../graph/cache";
 import type { BatchOf, InputSpecs } from "../models/inputs";
 import type { Model } from "../models/model";
@@ -78,7 +78,6 @@ const MAX_STEPS = 2 ** 31 - 1;
 /** Shapes of batches whose programs are kept. */
 const PROGRAMS = 256;
 
-const callback = { expected: "a function", accepts: (value: unknown) => typeof value === "function", isType: (value: unknown) => typeof value === "function" };
 const FIELDS: FieldsByName = {
   steps: { ...count, expected: `an integer from 1 to ${MAX_STEPS}`, accepts: (value) => count.accepts(value) && (value as number) <= MAX_STEPS },
   schedule: object,
@@ -143,7 +142,7 @@ export class Trainer<S extends InputSpecs = InputSpecs> {
         return;
       }
       yield this.step();
-      await breathe();
+      await yieldToEventLoop();
     }
   }
 

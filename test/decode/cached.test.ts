@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import type { Batch } from "../../host/batch";
 import type { Session } from "../../host/decode/session";
 import type { Row } from "../../host/decode/row";
+import { PAGE_TOKENS } from "../../host/graph/ops/keyvalues";
 import { Transformer } from "../../host/models/transformer";
 import { logitsOf } from "../models/logits";
 import { CONTEXT, type Family, openSession, promptOf, randomIds, sourceOf, trained, type TrainedModel, VOCABULARY } from "./trained";
@@ -81,6 +82,28 @@ describe.each(Object.keys(trained) as Family[])("%s", (family) => {
     const [row] = await session.open([promptOf(model, tokens.slice(0, first))]);
     await session.append(row!, tokens.slice(first));
     expectSameBits(await steps(session, row!, 10), uncached(model, row!.tokens.slice(0, T + 9)).subarray((T - 1) * V));
+    session.dispose();
+  });
+
+  it.each([1, 2, 20, 64, 65, 66, 130])("stores the keys and values of %i tokens but the last, by a step of that one too, and nothing behind them", async (length) => {
+    const session = openSession(model);
+    const [row] = (await session.open([promptOf(model, randomIds(1, length))])) as [Row];
+    const { layers, keyValueHeads, headSize } = model.pageLayout;
+    const heads = Array.from({ length: layers * 2 * keyValueHeads }, (_, head) => head);
+    const isKey = (head: number): boolean => Math.floor(head / keyValueHeads) % 2 === 0; // of a layer first all keys, then all values
+    /** For each token that pages have room for, whether all of its elements are numbers; undefined if some are. */
+    const stored = (): (boolean | undefined)[] => row.pages.flatMap((page) => {
+      const elements = session["pool"].state.rowsFrom(page, 1).read();
+      return Array.from({ length: PAGE_TOKENS }, (_, token) => {
+        const places = heads.flatMap((head) => Array.from({ length: headSize }, (_, d) => head * headSize * PAGE_TOKENS + (isKey(head) ? d * PAGE_TOKENS + token : token * headSize + d)));
+        const numbers = places.filter((place) => !Number.isNaN(elements[place]!)).length;
+        return numbers === places.length ? true : numbers === 0 ? false : undefined;
+      });
+    });
+    const expected = (count: number): boolean[] => Array.from({ length: Math.ceil(count / PAGE_TOKENS) * PAGE_TOKENS }, (_, token) => token < count);
+    expect(stored()).toEqual(expected(length - 1));
+    await session.step([row]);
+    expect(stored()).toEqual(expected(length));
     session.dispose();
   });
 

@@ -77,7 +77,7 @@ export const createThreads = (): Promise<Runtime> =>
   Runtime.create({ build: "simd", threads: 2, workers: nodeWorkers, core: readFileSync(new URL("../../build/heed.simd-threads.wasm", import.meta.url)) });
 
 /** A session whose pages are filled with NaN when they are taken and released. */
-export const openSession = (model: TrainedModel, options: SessionOptions = {}): Session => new Session<DecoderModel>(model, { rows: 12, poison: true, ...options });
+export const openSession = <M extends DecoderModel>(model: M, options: SessionOptions = {}): Session<M> => new Session<M>(model, { rows: 12, poison: true, ...options });
 
 /** A prompt of a model: of an encoder-decoder with a source, the seed's. */
 export const promptOf = (model: TrainedModel, tokens: readonly number[], seed = 1): { tokens: readonly number[]; source?: readonly number[] } =>

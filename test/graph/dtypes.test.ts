@@ -76,7 +76,7 @@ describe("every exported op refuses an operand of another dtype when it is recor
     expect([...new Set(cases.map(({ op }) => op)), ...notOps].sort()).toEqual(ops.sort());
   });
 
-  it.each(cases)("$op", (op) => {
+  it.each(cases.map((example) => [example.op, example] as const))("%s", (_, op) => {
     expect(() => record(op), "with the right dtypes").not.toThrow();
     op.inputs.forEach((input, i) => {
       const { accepted } = dtypesOf(input);

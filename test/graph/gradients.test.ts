@@ -1,63 +1,29 @@
 import { expect, it, describe } from "vitest";
 import { Graph } from "../../host/graph/graph";
 import { compile } from "../../host/graph/program";
-import type { Tensor } from "../../host/graph/tensor";
-import { crossAttention, selfAttention } from "../../host/graph/ops/attention";
 import { Activation, gelu, geluTanh, relu, silu } from "../../host/graph/ops/activation";
 import { crossEntropy } from "../../host/graph/ops/crossentropy";
-import { add, scale, transpose } from "../../host/graph/ops/elementwise";
+import { add, gatherRows, multiply, scale, transpose } from "../../host/graph/ops/elementwise";
 import { addPositions, embedding } from "../../host/graph/ops/embedding";
 import { layerNorm } from "../../host/graph/ops/layernorm";
 import { linear, matmul } from "../../host/graph/ops/linear";
+import { rmsNorm } from "../../host/graph/ops/rmsnorm";
+import { rotary } from "../../host/graph/ops/rotary";
 import { softmax } from "../../host/graph/ops/softmax";
 import { Cells } from "../../host/train/cells";
 import { expectAllclose } from "../allclose";
 import { randomArray } from "../random";
 import * as oracle from "./oracle";
+import { type Case, checkGradients, constantLike, RELATIVE } from "./differences";
 import { createRuntime } from "./runtime";
 
 const runtime = await createRuntime();
-const RELATIVE = 1e-4;
-
-interface Case {
-  title: string;
-  shapes: number[][];
-  op: (...inputs: Tensor[]) => Tensor;
-  oracle: (...inputs: Float64Array[]) => ArrayLike<number>;
-}
-
-/** Compares an op's output and gradients, under a random dOut, with the oracle's and its central differences. */
-function check({ shapes, op, oracle }: Case): void {
-  const graph = new Graph(runtime, { training: true });
-  const inputs = shapes.map((shape) => graph.input(shape, "f32", true));
-  const out = graph.keep(op(...inputs));
-  const dOut = graph.input(out.shape);
-  graph.backward([out, dOut]);
-  const gradients = inputs.map((input) => graph.keep(graph.gradient(input)!));
-  const program = compile(graph);
-
-  const values = inputs.map((input, i) => randomArray(input.size, 10 + i));
-  const dValues = randomArray(out.size, 99);
-  inputs.forEach((input, i) => program.write(input, values[i]!));
-  program.write(dOut, dValues);
-  program.run();
-
-  const exact = values.map((array) => Float64Array.from(array));
-  expectAllclose(program.read(out), oracle(...exact), { rtol: 1e-5, atol: 1e-5 });
-  const loss = (arrays: Float64Array[]): number => Array.from(oracle(...arrays)).reduce((sum, y, i) => sum + y * dValues[i]!, 0);
-  numeric(loss, exact).forEach((expected, i) => {
-    const largest = Math.max(...expected.map(Math.abs));
-    expectAllclose(program.read(gradients[i]!), expected, { rtol: RELATIVE, atol: RELATIVE * Math.max(largest, 1e-3) });
-  });
-}
 const numeric = oracle.differentiate;
 
 const [R, C] = [5, 7];
 const each = (f: (x: number) => number) => (x: Float64Array): Float64Array => x.map(f);
-const columns = (x: Float64Array, width: number, from: number, count: number): number[] =>
-  Array.from({ length: (x.length / width) * count }, (_, i) => x[Math.floor(i / count) * width + from + (i % count)]!);
-const shape = { B: 2, H: 2, Tq: 5, Tk: 5, D: 3 };
-const cross = { B: 2, H: 2, Tq: 3, Tk: 6, D: 3 };
+/** A table [5, 6] of cosines and sines; any numbers serve. */
+const angles = randomArray(30, 5);
 
 const cases: Case[] = [
   { title: "linear with a bias", shapes: [[3, 5], [4, 5], [4]], op: (x, w, b) => linear(x, w, b), oracle: (x, w, b) => oracle.linear(x, w, b!, 3, 4, 5) },
@@ -86,17 +52,28 @@ const cases: Case[] = [
   { title: "scale", shapes: [[R, C]], op: (x) => scale(x, -1.5), oracle: each((x) => -1.5 * x) },
   { title: "transpose", shapes: [[R, C]], op: transpose, oracle: (x) => x.map((_, i) => x[(i % R) * C + Math.floor(i / R)]!) },
   { title: "addPositions", shapes: [[2, 3, C], [4, C]], op: (x, table) => addPositions(x, table), oracle: (x, table) => x.map((value, i) => value + table[i % (3 * C)]!) },
+  { title: "multiply", shapes: [[R, C], [R, C]], op: multiply, oracle: (a, b) => a.map((x, i) => x * b[i]!) },
+  { title: "multiply of a tensor by itself", shapes: [[R, C]], op: (x) => multiply(x, x), oracle: each((x) => x * x) },
+  { title: "a gate: silu(x)·y, y used twice", shapes: [[R, C], [R, C]], op: (x, y) => add(multiply(silu(x), y), y), oracle: (x, y) => x.map((x, i) => (oracle.activations.silu(x) + 1) * y[i]!) },
+  { title: "rmsNorm", shapes: [[R, C], [C]], op: (x, w) => rmsNorm(x, w), oracle: (x, w) => oracle.rmsNorm(x, w, R, C) },
+  { title: "rmsNorm with ε = 0.5", shapes: [[R, C], [C]], op: (x, w) => rmsNorm(x, w, 0.5), oracle: (x, w) => oracle.rmsNorm(x, w, R, C, 0.5) },
+  { title: "rmsNorm in a residual", shapes: [[R, C], [C]], op: (x, w) => add(x, rmsNorm(x, w)), oracle: (x, w) => oracle.rmsNorm(x, w, R, C).map((y, i) => y + x[i]!) },
   {
-    title: "selfAttention", shapes: [[2, 5, 18]], op: (x) => selfAttention(x, { heads: 2 }),
-    oracle: (x) => oracle.attention(columns(x, 18, 0, 6), columns(x, 18, 6, 6), columns(x, 18, 12, 6), shape),
+    title: "gatherRows", shapes: [[3, 4, C]], op: (x) => gatherRows(x, constantLike(x, [3], [2, 0, 3], "i32")),
+    oracle: (x) => [2, 0, 3].flatMap((t, b) => [...x.subarray((4 * b + t) * C, (4 * b + t + 1) * C)]),
   },
   {
-    title: "selfAttention, causal", shapes: [[2, 5, 18]], op: (x) => selfAttention(x, { heads: 2, causal: true }),
-    oracle: (x) => oracle.attention(columns(x, 18, 0, 6), columns(x, 18, 6, 6), columns(x, 18, 12, 6), { ...shape, causal: true }),
+    title: "gatherRows of a tensor that is used elsewhere", shapes: [[2, 2, C], [2, C]], op: (x, y) => add(gatherRows(scale(x, 2), constantLike(x, [2], [1, 0], "i32")), y),
+    oracle: (x, y) => [1, 0].flatMap((t, b) => [...x.subarray((2 * b + t) * C, (2 * b + t + 1) * C)].map((value, c) => 2 * value + y[b * C + c]!)),
   },
   {
-    title: "crossAttention", shapes: [[2, 3, 6], [2, 6, 12]], op: (q, kv) => crossAttention(q, kv, { heads: 2 }),
-    oracle: (q, kv) => oracle.attention(q, columns(kv, 12, 0, 6), columns(kv, 12, 6, 6), cross),
+    title: "rotary of two heads, the columns behind them untouched", shapes: [[2, 3, 15]], op: (x) => rotary(x, constantLike(x, [5, 6], angles), { heads: 2, headSize: 6 }),
+    oracle: (x) => oracle.rotary(x, angles, { B: 2, T: 3, C: 15, H: 2, D: 6, rotated: 6 }),
+  },
+  {
+    title: "rotary of a part of each head, from a past", shapes: [[2, 2, 14]],
+    op: (x) => rotary(x, constantLike(x, [5, 4], angles.slice(0, 20)), { heads: 2, headSize: 7 }, constantLike(x, [2], [3, 1], "i32")),
+    oracle: (x) => oracle.rotary(x, angles.slice(0, 20), { B: 2, T: 2, C: 14, H: 2, D: 7, rotated: 4, past: [3, 1] }),
   },
   {
     title: "a pre-norm residual", shapes: [[R, C], [C], [C], [C, C]], op: (x, w, b, m) => add(x, linear(layerNorm(x, w, b), m!)),
@@ -113,7 +90,7 @@ const cases: Case[] = [
 ];
 
 describe("gradients match finite differences of the f64 oracle to 1e-4", () => {
-  it.each(cases)("$title", check);
+  it.each(cases.map((example) => [example.title, example] as const))("%s", (_, example) => checkGradients(runtime, example));
 
   it("embedding", () => {
     const ids = [3, 1, 3, 0];

@@ -29,6 +29,40 @@ export const layerNorm = (x: Array64, w: Array64, b: Array64 | null, R: number, 
     return row.map((value, c) => (value - mean) * rstd * w[c]! + (b ? b[c]! : 0));
   });
 
+export const rmsNorm = (x: Array64, w: Array64, R: number, C: number, epsilon = 1e-5): number[] =>
+  range(R).flatMap((r) => {
+    const row = range(C).map((c) => x[r * C + c]!);
+    const rstd = 1 / Math.sqrt(sum(row.map((value) => value ** 2)) / C + epsilon);
+    return row.map((value, c) => value * rstd * w[c]!);
+  });
+
+export interface RotaryShape {
+  B: number;
+  T: number;
+  C: number;
+  H: number;
+  D: number;
+  rotated: number;
+  past?: number[];
+}
+
+/** Turns the pairs (d, d + rotated/2) of the first H heads of x [B, T, C] by the angles of a table [L, rotated]: cosines, then sines. */
+export function rotary(x: Array64, table: Array64, { B, T, C, H, D, rotated, past = [] }: RotaryShape): number[] {
+  const out = Array.from(x);
+  const half = rotated / 2;
+  for (const b of range(B))
+    for (const t of range(T))
+      for (const h of range(H))
+        for (const d of range(half)) {
+          const at = ((past[b] ?? 0) + t) * rotated + d;
+          const [cos, sin] = [table[at]!, table[at + half]!];
+          const first = (b * T + t) * C + h * D + d;
+          out[first] = x[first]! * cos - x[first + half]! * sin;
+          out[first + half] = x[first]! * sin + x[first + half]! * cos;
+        }
+  return out;
+}
+
 /** Abramowitz & Stegun 7.1.5 / 7.1.14 in f64: series for small, continued fraction for large arguments. */
 export function erf(x: number): number {
   const a = Math.abs(x);
@@ -56,26 +90,41 @@ export const activations = {
 export interface AttentionShape {
   B: number;
   H: number;
+  /** Heads of keys and values; H by default. */
+  Hkv?: number;
   Tq: number;
   Tk: number;
   D: number;
+  scale?: number;
   causal?: boolean;
+  window?: { left?: number; right?: number };
+  past?: number[];
   lengths?: number[];
+  /** [B or 1, H or 1, Tq, Tk] */
+  bias?: { values: Array64; shape: readonly number[] };
 }
 
-/** q [B, Tq, H·D], k and v [B, Tk, H·D] → [B, Tq, H·D] */
-export function attention(q: Array64, k: Array64, v: Array64, { B, H, Tq, Tk, D, causal = false, lengths }: AttentionShape): number[] {
-  const C = H * D;
-  const out = new Array<number>(B * Tq * C).fill(0);
+/** q [B, Tq, H·D], k and v [B, Tk, Hkv·D] → [B, Tq, H·D]; zeros where a query sees no key. */
+export function attention(q: Array64, k: Array64, v: Array64, shape: AttentionShape): number[] {
+  const { B, H, Hkv = H, Tq, Tk, D, scale = 1 / Math.sqrt(D), causal = false, window = {}, past, lengths, bias } = shape;
+  const { left = Infinity, right = causal ? 0 : Infinity } = window;
+  const out = new Array<number>(B * Tq * H * D).fill(0);
   for (const b of range(B))
     for (const h of range(H))
       for (const i of range(Tq)) {
-        const keys = range(Tk).filter((j) => (!causal || j <= i + Tk - Tq) && j < (lengths?.[b] ?? Tk));
+        const position = (past?.[b] ?? Tk - Tq) + i;
+        const keys = range(Tk).filter((j) => position - left <= j && j <= position + right && j < (lengths?.[b] ?? Tk));
         if (keys.length === 0) continue;
-        const at = (t: number, T: number, d: number): number => (b * T + t) * C + h * D + d;
-        const scores = keys.map((j) => sum(range(D).map((d) => q[at(i, Tq, d)]! * k[at(j, Tk, d)]!)) / Math.sqrt(D));
+        const query = (d: number): number => ((b * Tq + i) * H + h) * D + d;
+        const key = (j: number, d: number): number => ((b * Tk + j) * Hkv + Math.floor((h * Hkv) / H)) * D + d;
+        const biasOf = (j: number): number => {
+          if (!bias) return 0;
+          const [b1 = 1, h1 = 1] = bias.shape;
+          return bias.values[(((b1 === 1 ? 0 : b) * h1 + (h1 === 1 ? 0 : h)) * Tq + i) * Tk + j]!;
+        };
+        const scores = keys.map((j) => scale * sum(range(D).map((d) => q[query(d)]! * k[key(j, d)]!)) + biasOf(j));
         const weights = softmax(scores, 1, keys.length);
-        for (const d of range(D)) out[at(i, Tq, d)] = sum(keys.map((j, n) => weights[n]! * v[at(j, Tk, d)]!));
+        for (const d of range(D)) out[query(d)] = sum(keys.map((j, n) => weights[n]! * v[key(j, d)]!));
       }
   return out;
 }

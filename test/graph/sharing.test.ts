@@ -48,7 +48,7 @@ describe("sharing", () => {
       });
       graph.instructions.forEach((later, j) => {
         for (let i = j - 1; i >= 0 && shared[i]!.isFree; i--) {
-          if (shared[i]!.takers === 1 && shared[j]!.takers === 1) continue;
+          if (shared[i]!.participants === 1 && shared[j]!.participants === 1) continue;
           const [a, b] = [touched[i]!, touched[j]!];
           const meets = (x: Set<number>, y: Iterable<number>): boolean => [...y].some((line) => x.has(line));
           const clash =
@@ -129,7 +129,7 @@ describe("sharing", () => {
     const products = [matmul(large, large), matmul(large, large)];
     [add(small, scale(small, 2)), add(products[0]!, products[1]!)].forEach((tensor) => graph.keep(tensor));
     const shared = share(graph, plan(lifetimes(graph), { reuse: false }), 3);
-    expect(shared.map(({ takers }) => takers)).toEqual([3, 3, 1, 1, 3]);
+    expect(shared.map(({ participants }) => participants)).toEqual([3, 3, 1, 1, 3]);
     expect(shared.map(({ isFree }) => isFree)).toEqual([true, true, true, false, true]);
   });
 });

@@ -21,7 +21,7 @@ console.log(JSON.stringify({ grown, sum: sum(arrays.map(sum)), bytes: sum(arrays
 
 async function loadWeights() {
   const { model } = await loadModel(runtime, checkpoint);
-  return [...model.parameters().values()].map(({ address, size }) => runtime.memory.f32(address, size));
+  return [...model.parameters().values()].map(({ state, size }) => state.block.f32(state.offset, size));
 }
 
 async function loadSnapshot() {

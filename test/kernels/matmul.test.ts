@@ -173,8 +173,7 @@ describeBuilds("matmul", (core) => {
   });
 
   it.each(formatted)("%s gives bf16 weights the bits of the same weights in f32, for few rows and many, in 1 and 3 slices", (layout) => {
-    const shapes: [N: number, K: number][] = [[1, 1], [5, 3], [8, 7], [17, 32], [33, 40], [70, 129], [101, 135], [9, 1100], [800, 20]];
-    for (const [N, K] of shapes) {
+    for (const [N, K] of [[1, 1], [5, 3], [8, 7], [17, 32], [33, 40], [70, 129], [101, 135], [9, 1100], [800, 20]] as const) {
       for (const M of [1, 2, 5, 11, 13, 29]) {
         const c: Case = { M, N, K, gap: 3, format: Format.BF16, ...(M % 2 ? { bias: true, activation: Activation.Relu } : { accumulate: true }) };
         const expected = multiply(core, layout, { ...c, decoded: true }).actual;

@@ -126,7 +126,7 @@ describe("norms", () => {
   });
 
   it.each([0, -1, NaN, Infinity])("refuse ε = %d", (epsilon) => {
-    expect(() => new LayerNorm(8, { epsilon })).toThrow(new RangeError(`LayerNorm: epsilon must be a positive number, got ${epsilon}`));
-    expect(() => new RMSNorm(8, { epsilon })).toThrow(new RangeError(`RMSNorm: epsilon must be a positive number, got ${epsilon}`));
+    expect(() => new LayerNorm(8, { epsilon })).toThrow(new RangeError(`LayerNorm: epsilon: expected a number above 0, got ${epsilon}`));
+    expect(() => new RMSNorm(8, { epsilon })).toThrow(new RangeError(`RMSNorm: epsilon: expected a number above 0, got ${epsilon}`));
   });
 });

@@ -1,7 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { Graph } from "../../host/graph/graph";
 import { add, scale } from "../../host/graph/ops/elementwise";
-import { constant, normal } from "../../host/graph/parameter";
 import type { Tensor } from "../../host/graph/tensor";
 import { GatedFeedForward } from "../../host/models/llama";
 import { Model } from "../../host/models/model";
@@ -40,9 +39,9 @@ describe("shapes", () => {
   const rotary = new RotaryPositions(9, 4);
   const norm = new LayerNorm(8);
   const rms = new RMSNorm(8);
-  const self = new SelfAttention(config);
-  const cross = new CrossAttention(config);
-  const feedForward = new FeedForward(config);
+  const self = new SelfAttention({ width: 8, heads: 2 });
+  const cross = new CrossAttention({ width: 8, heads: 2 });
+  const feedForward = new FeedForward({ width: 8, hidden: 12 });
   const gated = new GatedFeedForward(8, 12);
   const grouped = new SelfAttention({ width: 8, heads: 4, keyValueHeads: 2, headSize: 6 });
   const encoder = new Encoder(2, config);
@@ -147,40 +146,5 @@ describe("parameters()", () => {
       readonly child = new Child(this);
     }
     expect(names(new Parent())).toEqual(["child.linear.weight"]);
-  });
-});
-
-describe("Weights", () => {
-  class Three extends Layer {
-    readonly norm = new LayerNorm(3);
-    readonly linear = new Linear(3, 5, { initializer: normal(1) });
-    readonly table = new LearnedPositions(4, 3, constant(0.5));
-  }
-
-  it("stand in two runs, those that decay (matrices only) first", () => {
-    const weights = new Weights(runtime, new Three().parameters());
-    expect(weights.groups).toEqual([
-      { offset: 0, length: 32, decays: true }, // [5, 3] and [4, 3], each rounded up to 64 bytes
-      { offset: 128, length: 48, decays: false }, // [3], [3] and [5]
-    ]);
-    weights.dispose();
-  });
-
-  it("start as their initializers say, the same for the same seed", () => {
-    const draw = (seed: number): Map<string, number[]> => {
-      const weights = new Weights(runtime, new Three().parameters());
-      weights.initialize(seed);
-      const arrays = new Map([...weights.read()].map(([name, { data }]) => [name, [...data]]));
-      weights.dispose();
-      return arrays;
-    };
-    const arrays = draw(1);
-    expect(arrays.get("norm.weight")).toEqual([1, 1, 1]);
-    expect(arrays.get("linear.bias")).toEqual([0, 0, 0, 0, 0]);
-    expect(arrays.get("table.weight")).toEqual(new Array(12).fill(0.5));
-    expect(new Set(arrays.get("linear.weight")).size).toBe(15);
-    expect(draw(1)).toEqual(arrays);
-    expect(() => draw(-1)).toThrow("seed: expected an integer in [0, 2^53), got -1");
-    for (const seed of [2, 1 + 2 ** 32]) expect(draw(seed).get("linear.weight")).not.toEqual(arrays.get("linear.weight"));
   });
 });

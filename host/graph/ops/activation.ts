@@ -1,6 +1,7 @@
 import { Activation } from "../../../assembly/layouts";
 import { Op } from "../../../assembly/opcodes";
 import type { Tensor } from "../tensor";
+import { graphOf } from "./shared";
 
 export { Activation };
 
@@ -13,7 +14,7 @@ export { Activation };
  */
 export function activate(x: Tensor, activation: Activation): Tensor {
   expectActivation("activate", activation);
-  const graph = x.graph;
+  const graph = graphOf("activate", x);
   const n = x.size;
   const out = graph.tensor(x.shape, { needsGradient: x.needsGradient });
   graph.emit(Op.ActivationForward, { out, x, n, activation }, { flops: n });
@@ -34,9 +35,9 @@ export const geluTanh = (x: Tensor): Tensor => activate(x, Activation.GeluTanh);
 /** x·sigmoid(x) */
 export const silu = (x: Tensor): Tensor => activate(x, Activation.Silu);
 
+export const isActivation = (value: unknown): value is Activation => Number.isInteger(value) && (value as number) >= Activation.None && (value as number) <= Activation.Silu;
+
 /** @throws TypeError for something else than a member of `Activation` */
 export function expectActivation(op: string, activation: unknown): void {
-  if (!Number.isInteger(activation) || (activation as number) < Activation.None || (activation as number) > Activation.Silu) {
-    throw new TypeError(`${op}: expected a member of Activation, got ${String(activation)}`);
-  }
+  if (!isActivation(activation)) throw new TypeError(`${op}: expected a member of Activation, got ${String(activation)}`);
 }

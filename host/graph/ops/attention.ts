@@ -1,10 +1,11 @@
 import { AttentionScratch, Window } from "../../../assembly/layouts";
 import { Op } from "../../../assembly/opcodes";
+import { checkConfig, count, type Fields, flag, object, optional, positive, share, typed, whole } from "../../fields";
 import type { Graph } from "../graph";
 import { formatShape, sameShape } from "../shape";
-import { Slice, type Tensor } from "../tensor";
+import { Slice, Tensor } from "../tensor";
 import { type Columns, LayerKeyValues } from "./keyvalues";
-import { expectDType, expectProbability, expectShape, needsGradient } from "./shared";
+import { expectDType, expectShape, expectTensor, needsGradient } from "./shared";
 
 /** What attention takes besides queries, keys and values. */
 export interface AttentionOptions {
@@ -30,6 +31,14 @@ export interface AttentionOptions {
   dropout?: number;
 }
 
+const tensor = optional(typed("a tensor or null", (value) => value === null || value instanceof Tensor));
+const keys = optional({ ...whole, expected: "an integer from 0 to 2^30", accepts: (value) => whole.accepts(value) && (value as number) <= Window.Unlimited });
+const fields: Fields<AttentionOptions> = {
+  heads: count, keyValueHeads: optional(count), headSize: optional(count), scale: optional(positive), causal: optional(flag), window: optional(object),
+  past: tensor, lengths: tensor, bias: tensor, dropout: optional(share),
+};
+const windowFields = { left: keys, right: keys };
+
 /**
  * softmax(Q·Kᵀ/√D)·V of every head (Vaswani 2017, section 3.2), of one sequence with itself.
  * @param qkv    f32 [B, T, (heads + 2·keyValueHeads)·D]: query heads, key heads and value heads side by side
@@ -42,6 +51,8 @@ export interface AttentionOptions {
  * selfAttention(qkv, { heads: 4, causal: true }).shape; // [2, 10, 64]
  */
 export function selfAttention(qkv: Tensor, options: AttentionOptions, cache?: LayerKeyValues): Tensor {
+  expectTensor("selfAttention", "a tensor", qkv);
+  checkConfig("selfAttention", options, fields);
   const { heads, keyValueHeads = heads } = options;
   const D = options.headSize ?? qkv.columns / (heads + 2 * keyValueHeads);
   if (qkv.shape.length !== 3 || !Number.isInteger(D) || qkv.columns !== (heads + 2 * keyValueHeads) * D) {
@@ -65,6 +76,9 @@ export function selfAttention(qkv: Tensor, options: AttentionOptions, cache?: La
  * crossAttention(graph.input([2, 5, 64]), graph.input([2, 10, 2 * 64]), { heads: 4, lengths }).shape; // [2, 5, 64]
  */
 export function crossAttention(q: Tensor, kv: Tensor | LayerKeyValues, options: AttentionOptions): Tensor {
+  expectTensor("crossAttention", "queries", q);
+  if (!(kv instanceof LayerKeyValues)) expectTensor("crossAttention", "keys and values", kv);
+  checkConfig("crossAttention", options, fields);
   const { heads, keyValueHeads = heads, headSize = q.columns / heads } = options;
   if (q.shape.length !== 3 || q.columns !== heads * headSize) throw new RangeError(`crossAttention: expected queries of shape [B,Tq,${heads}·D], got ${formatShape(q.shape)}`);
   const query = { tensor: q, column: 0 };
@@ -81,7 +95,7 @@ function attention(op: string, query: Columns, source: { key: Columns; value: Co
   const [B = 0, Tq = 0] = query.tensor.shape;
   const isPaged = source instanceof LayerKeyValues;
   const Tk = isPaged ? source.capacity : source.key.tensor.shape[1]!;
-  checkOptions(op, { ...options, window, dropout, scale }, B);
+  checkOptions(op, { ...options, window }, B);
   if (bias) checkBias(op, bias, [B, H, Tq, Tk]);
 
   const p = graph.training ? dropout : 0;
@@ -121,19 +135,15 @@ function attention(op: string, query: Columns, source: { key: Columns; value: Co
   return out;
 }
 
-function checkOptions(op: string, { heads: H, keyValueHeads = H, headSize, window, past, lengths, dropout, scale }: AttentionOptions, B: number): void {
-  if (!Number.isInteger(H) || H < 1 || !Number.isInteger(headSize) || headSize! < 1) throw new RangeError(`${op}: the width ${headSize! * H} is not divisible by ${H} heads`);
-  if (!Number.isInteger(keyValueHeads) || keyValueHeads < 1 || H % keyValueHeads !== 0) throw new RangeError(`${op}: expected key-value heads that divide ${H} heads, got ${keyValueHeads}`);
+function checkOptions(op: string, { heads: H, keyValueHeads = H, headSize, window, past, lengths }: AttentionOptions, B: number): void {
+  if (!Number.isInteger(headSize)) throw new RangeError(`${op}: the width ${headSize! * H} is not divisible by ${H} heads`);
+  if (H % keyValueHeads !== 0) throw new RangeError(`${op}: expected key-value heads that divide ${H} heads, got ${keyValueHeads}`);
+  checkConfig(`${op}: window`, window, windowFields);
   for (const [name, tensor] of Object.entries({ past, lengths })) {
     if (!tensor) continue;
     expectDType(op, `i32 ${name}`, tensor, "i32");
     expectShape(op, name, tensor, [B]);
   }
-  for (const [side, keys] of Object.entries(window!)) {
-    if (!Number.isInteger(keys) || keys < 0 || keys > Window.Unlimited) throw new RangeError(`${op}: window.${side} must be a whole number, got ${keys}`);
-  }
-  if (!(scale! > 0 && scale! < Infinity)) throw new RangeError(`${op}: expected a scale above 0, got ${scale}`);
-  expectProbability(op, "a dropout probability", dropout!);
 }
 
 function checkBias(op: string, bias: Tensor, [B, H, Tq, Tk]: [number, number, number, number]): void {

@@ -1,4 +1,5 @@
 import { Op } from "../../../assembly/opcodes";
+import { checkConfig, type Fields, int32, optional, share } from "../../fields";
 import type { Graph } from "../graph";
 import { expectIndices } from "../indices";
 import { Loss } from "../loss";
@@ -6,7 +7,7 @@ import type { Parameter } from "../parameter";
 import { formatShape } from "../shape";
 import { Slice, type Tensor } from "../tensor";
 import { emitMatmul } from "./linear";
-import { expectDType, expectProbability, needsGradient } from "./shared";
+import { expectDType, graphOf, needsGradient } from "./shared";
 
 /** How targets count in `crossEntropy`. */
 export interface CrossEntropyOptions {
@@ -15,6 +16,8 @@ export interface CrossEntropyOptions {
   /** Rows with this target count for nothing. */
   ignored?: number;
 }
+
+const fields: Fields<CrossEntropyOptions> = { smoothing: optional(share), ignored: optional(int32) };
 
 /** Elements of the logits that are held at once: 1 Mi, 4 MiB. */
 const CHUNK_ELEMENTS = 1 << 20;
@@ -27,27 +30,29 @@ const CHUNK_ELEMENTS = 1 << 20;
  * @param x        f32 [..., C]
  * @param weight   [V, C], in any format
  * @param targets  i32 [...], each in [0, V) or `ignored`
- * @throws RangeError when the shapes do not fit, or smoothing is not in [0, 1)
+ * @throws RangeError when the shapes do not fit, or smoothing is not in [0, 1); TypeError for unknown options
  *
  * @example
- * class Bigrams extends Model {
- *   inputs = { tokens: ids(["B", "T"], 65), targets: ids(["B", "T"], 65, -1) };
+ * const inputs = { tokens: ids(["B", "T"], 65), targets: ids(["B", "T"], 65, -1) };
+ * class Bigrams extends Model<typeof inputs> {
+ *   inputs = inputs;
  *   table = new Embedding(65, 65);
  *   output = new Linear(65, 65);
- *   loss({ tokens, targets }: Record<string, Tensor>): Loss {
+ *   loss({ tokens, targets }: Inputs<typeof inputs>): Loss {
  *     return crossEntropy(this.table.forward(tokens), this.output.weight, targets, { smoothing: 0.1 });
  *   }
  * }
  */
-export function crossEntropy(x: Tensor, weight: Tensor | Parameter, targets: Tensor<"i32">, { smoothing = 0, ignored = -1 }: CrossEntropyOptions = {}): Loss {
-  const w = x.graph.use(weight);
+export function crossEntropy(x: Tensor, weight: Tensor | Parameter, targets: Tensor<"i32">, options: CrossEntropyOptions = {}): Loss {
+  checkConfig("crossEntropy", options, fields);
+  const { smoothing = 0, ignored = -1 } = options;
+  const w = graphOf("crossEntropy", x).use(weight);
   const [V = 0, C = 0] = w.shape;
   if (w.shape.length !== 2 || x.columns !== C) {
     throw new RangeError(`crossEntropy: inner dimensions must match, got x=${formatShape(x.shape)} weight=${formatShape(w.shape)}`);
   }
   expectDType("crossEntropy", "i32 targets", targets, "i32");
   if (targets.size !== x.rows) throw new RangeError(`crossEntropy: expected a target for each of ${x.rows} rows, got ${formatShape(targets.shape)}`);
-  expectProbability("crossEntropy", "a smoothing", smoothing);
   expectIndices("crossEntropy", targets, V, ignored);
   return new Loss([{ factor: 1, record: (cells, options) => recordChunks(x.graph, { x, w, targets, cells, V, C, smoothing, ignored, ...options }) }]);
 }

@@ -1,7 +1,7 @@
 import { Op } from "../../../assembly/opcodes";
 import type { Tensor } from "../tensor";
 import { add } from "./elementwise";
-import { expectProbability, expectShape, needsGradient } from "./shared";
+import { expectProbability, expectShape, graphOf, needsGradient } from "./shared";
 
 /**
  * Dropout (Srivastava et al. 2014): elements become 0 with probability `p`, the others x/(1 − p). Only while training.
@@ -12,7 +12,7 @@ import { expectProbability, expectShape, needsGradient } from "./shared";
  * dropout(graph.input([2, 3]), 0.1).shape; // [2, 3]
  */
 export function dropout(x: Tensor, p: number, residual?: Tensor): Tensor {
-  const graph = x.graph;
+  const graph = graphOf("dropout", x);
   expectProbability("dropout", "a probability", p);
   if (residual) expectShape("dropout", "the residual", residual, x.shape);
   if (p === 0 || !graph.training) return residual ? add(residual, x) : x;

@@ -2,7 +2,7 @@ import { Op } from "../../../assembly/opcodes";
 import { expectIndices } from "../indices";
 import { formatShape } from "../shape";
 import type { Tensor } from "../tensor";
-import { expectDType, expectShape, needsGradient } from "./shared";
+import { expectDType, expectShape, graphOf, needsGradient } from "./shared";
 
 /**
  * a + b, of one shape.
@@ -12,7 +12,7 @@ import { expectDType, expectShape, needsGradient } from "./shared";
  * add(graph.input([2, 3]), graph.input([2, 3])).shape; // [2, 3]
  */
 export function add(a: Tensor, b: Tensor): Tensor {
-  const graph = a.graph;
+  const graph = graphOf("add", a);
   expectShape("add", "b", b, a.shape);
   const out = graph.tensor(a.shape, { needsGradient: needsGradient(a, b) });
   graph.emit(Op.Add, { out, a, b, n: a.size }, { flops: a.size });
@@ -31,7 +31,7 @@ export function add(a: Tensor, b: Tensor): Tensor {
  * multiply(graph.input([2, 3]), graph.input([2, 3])).shape; // [2, 3]
  */
 export function multiply(a: Tensor, b: Tensor): Tensor {
-  const graph = a.graph;
+  const graph = graphOf("multiply", a);
   const n = a.size;
   expectShape("multiply", "b", b, a.shape);
   const out = graph.tensor(a.shape, { needsGradient: needsGradient(a, b) });
@@ -53,7 +53,7 @@ export function multiply(a: Tensor, b: Tensor): Tensor {
  * scale(graph.input([2, 3]), 0.5).shape; // [2, 3]
  */
 export function scale(x: Tensor, factor: number): Tensor {
-  const graph = x.graph;
+  const graph = graphOf("scale", x);
   const n = x.size;
   const out = graph.tensor(x.shape, { needsGradient: x.needsGradient });
   graph.emit(Op.Scale, { out, x, n, factor }, { flops: n });
@@ -74,7 +74,7 @@ export function scale(x: Tensor, factor: number): Tensor {
  * transpose(graph.input([2, 3])).shape; // [3, 2]
  */
 export function transpose(x: Tensor): Tensor {
-  const graph = x.graph;
+  const graph = graphOf("transpose", x);
   if (x.shape.length !== 2) throw new RangeError(`transpose: expected a matrix, got ${formatShape(x.shape)}`);
   const [R = 0, C = 0] = x.shape;
   const out = graph.tensor([C, R], { needsGradient: x.needsGradient });
@@ -97,7 +97,7 @@ export function transpose(x: Tensor): Tensor {
  * gatherRows(graph.input([2, 10, 64]), graph.input([2], "i32")).shape; // [2, 64]
  */
 export function gatherRows(x: Tensor, index: Tensor<"i32">): Tensor {
-  const graph = x.graph;
+  const graph = graphOf("gatherRows", x);
   const [B = 0, T = 0, C = 0] = x.shape;
   if (x.shape.length !== 3) throw new RangeError(`gatherRows: expected x of shape [B,T,C], got ${formatShape(x.shape)}`);
   expectShape("gatherRows", "an index", index, [B]);

@@ -4,7 +4,7 @@ import { expectIndices } from "../indices";
 import type { Parameter, Table } from "../parameter";
 import { formatShape } from "../shape";
 import { formatCode, type Tensor } from "../tensor";
-import { expectDType, expectShape, needsGradient } from "./shared";
+import { expectDType, expectShape, graphOf, needsGradient } from "./shared";
 
 /**
  * out[..., :] = scale · weight[ids[...], :]. The ids must lie in [0, V): `Program.write` refuses others, and one that a program
@@ -18,7 +18,7 @@ import { expectDType, expectShape, needsGradient } from "./shared";
  * embedding(graph.input([2, 10], "i32"), graph.input([65, 64])).shape; // [2, 10, 64]
  */
 export function embedding(ids: Tensor<"i32">, weight: Tensor | Parameter, scale = 1): Tensor {
-  const graph = ids.graph;
+  const graph = graphOf("embedding", ids);
   const w = graph.use(weight);
   expectDType("embedding", "i32 ids", ids, "i32");
   if (w.shape.length !== 2) throw new RangeError(`embedding: expected a weight of shape [V,C], got ${formatShape(w.shape)}`);
@@ -45,7 +45,7 @@ export function embedding(ids: Tensor<"i32">, weight: Tensor | Parameter, scale 
  * addPositions(graph.input([2, 10, 64]), graph.input([32, 64])).shape; // [2, 10, 64]
  */
 export function addPositions(x: Tensor, table: Tensor | Parameter | Table, past: Tensor<"i32"> | null = null): Tensor {
-  const graph = x.graph;
+  const graph = graphOf("addPositions", x);
   const p = graph.use(table);
   const [B = 0, T = 0, C = 0] = x.shape;
   const L = p.rows;

@@ -2,6 +2,7 @@ import { Page } from "../../../assembly/layouts";
 import { Op } from "../../../assembly/opcodes";
 import { formatShape } from "../shape";
 import { Slice, type Tensor } from "../tensor";
+import { expectShape } from "./shared";
 
 /** Some columns of token-major rows [B, T, columns]: a projection's queries, keys or values, so that it need not be split. */
 export interface Columns {
@@ -25,6 +26,12 @@ export const pageElements = ({ layers, keyValueHeads, headSize }: PageLayout): n
 /**
  * The keys and values of some rows in a graph, kept in pages that outlive the run. Every layer has its part of each page.
  * A row's page table, and how many tokens it has stored, are read when the program runs.
+ *
+ * @example
+ * const layout = { layers: 2, keyValueHeads: 2, headSize: 8 };
+ * const pool = graph.input([16, 2 * 2 * 2 * 8 * 64]); //    16 pages: K and V of 2 layers × 2 heads × 8 × 64 tokens
+ * const cache = new KeyValues(layout, pool, graph.input([3, 4], "i32"), graph.input([3], "i32"));
+ * cache.layer(0).capacity; // 256
  */
 export class KeyValues {
   constructor(
@@ -38,15 +45,28 @@ export class KeyValues {
     /** i32 [B]: how many of this run's tokens count; all of them by default. */
     readonly counts: Tensor<"i32"> | null = null,
   ) {
+    const [B = 0] = pages.shape;
+    if (pages.shape.length !== 2) throw new RangeError(`KeyValues: expected pages of shape [B,P], got ${formatShape(pages.shape)}`);
+    expectShape("KeyValues", "past", past, [B]);
+    if (counts) expectShape("KeyValues", "counts", counts, [B]);
     if (pool.columns !== pageElements(layout)) throw new RangeError(`KeyValues: a page holds ${pageElements(layout)} elements, got a pool of ${formatShape(pool.shape)}`);
   }
 
+  /** @throws RangeError for a layer that the pages have no room for */
   layer(index: number): LayerKeyValues {
+    if (!Number.isInteger(index) || index < 0 || index >= this.layout.layers) throw new RangeError(`KeyValues: the pages hold ${this.layout.layers} layers, so there is no layer ${index}`);
     return new LayerKeyValues(this, index);
   }
 }
 
-/** One layer's keys and values. */
+/**
+ * One layer's keys and values.
+ *
+ * @example
+ * const layout = { layers: 2, keyValueHeads: 2, headSize: 8 };
+ * const cache = new KeyValues(layout, graph.input([16, 4096]), graph.input([3, 4], "i32"), graph.input([3], "i32"));
+ * selfAttention(graph.input([3, 1, 48]), { heads: 2, causal: true }, new LayerKeyValues(cache, 1)).shape; // [3, 1, 16]
+ */
 export class LayerKeyValues {
   constructor(
     readonly all: KeyValues,

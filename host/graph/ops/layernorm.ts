@@ -1,7 +1,7 @@
 import { Op } from "../../../assembly/opcodes";
 import type { Parameter } from "../parameter";
 import type { Tensor } from "../tensor";
-import { expectShape, needsGradient } from "./shared";
+import { expectEpsilon, expectShape, graphOf, needsGradient } from "./shared";
 
 /**
  * (x − mean)/√(variance + ε)·weight + bias over the last axis (Ba et al. 2016, arXiv:1607.06450).
@@ -13,12 +13,13 @@ import { expectShape, needsGradient } from "./shared";
  * layerNorm(graph.input([2, 10, 64]), graph.input([64]), graph.input([64])).shape; // [2, 10, 64]
  */
 export function layerNorm(x: Tensor, weight: Tensor | Parameter, bias: Tensor | Parameter | null = null, epsilon = 1e-5): Tensor {
-  const graph = x.graph;
+  const graph = graphOf("layerNorm", x);
   const w = graph.use(weight);
   const b = bias && graph.use(bias);
   const [R, C] = [x.rows, x.columns];
   expectShape("layerNorm", "a weight", w, [C]);
   if (b) expectShape("layerNorm", "a bias", b, [C]);
+  expectEpsilon("layerNorm", epsilon);
   const out = graph.tensor(x.shape, { needsGradient: needsGradient(x, w, b) });
   const mean = graph.tensor([R]);
   const rstd = graph.tensor([R]);

@@ -5,7 +5,7 @@ import type { Parameter } from "../parameter";
 import { formatShape, sameShape } from "../shape";
 import { type Address, formatCode, type Tensor, tensorOf } from "../tensor";
 import { activate, expectActivation } from "./activation";
-import { expectDType, needsGradient } from "./shared";
+import { expectDType, graphOf, needsGradient } from "./shared";
 
 export type Layout = "NN" | "NT" | "TN";
 
@@ -50,7 +50,7 @@ export function emitMatmul(graph: Graph, product: Product): void {
  * linear(graph.input([2, 10, 64]), graph.input([256, 64]), null, Activation.Relu).shape; // [2, 10, 256]
  */
 export function linear(x: Tensor, weight: Tensor | Parameter, bias?: Tensor | Parameter | null, activation = Activation.None): Tensor {
-  const graph = x.graph;
+  const graph = graphOf("linear", x);
   expectActivation("linear", activation);
   const w = graph.use(weight);
   const b = bias ? graph.use(bias) : null;
@@ -100,7 +100,7 @@ export function linear(x: Tensor, weight: Tensor | Parameter, bias?: Tensor | Pa
  * matmul(graph.input([4, 2, 3]), graph.input([4, 3, 5])).shape; // [4, 2, 5]
  */
 export function matmul(a: Tensor, b: Tensor): Tensor {
-  const graph = a.graph;
+  const graph = graphOf("matmul", a);
   const [M = 0, K = 0] = a.shape.slice(-2);
   const [inner = 0, N = 0] = b.shape.slice(-2);
   const leading = a.shape.slice(0, -2);

@@ -1,7 +1,7 @@
 import { Op } from "../../../assembly/opcodes";
 import type { Parameter } from "../parameter";
 import type { Tensor } from "../tensor";
-import { expectShape, needsGradient } from "./shared";
+import { expectEpsilon, expectShape, graphOf, needsGradient } from "./shared";
 
 /**
  * x/√(mean(x²) + ε)·weight over the last axis (Zhang & Sennrich 2019, arXiv:1910.07467).
@@ -13,10 +13,11 @@ import { expectShape, needsGradient } from "./shared";
  * rmsNorm(graph.input([2, 10, 64]), graph.input([64])).shape; // [2, 10, 64]
  */
 export function rmsNorm(x: Tensor, weight: Tensor | Parameter, epsilon = 1e-5): Tensor {
-  const graph = x.graph;
+  const graph = graphOf("rmsNorm", x);
   const w = graph.use(weight);
   const [R, C] = [x.rows, x.columns];
   expectShape("rmsNorm", "a weight", w, [C]);
+  expectEpsilon("rmsNorm", epsilon);
   const out = graph.tensor(x.shape, { needsGradient: needsGradient(x, w) });
   const rstd = graph.tensor([R]);
   graph.emit(Op.RmsNormForward, { out, rstd, x, weight: w, R, C, epsilon }, { flops: 4 * x.size });

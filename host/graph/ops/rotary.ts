@@ -2,7 +2,7 @@ import { Op } from "../../../assembly/opcodes";
 import type { Table } from "../parameter";
 import { formatShape } from "../shape";
 import type { Tensor } from "../tensor";
-import { expectDType, expectShape } from "./shared";
+import { expectDType, expectShape, graphOf } from "./shared";
 
 /**
  * Turns each pair (d, d + r/2) of the first `heads` heads by the angle of its position (Su et al. 2021, arXiv:2104.09864); the columns
@@ -19,7 +19,7 @@ import { expectDType, expectShape } from "./shared";
  * rotary(qkv, graph.input([32, 16]), { heads: 8, headSize: 16 }).shape; // [2, 10, 192]
  */
 export function rotary(x: Tensor, table: Tensor | Table, { heads: H, headSize: D }: { heads: number; headSize: number }, past: Tensor<"i32"> | null = null): Tensor {
-  const graph = x.graph;
+  const graph = graphOf("rotary", x);
   const t = graph.use(table);
   const [B = 0, T = 0, C = 0] = x.shape;
   const [L = 0, rotated = 0] = t.shape;

@@ -1,10 +1,11 @@
 import { Sampling, SampleScratch } from "../../../assembly/layouts";
 import { Op } from "../../../assembly/opcodes";
+import { checkConfig, type Fields, notNegative, optional, seed as seedField, whole } from "../../fields";
 import { noteIndices } from "../indices";
 import { formatShape } from "../shape";
 import { seedKey } from "../../seed";
 import type { Tensor } from "../tensor";
-import { expectShape } from "./shared";
+import { expectShape, graphOf } from "./shared";
 
 /**
  * The id of the largest logit of each row, the lowest id on ties; −1 for a row with NaN.
@@ -15,7 +16,7 @@ import { expectShape } from "./shared";
  * argmax(graph.input([2, 65])).shape; // [2]
  */
 export function argmax(logits: Tensor): Tensor<"i32"> {
-  const graph = logits.graph;
+  const graph = graphOf("argmax", logits);
   const out = graph.tensor([logits.rows], { dtype: "i32" });
   noteIndices(out, logits.columns);
   graph.emit(Op.Argmax, { out, logits, R: logits.rows, V: logits.columns }, { flops: logits.size });
@@ -35,7 +36,7 @@ export function argmax(logits: Tensor): Tensor<"i32"> {
  * [...samplerSettings({ temperature: 0.8, topK: 40, seed: 1 })].length; // 8: what the host writes for each row
  */
 export function sample(logits: Tensor, settings: Tensor<"i32">): Tensor<"i32"> {
-  const out = logits.graph.tensor([logits.rows], { dtype: "i32" });
+  const out = graphOf("sample", logits).tensor([logits.rows], { dtype: "i32" });
   sampleInto(out, logits, settings);
   return out;
 }
@@ -65,14 +66,18 @@ export interface SamplerSettings {
   step?: number;
 }
 
+const fields: Fields<SamplerSettings> = { temperature: notNegative, topK: whole, seed: seedField, step: optional(whole) };
+
 /**
  * A row's settings as the words that the core reads.
- * @throws RangeError for a seed that is not an integer in [0, 2⁵³)
+ * @throws TypeError for a field that is missing, unknown or of the wrong type; RangeError for a value out of range
  *
  * @example
  * samplerSettings({ temperature: 1, topK: 40, seed: 1 })[1]; // 40
  */
-export function samplerSettings({ temperature, topK, seed, step = 0 }: SamplerSettings): Int32Array {
+export function samplerSettings(settings: SamplerSettings): Int32Array {
+  checkConfig("samplerSettings", settings, fields);
+  const { temperature, topK, seed, step = 0 } = settings;
   const words = new Int32Array(SAMPLER_WORDS);
   const [low, high] = seedKey(seed);
   new Float32Array(words.buffer)[Sampling.Temperature / 4] = temperature;

@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { breathe } from "../../host/core/breathe";
+import { yieldToEventLoop } from "../../host/core/yieldtoeventloop";
 
 afterEach(() => vi.unstubAllGlobals());
 
@@ -9,12 +9,12 @@ describe.each([
   ["setImmediate", []],
   ["MessageChannel, as in browsers", ["setImmediate"]],
   ["setTimeout, where there is nothing else", ["setImmediate", "MessageChannel"]],
-])("breathe by %s", (_, missing) => {
+])("yieldToEventLoop by %s", (_, missing) => {
   it("lets a timer fire that is due", async () => {
     for (const name of missing) vi.stubGlobal(name, undefined);
     let fired = false;
     setTimeout(() => (fired = true));
-    for (let i = 0; i < 10_000 && !fired; i++) await breathe();
+    for (let i = 0; i < 10_000 && !fired; i++) await yieldToEventLoop();
     expect(fired).toBe(true);
   });
 
