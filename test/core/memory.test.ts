@@ -83,7 +83,7 @@ describe("Memory", () => {
   it("says what was needed, by whom and for what, when it cannot grow, and stays as it was", () => {
     const { memory } = create(2);
     const used = memory.used;
-    const needs = "the test: bytes needs 195.3 KiB, 196.3 KiB in all, and the runtime could not grow its memory from 64.0 KiB";
+    const needs = "the test: bytes needs 195.3 KiB, which would grow the memory to 196.3 KiB, but the runtime could not grow it from 64.0 KiB";
     expect(() => memory.allocate(200_000, "the test", "bytes")).toThrow(needs);
     expect(memory.used).toBe(used);
     expect(memory.report()).toEqual([]);
@@ -94,7 +94,7 @@ describe("Memory", () => {
     const grown: number[] = [];
     const pretended = { buffer: { byteLength: 65536 }, grow: (pages: number) => grown.push(pages) } as unknown as WebAssembly.Memory;
     const memory = new Memory(pretended, 64);
-    const message = "a model: weights needs 4.00 GiB, 4.00 GiB in all; WebAssembly's 32-bit memory ends at 4.00 GiB";
+    const message = "a model: weights needs 4.00 GiB, which would grow the memory to 4.00 GiB; WebAssembly's 32-bit memory ends at 4.00 GiB";
     expect(() => memory.allocate(2 ** 32, "a model", "weights")).toThrow(message);
     expect(() => memory.allocate(2 ** 32 - 64, "a model", "weights")).toThrow(message); // its end, 2^32, would be address 0
     expect(grown).toEqual([]);
@@ -152,7 +152,7 @@ describe("a block", () => {
     const { memory } = create();
     const block = memory.allocate(16, "GPT", "weights");
     expect([block.f32(8).length, block.i32(16, 0).length, block.u8(15).length]).toEqual([2, 0, 1]);
-    const outside = new RangeError("GPT: weights: bytes 8 to 20 lie outside of its 16");
+    const outside = new RangeError("GPT: weights: expected a range within its 16 bytes, got 8 to 20");
     for (const view of [() => block.f32(8, 3), () => block.i32(8, 3), () => block.u8(8, 12)]) expect(view).toThrow(outside);
     for (const view of [() => block.f64(8, 2), () => block.f32(-4, 1), () => block.u8(17), () => block.u8(NaN, 1)]) expect(view).toThrow(RangeError);
   });

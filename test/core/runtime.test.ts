@@ -35,7 +35,7 @@ describe("Runtime.create", () => {
     const core = readFileSync(new URL(`../../build/heed.${build}.wasm`, import.meta.url));
     expect((await Runtime.create({ core })).build).toBe(build);
     const other = build === "simd" ? "relaxed" : "simd";
-    await expect(Runtime.create({ core, build: other })).rejects.toMatchObject({ code: "runtime", message: `build: expected the build "${other}", but the core is "${build}"` });
+    await expect(Runtime.create({ core, build: other })).rejects.toMatchObject({ code: "runtime", message: `build: expected the build "${other}", got a core of the build "${build}"` });
   });
 
   it("gives each runtime a memory of its own", async () => {
@@ -54,7 +54,7 @@ describe("Runtime.create", () => {
   it("says what is wrong with a core that is none", async () => {
     expect(await failure(Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8))).toMatchObject({ code: "runtime", message: expect.stringContaining("the core could not be instantiated") });
     const empty = new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0));
-    expect((await failure(empty)).message).toBe("this WebAssembly module is not heed's core: it exports no run, heapBase and build");
+    expect((await failure(empty)).message).toBe("this WebAssembly module is not heed's core: expected exports named run, heapBase and build");
   });
 
   it("says which file or address it could not load", async () => {

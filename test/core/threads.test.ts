@@ -78,9 +78,9 @@ describe("Runtime.create", () => {
   });
 
   it("says what threads need", async () => {
-    await expect(Runtime.create({ threads: 2 })).rejects.toThrow('threads: 2 need workers: pass those of "heed/node" (nodeWorkers) or "heed/web" (webWorkers)');
+    await expect(Runtime.create({ threads: 2 })).rejects.toThrow('threads: 2 threads need workers: pass nodeWorkers from "heed/node" or webWorkers from "heed/web"');
     const core = new URL("../../build/heed.simd.wasm", import.meta.url);
-    await expect(Runtime.create({ core, threads: 2, workers: nodeWorkers })).rejects.toThrow("threads: 2 need a core built for them, such as heed.simd-threads.wasm");
+    await expect(Runtime.create({ core, threads: 2, workers: nodeWorkers })).rejects.toThrow("threads: 2 threads need a threaded core, such as heed.simd-threads.wasm");
     expect((await Runtime.create({ core, workers: nodeWorkers })).threads).toBe(1);
   });
 

@@ -39,7 +39,7 @@ describe.skipIf(hasRevectorizer())("the build turbo, in an engine that has it no
 
 describe("the build turbo", () => {
   it("is refused by Runtime.create, which sets no flags", async () => {
-    await expect(Runtime.create({ build: "turbo" })).rejects.toThrow('the build "turbo" takes a flag of V8; create its runtime by createRuntime of heed/node');
+    await expect(Runtime.create({ build: "turbo" })).rejects.toThrow('the build "turbo" needs a V8 flag; create its runtime with createRuntime from heed/node');
   });
 
   it.skipIf(!turboNode)(`trains to the bits of relaxed on Node 24 and later, in one thread and two${skipped}`, () => {

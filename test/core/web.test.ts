@@ -32,6 +32,6 @@ it("where a page is not cross-origin isolated, one thread is the default and mor
   vi.stubGlobal("crossOriginIsolated", false);
   expect((await Runtime.create({ build: "simd", workers: webWorkers })).threads).toBe(1);
   await expect(Runtime.create({ build: "simd", threads: 2, workers: webWorkers })).rejects.toMatchObject({
-    code: "runtime", message: 'threads: 2 need shared memory, which this runtime lacks (a page must be cross-origin isolated); use 1, or "auto"',
+    code: "runtime", message: 'threads: 2 threads need shared memory, which is not available here (a page must be cross-origin isolated); use 1 or "auto"',
   });
 });

@@ -68,7 +68,7 @@ describe("bf16", () => {
     state.write([1, 2, 3, 4, 5, 6]);
     state.write([9], 4);
     expect([...state.rowsFrom(1, 1).read()]).toEqual([4, 9, 6]);
-    expect(() => new State(runtime.memory.allocate(10, "test", "halves"), [2, 3], "bf16")).toThrow("test: halves: bytes 0 to 12 lie outside of its 10");
+    expect(() => new State(runtime.memory.allocate(10, "test", "halves"), [2, 3], "bf16")).toThrow("test: halves: expected a range within its 10 bytes, got 0 to 12");
   });
 });
 

@@ -122,7 +122,7 @@ describe("a gradient", () => {
     const losses = [1, 2].map(() => crossEntropy(hidden, graph.input([5, 3], "f32", true), targets));
     losses[0]!.backward(cells);
     expect(graph.gradient(hidden)).toBeUndefined(); // its memory may serve another gradient by now
-    const message = "backward: this graph's backward pass is already recorded; pass all outputs in one call, or add the losses";
+    const message = "backward: this graph already has a backward pass; pass all outputs in one call, or add the losses";
     expect(() => losses[1]!.backward(cells)).toThrow(new TypeError(message));
   });
 });
@@ -144,7 +144,7 @@ describe("a graph refuses", () => {
     const graph = new Graph(runtime);
     const y = scale(graph.input([3]), 2);
     compile(graph);
-    const message = "the graph is compiled; nothing can be added to it (record a new one)";
+    const message = "the graph is already compiled and cannot be changed; record a new one";
     expect(() => scale(y, 2)).toThrow(message);
     expect(() => graph.keep(y)).toThrow(message);
   });

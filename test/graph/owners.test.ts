@@ -42,7 +42,7 @@ function recordLogits(model: GPT, on = runtime): { program: Program; ids: Tensor
 }
 
 describe("another runtime's memory is refused when it is recorded:", () => {
-  const foreign = (owner: string, name: string): TypeError => new TypeError(`${owner}: ${name} belongs to another runtime; a graph uses what lies in the memory of its own`);
+  const foreign = (owner: string, name: string): TypeError => new TypeError(`${owner}: ${name} belongs to another runtime; use a model, trainer or session of the graph's own runtime`);
 
   it("parameters, in inference and in training; neither model changes", async () => {
     const other = await createRuntime();

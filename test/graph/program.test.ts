@@ -143,12 +143,12 @@ describe("Program", () => {
     const middle = scale(x, 2);
     const out = graph.keep(add(middle, middle));
     const program = compile(graph);
-    expect(() => program.write(x, [1, 2, 3])).toThrow("write: a tensor of shape [2,2] takes 4 values, got 3");
+    expect(() => program.write(x, [1, 2, 3])).toThrow("write: expected 4 values for a tensor of shape [2,2], got 3");
     expect(() => program.write(middle, [1, 2, 3, 4])).toThrow("write: the tensor is not an input of this program");
-    expect(() => program.read(middle)).toThrow("read: the tensor's memory is reused within the program; keep it while recording (graph.keep)");
+    expect(() => program.read(middle)).toThrow("read: the tensor was not kept, so its memory is reused; call graph.keep while recording");
     const { x: foreign, program: other } = doubling(runtime, 4);
-    expect(() => program.write(foreign, [1, 2, 3, 4])).toThrow(new TypeError("write: expected a tensor of the graph that the program was compiled from"));
-    expect(() => other.read(out)).toThrow(new TypeError("read: expected a tensor of the graph that the program was compiled from"));
+    expect(() => program.write(foreign, [1, 2, 3, 4])).toThrow(new TypeError("write: expected a tensor of the graph that this program was compiled from"));
+    expect(() => other.read(out)).toThrow(new TypeError("read: expected a tensor of the graph that this program was compiled from"));
     for (const bad of [[1, "2", 3, 4], [1, undefined, 3, 4], [1, 2, null, 4], [1, 2, 3, 4n]]) {
       expect(() => program.write(x, bad as number[])).toThrow(/^write: expected numbers, got (2|undefined|null|4) at position \d$/);
     }
@@ -166,7 +166,7 @@ describe("Program", () => {
     program.dispose();
     program.dispose();
     expect(runtime.memory.used).toBe(before);
-    const gone = "the program was disposed, or the model that it belongs to";
+    const gone = "this program was disposed, or the model that it belongs to was";
     for (const use of [() => program.run(), () => program.time(() => 0), () => program.write(x, [1, 2, 3])]) expect(use).toThrow(gone);
     expect(runtime.memory.used).toBe(before);
   });

@@ -123,7 +123,7 @@ describe("inputs that were written once", () => {
 describe("a program refuses", () => {
   const missing = (op: string, input: number, of: number): TypeError => new TypeError(`${op}: input ${input} of ${of} was never written`);
   const stale = (op: string): TypeError => new TypeError(`${op}: another program has used the arena since the inputs were written; write all of them again`);
-  const noResult = new TypeError("read: the arena holds no result of this program: run it, and read before another program is written to or run");
+  const noResult = new TypeError("read: the arena holds no result of this program; run it, and read before another program is written to or run");
 
   it("to run, or to be timed, while an input was never written", () => {
     const graph = new Graph(runtime);
@@ -209,7 +209,7 @@ describe("a program refuses", () => {
     const [a, b] = [doubling(3), doubling(3)];
     run(a, [1, 2, 3]);
     a.program.dispose();
-    const gone = new TypeError("the program was disposed, or the model that it belongs to");
+    const gone = new TypeError("this program was disposed, or the model that it belongs to was");
     for (const use of [() => a.program.run(), () => a.program.time(() => 0), () => a.program.write(a.x, [1, 2, 3]), () => a.program.read(a.y)]) expect(use).toThrow(gone);
     expect(() => b.program.run()).toThrow(missing("run", 0, 1));
   });

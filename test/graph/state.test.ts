@@ -56,7 +56,7 @@ describe("a state", () => {
     program.write(symbol, [1, 1, 1, 1]);
     counting(new State(stepBlock, [8])).describe();
     expect([...program.read(symbol)]).toEqual([1, 1, 1, 1]);
-    expect(() => state.write([1, 2], 3)).toThrow(new RangeError("cells: expected at most 1 values from element 3 on, got 2"));
+    expect(() => state.write([1, 2], 3)).toThrow(new RangeError("cells: expected at most 1 values from element 3, got 2"));
     for (const from of [-1, 0.5, NaN]) expect(() => state.write([1], from)).toThrow(RangeError);
     expect(() => state.write([1, "2" as never])).toThrow(new TypeError("cells: expected numbers, got 2 at position 1"));
     expect([...state.read()]).toEqual([1, 1, 1, 1]);
@@ -82,11 +82,11 @@ describe("a state", () => {
   it("fits in its block, and has a shape and a dtype", () => {
     const block = allocate(16);
     expect(new State(block, [2], "f32", 8).size).toBe(2);
-    expect(() => new State(block, [5])).toThrow(new RangeError("test: cells: bytes 0 to 20 lie outside of its 16"));
+    expect(() => new State(block, [5])).toThrow(new RangeError("test: cells: expected a range within its 16 bytes, got 0 to 20"));
     expect(() => new State(block, [3], "f32", 8)).toThrow(RangeError);
     expect(() => new State(block, [2], "f32", -8)).toThrow(RangeError);
     for (const shape of [[0], [-1], [1.5], [NaN], 4]) expect(() => new State(block, shape as number[])).toThrow(RangeError);
-    expect(() => new State(block, [2], "f16" as "f32")).toThrow(new TypeError('State: expected a dtype of f32, i32, f64, bf16, got "f16"'));
+    expect(() => new State(block, [2], "f16" as "f32")).toThrow(new TypeError('State: expected one of the dtypes f32, i32, f64, bf16, got "f16"'));
     block.free();
     expect(() => new State(block, [2])).toThrow("test: cells: this memory was freed; its owner was disposed");
   });
@@ -116,7 +116,7 @@ describe("a program links its addresses again", () => {
     program.run();
     block.resize(12);
     const next = allocate(64);
-    expect(() => program.run()).toThrow(new RangeError("test: cells: bytes 0 to 16 lie outside of its 12"));
+    expect(() => program.run()).toThrow(new RangeError("test: cells: expected a range within its 12 bytes, got 0 to 16"));
     block.free();
     const successor = allocate(64);
     expect(() => program.run()).toThrow(new TypeError("test: cells: this memory was freed; its owner was disposed"));
@@ -128,7 +128,7 @@ describe("a program links its addresses again", () => {
     const program = counting(new State(block, [4]));
     program.run();
     expect(() => block.resize(2 ** 32, { keep: false })).toThrow("test: cells needs 4.00 GiB");
-    expect(() => program.run()).toThrow(new RangeError("test: cells: bytes 0 to 16 lie outside of its 0"));
+    expect(() => program.run()).toThrow(new RangeError("test: cells: expected a range within its 0 bytes, got 0 to 16"));
   });
 });
 

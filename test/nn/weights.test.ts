@@ -120,8 +120,8 @@ describe("weights placed in bf16", () => {
 
   it.each<[string, PlaceOptions, string]>([
     ["that are to be trained", { format, trainable: () => true }, "embedding.weight: only f32 parameters can be trained, and this one is bf16"],
-    ["in a format of no weights", { format: () => "i32" }, 'embedding.weight: expected a format of weights, got "i32"'],
-    ["in a format that is none", { format: () => "f16" as DType }, 'embedding.weight: expected a format of weights, got "f16"'],
+    ["in a format that is not a weight format", { format: () => "i32" }, 'embedding.weight: expected a weight format, got "i32"'],
+    ["in an unknown format", { format: () => "f16" as DType }, 'embedding.weight: expected a weight format, got "f16"'],
   ])("%s are refused, and no memory is kept", (_, options, message) => {
     const before = owned();
     const model = new GPT(shape);
