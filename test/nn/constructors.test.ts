@@ -4,7 +4,7 @@ import { createRuntime } from "../graph/runtime";
 
 const runtime = await createRuntime();
 
-// eslint-disable-next-line @typescript-eslint/no-explicit-any -- the point is to pass what the types refuse
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- the point is to pass what the types reject
 const { Graph, KeyValues, ...loose } = heed as any;
 const block = { width: 8, heads: 2, hidden: 4, norm: "pre" };
 const attention = { width: 8, heads: 4 };
@@ -102,6 +102,6 @@ const ops: Case[] = [
   ["compile of something else", () => loose.compile({}), new TypeError("compile: expected a graph, got [object Object]")],
 ];
 
-describe("what makes no sense is refused, and the message says what was expected:", () => {
+describe("invalid arguments are rejected, and the message says what was expected:", () => {
   it.each([...layers, ...ops])("%s", (_, attempt, error) => expect(attempt).toThrow(error));
 });
