@@ -277,7 +277,7 @@ export class Program {
 
   /** Writes the instructions with current addresses, which are valid until a block moves or is freed. */
   private link(): void {
-    if (this.disposed) throw new TypeError("this program was disposed, or the model that it belongs to was");
+    if (this.disposed) throw new TypeError("the program was disposed, or the model that it belongs to was");
     const { runtime, instructions } = this.graph;
     this.arena = runtime.reserveArena(this.plan.bytes);
     if (this.linkedAt === runtime.memory.stamp) return;

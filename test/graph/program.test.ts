@@ -166,7 +166,7 @@ describe("Program", () => {
     program.dispose();
     program.dispose();
     expect(runtime.memory.used).toBe(before);
-    const gone = "this program was disposed, or the model that it belongs to was";
+    const gone = "the program was disposed, or the model that it belongs to was";
     for (const use of [() => program.run(), () => program.time(() => 0), () => program.write(x, [1, 2, 3])]) expect(use).toThrow(gone);
     expect(runtime.memory.used).toBe(before);
   });

@@ -209,7 +209,7 @@ describe("a program refuses", () => {
     const [a, b] = [doubling(3), doubling(3)];
     run(a, [1, 2, 3]);
     a.program.dispose();
-    const gone = new TypeError("this program was disposed, or the model that it belongs to was");
+    const gone = new TypeError("the program was disposed, or the model that it belongs to was");
     for (const use of [() => a.program.run(), () => a.program.time(() => 0), () => a.program.write(a.x, [1, 2, 3]), () => a.program.read(a.y)]) expect(use).toThrow(gone);
     expect(() => b.program.run()).toThrow(missing("run", 0, 1));
   });
