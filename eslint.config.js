@@ -1,10 +1,10 @@
 import { defineConfig, globalIgnores } from "eslint/config";
 import tseslint from "typescript-eslint";
 
-const noNode = "Library code runs in browsers and workers too: take what you need through an interface, as host/io/files.ts does.";
-const oneWay = "Imports point one way: docs/architecture.md lists what each folder may import.";
+const noNode = "Library code also runs in browsers and workers: access the platform through an interface, as host/io/files.ts does.";
+const oneWay = "Imports point one way: see docs/architecture.md for what each folder may import.";
 const folders = ["core", "graph", "nn", "models", "train", "decode", "profile", "data", "io", "platform", "cli"];
-/** Which other folders of host/ each folder may import; files directly in host/ that are not entry points are open to all. */
+/** The folders of host/ that each folder may import. Every folder may also import files directly in host/, except entry points. */
 const mayImport = {
   core: [],
   graph: ["core"],
@@ -19,17 +19,17 @@ const mayImport = {
 };
 const hasNode = ["platform"];
 const node = { group: ["node:*"], message: noNode };
-/** A rule of its own for each folder, since a later no-restricted-imports replaces an earlier one. */
+/** One complete rule per folder, since a later no-restricted-imports replaces an earlier one. */
 const directions = Object.entries(mayImport).map(([folder, allowed]) => {
   const forbidden = folders.filter((other) => other !== folder && !allowed.includes(other));
   const upward = { regex: `^(\\.\\./)+((${forbidden.join("|")})/|(index|node|web)$)`, message: oneWay };
-  const kernels = { regex: "/assembly/(?!(layouts|opcodes)$)", message: "Of the core the host imports constants only: assembly/layouts and assembly/opcodes." };
+  const kernels = { regex: "/assembly/(?!(layouts|opcodes)$)", message: "The host may import only constants from the core: assembly/layouts and assembly/opcodes." };
   return {
     files: [`host/${folder}/**/*.ts`],
     rules: { "no-restricted-imports": ["error", { patterns: [upward, kernels, ...(hasNode.includes(folder) ? [] : [node])] }] },
   };
 });
-/** The entry points, and what all folders share. */
+/** The entry points, and the files that all folders share. */
 const roots = [
   { files: ["host/*.ts"], rules: { "no-restricted-imports": ["error", { patterns: [{ regex: "^\\./cli/", message: oneWay }] }] } },
   {
@@ -56,7 +56,7 @@ export default defineConfig(
       "@typescript-eslint/consistent-type-imports": ["error", { fixStyle: "inline-type-imports" }],
       "@typescript-eslint/no-floating-promises": "error",
       "@typescript-eslint/no-misused-promises": "error",
-      "@typescript-eslint/no-non-null-assertion": "off", // noUncheckedIndexedAccess makes every a[i] in a loop need one
+      "@typescript-eslint/no-non-null-assertion": "off", // noUncheckedIndexedAccess requires one for every a[i] in a loop
       "@typescript-eslint/no-unused-vars": ["error", { argsIgnorePattern: "^_", destructuredArrayIgnorePattern: "^_", varsIgnorePattern: "^_$", ignoreRestSiblings: true }],
       "@typescript-eslint/only-throw-error": "error",
       "@typescript-eslint/switch-exhaustiveness-check": ["error", { considerDefaultExhaustiveForUnions: true }],

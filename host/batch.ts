@@ -1,4 +1,4 @@
-/** An array with a shape: what an input of a program is filled with. */
+/** An array with a shape: the values of one of a program's inputs. */
 export interface BatchTensor {
   readonly shape: readonly number[];
   /** Row-major. */

@@ -1,23 +1,23 @@
 /**
- * What kind of thing in the outside world went wrong:
+ * The kind of failure:
  *
  * | code | meaning |
  * |---|---|
- * | `file` | a file is missing, empty or cannot be read or written |
- * | `format` | bytes that are not what they claim to be: broken JSON, UTF-8, safetensors, wasm |
- * | `data` | well-formed data that cannot be used: corpora of different lengths, an unknown character |
- * | `checkpoint` | a checkpoint that does not fit the model or the run |
- * | `memory` | linear memory cannot grow to what a program needs |
- * | `runtime` | the engine lacks something, such as SIMD, threads or compiling from bytes |
+ * | `file` | a file is missing, is empty, or cannot be read or written |
+ * | `format` | bytes are not in the expected format: malformed JSON, UTF-8, safetensors or wasm |
+ * | `data` | well-formed data cannot be used: corpora of different lengths, an unknown character |
+ * | `checkpoint` | a checkpoint does not match the model or the training run |
+ * | `memory` | linear memory cannot grow to the size that a program needs |
+ * | `runtime` | the engine lacks a feature, such as SIMD, threads or compiling from bytes |
  * | `thread` | a thread of a runtime could not be started, or died |
- * | `numbers` | training left the finite numbers |
- * | `aborted` | the caller's signal stopped the work |
+ * | `numbers` | training produced NaN or Infinity |
+ * | `aborted` | the caller's signal aborted the work |
  */
 export type HeedErrorCode = "file" | "format" | "data" | "checkpoint" | "memory" | "runtime" | "thread" | "numbers" | "aborted";
 
 /**
- * A failure that comes from outside the program: files, data, memory, runtimes.
- * A mistake in calling the library is a TypeError (wrong kind) or a RangeError (wrong value or shape) instead.
+ * A failure whose cause is outside the program: files, data, memory, runtimes.
+ * Incorrect use of the library throws a TypeError (wrong type) or a RangeError (wrong value or shape) instead.
  *
  * @example
  * const error = new HeedError("data", "train.de: 3 lines, but train.en has 4");
@@ -25,7 +25,7 @@ export type HeedErrorCode = "file" | "format" | "data" | "checkpoint" | "memory"
  */
 export class HeedError extends Error {
   readonly code: HeedErrorCode;
-  /** The file that the error is about, where there is one; the message names it. */
+  /** The file that the error is about, if any; the message names it. */
   readonly file: string | undefined;
 
   constructor(code: HeedErrorCode, message: string, { file, ...options }: ErrorOptions & { file?: string } = {}) {
@@ -37,11 +37,11 @@ export class HeedError extends Error {
 }
 
 /**
- * Runs an action on a file's content, and puts the file's name before the message of any HeedError in it that names no file yet.
+ * Runs an action on a file's content. If it throws a HeedError that names no file yet, the file's name is prefixed to its message.
  * Other errors pass through: they are mistakes in the program, not in the file.
  *
- * @param file    what to call the file, or a place in it such as `train.de, line 3`
- * @param action  may be asynchronous: then so is the result
+ * @param file    the file's name, or a place in it such as `train.de, line 3`
+ * @param action  may return a promise; then `inFile` does too
  *
  * @example
  * inFile("numbers.txt", () => 1 + 1); // 2

@@ -1,12 +1,12 @@
 import { distance } from "fastest-levenshtein";
 import { HeedError } from "./errors";
 
-/** What a field of a configuration may hold. */
+/** The values that a field of a configuration accepts. */
 export interface Field {
-  /** For the error: "an integer of at least 1". */
+  /** For the error message: "an integer of at least 1". */
   readonly expected: string;
   readonly accepts: (value: unknown) => boolean;
-  /** Whether a value that is not accepted is at least of the right type; if so, it is out of range. */
+  /** Whether a rejected value has the right type, and is therefore out of range. */
   readonly isType: (value: unknown) => boolean;
   readonly isOptional?: boolean;
 }
@@ -19,46 +19,48 @@ export interface RequiredField extends Field {
   readonly isOptional?: never;
 }
 
-/** A field for each property of T: optional where T's is, and only there. */
+/** A field for each property of T; it is optional if and only if the property is. */
 export type Fields<T> = { readonly [Name in keyof T]-?: undefined extends T[Name] ? OptionalField : RequiredField };
 
-/** What a configuration is checked against. */
+/** The fields of a configuration by name. */
 export type FieldsByName = Readonly<Record<string, Field>>;
 
 function number(expected: string, accepts: (value: number) => boolean): RequiredField {
   return { expected, isType: (value) => typeof value === "number", accepts: (value) => Number.isFinite(value) && accepts(value as number) };
 }
 
-/** Values of a type that has no range. */
+/** A field that accepts every value of a type. */
 export function typed(expected: string, isType: (value: unknown) => boolean): RequiredField {
   return { expected, isType, accepts: isType };
 }
 
 export const count = number("an integer of at least 1", (value) => Number.isSafeInteger(value) && value >= 1);
-/** A number of layers. More than 1,000 come from a broken file, and building them would take minutes. */
+/** A number of layers. More than 1,000 can only come from a corrupt file, and building them would take minutes. */
 export const depth = number("an integer from 1 to 1000", (value) => Number.isInteger(value) && value >= 1 && value <= 1000);
 export const whole = number("an integer of at least 0", (value) => Number.isSafeInteger(value) && value >= 0);
-/** Of random numbers: what Philox's key has room for and a number holds exactly. */
+/** A seed for random numbers: an integer that a number represents exactly and that fits in Philox's 64-bit key. */
 export const seed = number("an integer in [0, 2^53)", (value) => Number.isSafeInteger(value) && value >= 0);
 export const positive = number("a number above 0", (value) => value > 0);
 export const notNegative = number("a number of at least 0", (value) => value >= 0);
 export const finite = number("a number", () => true);
 export const finiteOrNull = typed("a number or null", (value) => value === null || Number.isFinite(value));
-/** A share: 1 is excluded, since dropping or smoothing everything leaves nothing. */
+/** A fraction. 1 is excluded, since dropping or smoothing everything would leave nothing. */
 export const share = number("a number in [0, 1)", (value) => value >= 0 && value < 1);
 export const flag = typed("true or false", (value) => typeof value === "boolean");
 export const text = typed("a string", (value) => typeof value === "string");
 export const object = typed("an object", isObject);
 export const callback = typed("a function", (value) => typeof value === "function");
-/** What an instruction's word holds. */
+/** An integer that fits in one word of an instruction. */
 export const int32 = number("a 32-bit integer", (value) => value === (value | 0));
 
 export function oneOf(...names: readonly string[]): RequiredField {
-  return { expected: names.map((name) => `"${name}"`).join(" or "), isType: text.isType, accepts: (value) => names.includes(value as string) };
+  const expected = names.map((name) => `"${name}"`).join(" or ");
+  return { expected, isType: text.isType, accepts: (value) => names.includes(value as string) };
 }
 
 /**
- * A configuration whose `kind` tells which fields it has, with those; of an unknown kind, the kind alone, to be refused.
+ * The arguments of `checkConfig` for a configuration whose `kind` determines its fields. For an unknown kind, the result contains only
+ * `kind`, which `checkConfig` then rejects.
  *
  * @example
  * checkConfig("optimizer", ...byKind({ kind: "sgd" }, { sgd: { kind: oneOf("sgd") } }));
@@ -75,7 +77,7 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** The name that a misspelt one may have meant, or undefined when none is near. */
+/** The known name closest to a misspelled one, or undefined if none is close. */
 export function nearest(name: string, names: Iterable<string>): string | undefined {
   const ranked = [...names].map((candidate) => ({ candidate, edits: distance(name.toLowerCase(), candidate.toLowerCase()) }));
   const best = ranked.sort((a, b) => a.edits - b.edits)[0];
@@ -83,10 +85,10 @@ export function nearest(name: string, names: Iterable<string>): string | undefin
 }
 
 /**
- * Checks an object that came from a file, field by field.
+ * Checks an object read from a file, field by field.
  *
- * @param path  the path within the file, for the error; "" is the whole file
- * @throws HeedError (`format`) at the first field that is unknown (with the nearest known name), missing, or not acceptable
+ * @param path  the path within the file, for the error message; "" is the whole file
+ * @throws HeedError (`format`) at the first field that is unknown (suggesting the closest known name), missing or invalid
  *
  * @example
  * checkFields("model", { heads: 4 }, { heads: count });
@@ -97,11 +99,11 @@ export function checkFields(path: string, value: unknown, fields: FieldsByName):
 }
 
 /**
- * Checks the configuration that a constructor was given, field by field.
+ * Checks the configuration passed to a constructor, field by field.
  *
- * @param name  the constructor's, for the error
- * @throws TypeError at the first field that is unknown (with the nearest known name), missing, or of the wrong type; RangeError for
- *   a value out of range
+ * @param name  the constructor's name, for the error message
+ * @throws TypeError at the first field that is unknown (suggesting the closest known name), missing or of the wrong type; RangeError
+ *   if a value is out of range
  *
  * @example
  * checkConfig("Attention", { heads: 4 }, { heads: count });
@@ -133,7 +135,7 @@ function findFlaw(value: unknown, fields: FieldsByName): { message: string; isOu
   return undefined;
 }
 
-/** A value as an error quotes it. JSON turns NaN and infinities to null, and has no functions, symbols and bigints. */
+/** A value as quoted in an error message. JSON turns NaN and infinities into null, and has no functions, symbols or bigints. */
 function show(value: unknown): string {
   if (value === undefined) return "nothing";
   return typeof value === "object" || typeof value === "string" ? JSON.stringify(value) : String(value);

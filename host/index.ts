@@ -1,4 +1,4 @@
-/** heed: Transformers that train and decode anywhere WebAssembly runs. */
+/** heed: Transformers that train and decode wherever WebAssembly runs. */
 export { Runtime, hasRelaxedSimd, hasSharedMemory, type Build, type CoreSource, type RuntimeOptions } from "./core/runtime";
 export { type Limit, machineLimits } from "./core/limit";
 export type { Workers } from "./core/workers";

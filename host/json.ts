@@ -1,6 +1,6 @@
 import { HeedError } from "./errors";
 
-/** @throws HeedError (`format`) when a text is not JSON */
+/** @throws HeedError (`format`) if the text is not valid JSON */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);

@@ -1,7 +1,7 @@
 /**
- * A seed as Philox's key.
+ * Splits a seed into the two words of Philox's key.
  * @param seed  an integer in [0, 2⁵³)
- * @throws RangeError for anything else
+ * @throws RangeError if the seed is anything else
  *
  * @example
  * seedKey(2 ** 32 + 5); // [5, 1]

@@ -1,5 +1,5 @@
-// What heed's public types need of the web's, by structure. The published .d.ts files name no global of lib "dom" or of Node, so
-// they compile in a project that has neither; where a project has them, AbortSignal, WebAssembly.Memory and URL fit these types.
+// Structural versions of the web types that heed's public types need. The published .d.ts files name no global of lib "dom" or of
+// Node, so they compile in a project that has neither. If a project has them, AbortSignal, WebAssembly.Memory and URL are assignable.
 
 /** An `AbortSignal`. */
 export interface AbortSignalLike {

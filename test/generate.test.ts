@@ -101,7 +101,7 @@ describe("emit", () => {
     ["f32 for ids", () => graph.emit(Op.EmbeddingForward, { ...lookup, ids: x }), "embeddingForward: ids: expected i32, got f32"],
     // @ts-expect-error f64
     ["f64 for f32", () => graph.emit(Op.Scale, { out, x: exact, n: 4, factor: 2 }), "scale: x: expected f32, got f64"],
-    ["no format of weights", () => graph.emit(Op.EmbeddingForward, { ...lookup, weight: ids }), "embeddingForward: weight: expected a format of weights, got i32"],
+    ["not a weight format", () => graph.emit(Op.EmbeddingForward, { ...lookup, weight: ids }), "embeddingForward: weight: expected a weight format, got i32"],
     // @ts-expect-error null
     ["null for an array that must be there", () => graph.emit(Op.Scale, { out, x: null, n: 4, factor: 2 }), "scale: x: expected a tensor, got null"],
     // @ts-expect-error null

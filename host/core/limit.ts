@@ -3,9 +3,9 @@ import { limitUrl } from "./bundled";
 import { formatBytes } from "./memory";
 import { type Build, hasRelaxedSimd, loadCore } from "./runtime";
 
-/** Work that only the machine limits, to be timed beside what it bounds. */
+/** A loop limited only by the hardware. Time it next to the code whose upper bound it gives. */
 export interface Limit {
-  /** Floating-point operations, or bytes, of one run. */
+  /** Floating-point operations or bytes per run. */
   readonly amount: number;
   run(): void;
 }
@@ -17,18 +17,19 @@ interface LimitExports {
   read(at: number, end: number): number;
 }
 
-/** Vectors that `compute` multiplies: on the second page, since the first is the module's own. */
+/** The vectors that `compute` multiplies. They are on the second page because the module itself uses the first. */
 const TABLE = 65536;
 const TURNS = 50_000;
-/** Beyond any cache. */
+/** Larger than any cache. */
 const READ_BYTES = 256 << 20;
-/** What a turn of `read` reads. */
+/** Bytes per iteration of `read`. */
 const READ_STEP = 192;
 
 /**
- * The most that one thread of this machine can do: multiplications and additions in 128-bit vectors, and bytes read from memory.
- * @param build  "relaxed" fuses the two; the default where the engine can
- * @throws HeedError `runtime` when the engine lacks what the build needs; running `bytes`, `memory` when there are no 256 MiB
+ * The peak throughput of one thread on this machine: multiplications and additions in 128-bit vectors, and bytes read from memory.
+ * @param build  "relaxed" fuses multiplication and addition; it is the default if the engine supports it
+ * @throws HeedError `runtime` if the engine lacks a feature that the build needs; running `bytes` throws `memory` if 256 MiB cannot
+ *   be allocated
  *
  * @example
  * const { flops } = await machineLimits();
@@ -43,7 +44,8 @@ export async function machineLimits(build: Build = hasRelaxedSimd() ? "relaxed" 
     const module = source instanceof WebAssembly.Module ? source : await WebAssembly.compile(source);
     exports = (await WebAssembly.instantiate(module)).exports as unknown as LimitExports;
   } catch (cause) {
-    throw new HeedError("runtime", `the loops that show the machine's limits could not be instantiated: ${(cause as Error).message}`, { cause });
+    const reason = (cause as Error).message;
+    throw new HeedError("runtime", `the loops that measure the machine's limits could not be instantiated: ${reason}`, { cause });
   }
   const { memory, flopsPerTurn, compute, read } = exports;
   const reserve = (bytes: number): void => {
@@ -52,9 +54,10 @@ export async function machineLimits(build: Build = hasRelaxedSimd() ? "relaxed" 
     try {
       memory.grow(Math.ceil(missing / 65536));
     } catch (cause) {
-      throw new HeedError("memory", `to measure the machine's bandwidth takes ${formatBytes(bytes)}, which the runtime could not give`, { cause });
+      const needs = `measuring memory bandwidth needs ${formatBytes(bytes)}`;
+      throw new HeedError("memory", `${needs}, which the runtime could not allocate`, { cause });
     }
-    new Float32Array(memory.buffer, TABLE).fill(1); // pages never written to are all one page
+    new Float32Array(memory.buffer, TABLE).fill(1); // untouched pages all map to one physical page
   };
   reserve(65536);
   const amount = READ_BYTES - (READ_BYTES % READ_STEP);

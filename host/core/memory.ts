@@ -1,7 +1,7 @@
 import { HeedError } from "../errors";
 import type { WasmMemory } from "../webtypes";
 
-/** What WebAssembly's 32-bit addresses reach. */
+/** The end of WebAssembly's 32-bit address space. */
 export const MEMORY_LIMIT = 2 ** 32;
 const PAGE = 65536;
 const ALIGNMENT = 64;
@@ -9,7 +9,7 @@ const ALIGNMENT = 64;
 /** Rounds a size or an address up to a cache line. */
 export const align = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 
-/** `bytes` as a person reads them. */
+/** Formats a number of bytes in the largest unit that fits: `1.50 MiB`. */
 export function formatBytes(bytes: number): string {
   const units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
   let unit = 0;
@@ -22,7 +22,7 @@ export function formatBytes(bytes: number): string {
 
 /** A block of linear memory, as `Memory.report` lists it. */
 export interface BlockInfo {
-  /** Who frees it: a model, a trainer, a session, the runtime. */
+  /** What frees it: a model, a trainer, a session or the runtime. */
   readonly owner: string;
   /** What it holds. */
   readonly name: string;
@@ -31,7 +31,7 @@ export interface BlockInfo {
 }
 
 /**
- * A range of linear memory with an owner. Growing the memory detaches every typed array, so views are taken per use and never kept.
+ * A range of linear memory with an owner. Growing the memory detaches every typed array, so take a view for each use and never keep one.
  *
  * @example
  * const block = runtime.memory.allocate(64, "example", "counters");
@@ -54,16 +54,17 @@ export class Block implements BlockInfo {
     return this.freed;
   }
 
-  /** @throws TypeError once the block is freed */
+  /** @throws TypeError if the block was freed */
   expectLive(): void {
     if (this.freed) throw new TypeError(`${this.owner}: ${this.name}: this memory was freed; its owner was disposed`);
   }
 
-  /** @throws TypeError once the block is freed; RangeError unless it holds these bytes */
+  /** @throws TypeError if the block was freed; RangeError if the bytes are outside the block */
   expectRange(offset: number, bytes: number): void {
     this.expectLive();
     if (!(offset >= 0 && bytes >= 0 && offset + bytes <= this.bytes)) {
-      throw new RangeError(`${this.owner}: ${this.name}: bytes ${offset} to ${offset + bytes} lie outside of its ${this.bytes}`);
+      const range = `${offset} to ${offset + bytes}`;
+      throw new RangeError(`${this.owner}: ${this.name}: expected a range within its ${this.bytes} bytes, got ${range}`);
     }
   }
 
@@ -84,13 +85,13 @@ export class Block implements BlockInfo {
     return this.memory.u8(this.address + offset, length);
   }
 
-  /** Changes the size. The contents move along unless `keep` is false; new bytes are zero. */
+  /** Changes the size. The contents are preserved unless `keep` is false; new bytes are zero. */
   resize(bytes: number, { keep = true } = {}): void {
     this.expectLive();
     this.memory.resize(this, bytes, keep);
   }
 
-  /** Returns the memory. Programs and views that use the block throw from here on. */
+  /** Frees the memory. From then on, programs that use the block throw, and so does taking a view of it. */
   free(): void {
     if (this.freed) return;
     this.memory.release(this);
@@ -99,15 +100,13 @@ export class Block implements BlockInfo {
 }
 
 /**
- * The core's linear memory: which bytes belong to whom.
- *
- * First-fit over a list of holes; addresses are multiples of 64.
+ * The allocator of the core's linear memory: first-fit over a list of holes. Addresses are multiples of 64.
  */
 export class Memory {
-  /** Changes whenever a block moves or is freed: programs then link their addresses again. */
+  /** Changes whenever a block moves or is freed; programs then relink their addresses. */
   stamp = 0;
   private readonly blocks = new Set<Block>();
-  /** Free ranges below `top`, by address, never adjacent. */
+  /** Free ranges below `top`, sorted by address and never adjacent. */
   private holes: { start: number; end: number }[] = [];
   private top: number;
 
@@ -118,21 +117,23 @@ export class Memory {
     this.top = align(base);
   }
 
-  /** The bytes in use, the core's own tables included. */
+  /** The bytes in use, including the core's own tables. */
   get used(): number {
     return this.holes.reduce((used, hole) => used - (hole.end - hole.start), this.top);
   }
 
-  /** Every block, by address. */
+  /** Every block, sorted by address. */
   report(): BlockInfo[] {
-    return [...this.blocks].map(({ owner, name, address, bytes }) => ({ owner, name, address, bytes })).sort((a, b) => a.address - b.address);
+    return [...this.blocks]
+      .map(({ owner, name, address, bytes }) => ({ owner, name, address, bytes }))
+      .sort((a, b) => a.address - b.address);
   }
 
   /**
-   * Reserves `bytes`, all zero.
-   * @param owner  who will free the block
-   * @param name   what it holds
-   * @throws HeedError `memory` when the address space or the machine has no room, saying how much is needed
+   * Allocates a block of zeros.
+   * @param owner  what will free the block
+   * @param name   what the block holds
+   * @throws HeedError `memory` if the address space or the machine has no room; the message says how much is needed
    */
   allocate(bytes: number, owner: string, name: string): Block {
     const block = new Block(this, owner, name, this.reserve(bytes, owner, name), bytes);
@@ -214,13 +215,16 @@ export class Memory {
   private grow(end: number, bytes: number, purpose: string): void {
     const missing = Math.ceil((end - this.memory.buffer.byteLength) / PAGE);
     if (missing <= 0) return;
-    const needs = `${purpose} needs ${formatBytes(bytes)}, ${formatBytes(end)} in all`;
-    // Kernels compare addresses with the end of an array, which must not wrap to 0.
-    if (end >= MEMORY_LIMIT) throw new HeedError("memory", `${needs}; WebAssembly's 32-bit memory ends at ${formatBytes(MEMORY_LIMIT)}`);
+    const needs = `${purpose} needs ${formatBytes(bytes)}, which would grow the memory to ${formatBytes(end)}`;
+    // Kernels compare addresses with the end of an array, so that end must not wrap around to 0.
+    if (end >= MEMORY_LIMIT) {
+      throw new HeedError("memory", `${needs}; WebAssembly's 32-bit memory ends at ${formatBytes(MEMORY_LIMIT)}`);
+    }
     try {
       this.memory.grow(missing);
     } catch (cause) {
-      throw new HeedError("memory", `${needs}, and the runtime could not grow its memory from ${formatBytes(this.memory.buffer.byteLength)}`, { cause });
+      const size = formatBytes(this.memory.buffer.byteLength);
+      throw new HeedError("memory", `${needs}, but the runtime could not grow it from ${size}`, { cause });
     }
   }
 }

@@ -8,43 +8,45 @@ import { Team } from "./team";
 import type { Workers } from "./workers";
 
 /**
- * The core's builds: `relaxed` uses fused multiply-add where the engine has it, `simd` gives the same bits everywhere.
- * `turbo` gives the bits of `relaxed` about twice as fast, in Node 24 and later, with an experimental flag of V8: see `createRuntime` of heed/node.
+ * The core's builds. `simd` produces the same bits everywhere. `relaxed` uses fused multiply-add if the hardware has it.
+ * `turbo` produces the bits of `relaxed` about twice as fast, but needs Node 24 or later and an experimental V8 flag: see
+ * `createRuntime` in heed/node.
  */
 export type Build = "simd" | "relaxed" | "turbo";
 
-/** Where a core may come from: its bytes, a compiled module, or a URL to fetch. */
+/** A core's bytes, a compiled module, or the URL of one. */
 export type CoreSource = ByteSource | WasmModule | UrlLike | string;
 
-/** Which core, and how many threads. */
+/** Options of `Runtime.create`. */
 export interface RuntimeOptions {
-  /** Which bundled build; `auto` (the default) takes `relaxed` where the engine validates it. */
+  /** The bundled build to use. `auto` (the default) chooses `relaxed` if the engine supports it, and `simd` otherwise. */
   build?: Build | "auto";
-  /** A core of your own choosing instead of the bundled file (edge workers import it as a module). */
+  /** A core to use instead of the bundled file (edge workers import it as a module). */
   core?: CoreSource;
   /**
-   * Threads that compute, this one included; `auto` (the default): as many as there are cores, at most 8.
-   * More than one need `workers` and shared memory; without either, `auto` is 1. The plain build gives the same bits for any number.
+   * Number of computing threads, including this one. `auto` (the default) is the number of cores, at most 8.
+   * More than one thread needs `workers` and shared memory; `auto` is 1 if either is missing. The `simd` build produces the same bits
+   * for any number of threads.
    */
   threads?: number | "auto";
-  /** What threads are made of: `nodeWorkers` of `heed/node`, or `webWorkers` of `heed/web`. */
+  /** Starts the threads: `nodeWorkers` from `heed/node`, or `webWorkers` from `heed/web`. */
   workers?: Workers;
 }
 
-/** By the core's `Build`. */
+/** Indexed by the core's `Build`. */
 const BUILDS: readonly Build[] = ["simd", "relaxed", "turbo"];
-/** More threads than this are a mistake. */
+/** The most threads a runtime accepts; a larger number is a mistake. */
 export const MAX_THREADS = 64;
-/** More threads than this are not started unasked: memory is shared by all, and they would wait for it. */
+/** The most threads that `auto` starts: memory bandwidth is shared, so more would mostly wait for it. */
 const AUTO_THREADS = 8;
 
 interface CoreExports {
   memory: WebAssembly.Memory;
   run(at: number, thread: number, threads: number): void;
   heapBase(): number;
-  /** Which build it is: a member of the core's `Build`. */
+  /** The build, a member of the core's `Build`. */
   build: { readonly value: number };
-  /** Builds for threads only. */
+  /** Only in threaded builds. */
   start?(at: number, sync: number, threads: number, maySleep: number): number;
   [name: string]: unknown;
 }
@@ -54,15 +56,15 @@ const RELAXED_PROBE = Uint8Array.of(
   0, 97, 115, 109, 1, 0, 0, 0, 1, 6, 1, 96, 1, 123, 1, 123, 3, 2, 1, 0, 10, 13, 1, 11, 0, 32, 0, 32, 0, 32, 0, 253, 133, 2, 11,
 ); // prettier-ignore
 
-/** Whether this engine has relaxed SIMD. */
+/** Whether this engine supports relaxed SIMD. */
 export const hasRelaxedSimd = (): boolean => WebAssembly.validate(RELAXED_PROBE);
 
-/** Whether threads can share memory here: a page must be cross-origin isolated. */
+/** Whether threads can share memory. In a browser, the page must be cross-origin isolated. */
 export const hasSharedMemory = (): boolean =>
   typeof SharedArrayBuffer === "function" && (globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated !== false;
 
 /**
- * An instance of the core with its linear memory: everything heed computes happens in one.
+ * An instance of the core with its linear memory. All of heed's computation happens in a runtime.
  *
  * @example
  * const runtime = await Runtime.create();
@@ -71,11 +73,11 @@ export const hasSharedMemory = (): boolean =>
  * @example
  * import { nodeWorkers } from "heed/node";
  * const runtime = await Runtime.create({ threads: 2, workers: nodeWorkers });
- * await runtime.dispose(); // ends the other thread; the process would not wait for it
+ * await runtime.dispose(); // ends the other thread; it would not keep the process alive
  */
 export class Runtime {
   readonly memory: Memory;
-  /** The program whose numbers the arena holds: the last one to write an input or to run. */
+  /** The program whose values are in the arena: the last one to run or have an input written. */
   arenaOwner: object | undefined;
   private arena: Block | undefined;
   private team: Team | undefined;
@@ -83,7 +85,7 @@ export class Runtime {
 
   private constructor(
     readonly build: Build,
-    /** Threads that share a program. */
+    /** Number of threads that run each program. */
     readonly threads: number,
     private readonly core: CoreExports,
   ) {
@@ -91,18 +93,20 @@ export class Runtime {
   }
 
   /**
-   * Instantiates a core, and starts its threads.
-   * @throws HeedError `runtime` when the engine lacks what the build or the threads need, or the source is not heed's core;
-   *   `thread` when a thread cannot be started
+   * Instantiates a core and starts its threads.
+   * @throws HeedError `runtime` if the engine lacks a feature that the build or the threads need, or if the source is not heed's core;
+   *   `thread` if a thread cannot be started
    */
   static async create({ build = "auto", core, threads = "auto", workers }: RuntimeOptions = {}): Promise<Runtime> {
     const chosen = build === "auto" ? (hasRelaxedSimd() ? "relaxed" : "simd") : build;
     if (!["simd", "relaxed", "turbo"].includes(chosen)) {
       throw new TypeError(`build: expected "auto", "simd", "relaxed" or "turbo", got ${JSON.stringify(build)}`);
     }
-    if (chosen === "turbo" && !core) throw new HeedError("runtime", 'the build "turbo" takes a flag of V8; create its runtime by createRuntime of heed/node');
+    if (chosen === "turbo" && !core) {
+      throw new HeedError("runtime", 'the build "turbo" needs a V8 flag; create its runtime with createRuntime from heed/node');
+    }
     if (chosen === "relaxed" && !core && !hasRelaxedSimd()) {
-      throw new HeedError("runtime", 'this engine has no relaxed SIMD; use the build "simd" (or "auto")');
+      throw new HeedError("runtime", 'this engine does not support relaxed SIMD; use the build "simd" (or "auto")');
     }
     const wanted = countThreads({ threads, workers });
     const source = await loadCore(core ?? bundledUrl(chosen, wanted > 1));
@@ -110,19 +114,23 @@ export class Runtime {
     let exports: CoreExports;
     try {
       module = source instanceof WebAssembly.Module ? source : await WebAssembly.compile(source);
-      const imports: WebAssembly.Imports = WebAssembly.Module.imports(module).some(({ kind }) => kind === "memory") ? { env: { memory: sharedMemory() } } : {};
-      // The loader's own instantiate looks for a Response, and a mention of that makes Node load its fetch: 35 ms.
+      const importsMemory = WebAssembly.Module.imports(module).some(({ kind }) => kind === "memory");
+      const imports: WebAssembly.Imports = importsMemory ? { env: { memory: sharedMemory() } } : {};
+      // The loader's own `instantiate` refers to Response, which makes Node load its fetch implementation (35 ms).
       exports = demangle<CoreExports>((await WebAssembly.instantiate(module, imports)).exports) as unknown as CoreExports;
     } catch (cause) {
       throw new HeedError("runtime", `the core could not be instantiated: ${(cause as Error).message}`, { cause });
     }
     const actual = BUILDS[exports.build?.value];
     if (typeof exports.run !== "function" || typeof exports.heapBase !== "function" || !actual) {
-      throw new HeedError("runtime", "this WebAssembly module is not heed's core: it exports no run, heapBase and build");
+      throw new HeedError("runtime", "this WebAssembly module is not heed's core: expected exports named run, heapBase and build");
     }
-    if (build !== "auto" && build !== actual) throw new HeedError("runtime", `build: expected the build "${build}", but the core is "${actual}"`);
+    if (build !== "auto" && build !== actual) {
+      throw new HeedError("runtime", `build: expected the build "${build}", got a core of the build "${actual}"`);
+    }
     if (wanted > 1 && !exports.start && threads !== "auto") {
-      throw new HeedError("runtime", `threads: ${threads} need a core built for them, such as heed.simd-threads.wasm; this one has no shared memory`);
+      const needs = `threads: ${threads} threads need a threaded core, such as heed.simd-threads.wasm`;
+      throw new HeedError("runtime", `${needs}; this one does not use shared memory`);
     }
     const runtime = new Runtime(actual, exports.start ? wanted : 1, exports);
     if (runtime.threads > 1) {
@@ -133,8 +141,8 @@ export class Runtime {
   }
 
   /**
-   * Runs the program whose first instruction is at `address`, on all threads; returns when it is done.
-   * @throws HeedError `thread` when a thread has died
+   * Runs the program whose first instruction is at `address` on all threads, and returns when it is done.
+   * @throws HeedError `thread` if a thread has died
    */
   run(address: number): void {
     if (this.disposed) throw new TypeError("the runtime was disposed");
@@ -142,15 +150,15 @@ export class Runtime {
     else this.core.run(address, 0, 1);
   }
 
-  /** Ends the threads; resolves when they are gone. What memory holds can still be read. */
+  /** Ends the threads and resolves when they have exited. Memory can still be read. */
   async dispose(): Promise<void> {
     this.disposed = true;
     await this.team?.dispose();
   }
 
   /**
-   * The arena: memory that all programs' intermediates share, since only one program runs at a time.
-   * It moves when a program needs more; every program then links its addresses again.
+   * Returns the arena, grown to at least `bytes`. All programs keep their intermediates in it, since only one runs at a time.
+   * Growing moves the arena, and every program then relinks its addresses.
    */
   reserveArena(bytes: number): Block {
     this.arena ??= this.memory.allocate(0, "runtime", "the arena of intermediate results");
@@ -168,22 +176,25 @@ export function expectRuntime(caller: string, value: unknown): void {
 }
 
 /**
- * How many threads a runtime with these options has.
- * @throws as `Runtime.create`
+ * The number of threads of a runtime with these options.
+ * @throws as `Runtime.create` does
  */
 export function countThreads({ threads = "auto", workers }: RuntimeOptions): number {
   if (threads === "auto") return workers && hasSharedMemory() ? Math.max(1, Math.min(workers.cores, AUTO_THREADS)) : 1;
   if (!Number.isInteger(threads) || threads < 1 || threads > MAX_THREADS) {
     throw new RangeError(`threads: expected "auto" or a whole number from 1 to ${MAX_THREADS}, got ${threads}`);
   }
-  if (threads > 1 && !workers) throw new TypeError(`threads: ${threads} need workers: pass those of "heed/node" (nodeWorkers) or "heed/web" (webWorkers)`);
+  if (threads > 1 && !workers) {
+    throw new TypeError(`threads: ${threads} threads need workers: pass nodeWorkers from "heed/node" or webWorkers from "heed/web"`);
+  }
   if (threads > 1 && !hasSharedMemory()) {
-    throw new HeedError("runtime", `threads: ${threads} need shared memory, which this runtime lacks (a page must be cross-origin isolated); use 1, or "auto"`);
+    const needs = `threads: ${threads} threads need shared memory, which is not available here (a page must be cross-origin isolated)`;
+    throw new HeedError("runtime", `${needs}; use 1 or "auto"`);
   }
   return threads;
 }
 
-/** A memory that may grow to 4 GiB; where the engine cannot set aside so many addresses, to the half, and so on. */
+/** A shared memory that can grow to 4 GiB, or to the largest half, quarter, … for which the engine can reserve addresses. */
 function sharedMemory(): WebAssembly.Memory {
   for (let maximum = 65536; ; maximum /= 2) {
     try {
@@ -194,16 +205,16 @@ function sharedMemory(): WebAssembly.Memory {
   }
 }
 
-/** A module's bytes, fetched where its place is given. */
+/** A core's bytes or module; a URL is fetched. */
 export async function loadCore(source: CoreSource): Promise<BufferSource | WebAssembly.Module> {
   if (typeof source === "string") source = new URL(source, import.meta.url);
   if (!(source instanceof URL)) return source;
   try {
     if (source.protocol === "file:") {
-      // fetch() has no file: in Node and Bun; this branch never runs in a browser or a worker.
+      // In Node and Bun, fetch() does not support file: URLs. This branch never runs in a browser or a web worker.
       // eslint-disable-next-line no-restricted-syntax
-      const { readFileSync } = await import("node:fs"); // 40 kB: sooner read than a thread found that reads it
-      return readFileSync(source);
+      const { readFileSync } = await import("node:fs");
+      return readFileSync(source); // 40 kB: a synchronous read is faster than a round trip to the thread pool
     }
     const response = await fetch(source);
     if (!response.ok) throw new Error(`HTTP ${response.status}`);

@@ -1,7 +1,7 @@
 import { HeedError } from "../errors";
 import { shutDown, isShutDown, type Shared, type StartedWorker, type Workers } from "./workers";
 
-/** The threads of a runtime: this one, those that compute with it, and one that watches over them. */
+/** The threads of a runtime: this one, the other computing threads, and a watcher that notices when one of them dies. */
 export class Team {
   private failure = "a thread ended";
   private readonly maySleep = canWait();
@@ -14,8 +14,8 @@ export class Team {
   }
 
   /**
-   * Starts the threads, and waits until they are there.
-   * @throws HeedError `thread` when one cannot be started
+   * Starts the threads and waits until they are ready.
+   * @throws HeedError `thread` if one cannot be started
    */
   static async start(workers: Workers, shared: Shared): Promise<Team> {
     const team = new Team(shared);
@@ -28,19 +28,19 @@ export class Team {
       team.watcher = workers.start({ ...shared, thread: 0 }, {
         message: (message) => (message === "ready" ? resolve() : fail(message.failed)),
         end(reason) {
-          if (!isShutDown(shared.memory, shared.sync)) fail(`the thread that watches over them ended: ${reason}`);
+          if (!isShutDown(shared.memory, shared.sync)) fail(`the thread that watches the others ended: ${reason}`);
           team.markEnded();
         },
       });
     });
-    team.watcher.unref(); // the process ends when this thread has no more to do
+    team.watcher.unref(); // let the process end when this thread has nothing left to do
     return team;
   }
 
   /**
    * Runs a program on all threads.
-   * @param start  the core's, of this thread's instance
-   * @throws HeedError `thread` when a thread has died
+   * @param start  the `start` export of this thread's core instance
+   * @throws HeedError `thread` if a thread has died
    */
   run(start: (at: number, sync: number, threads: number, maySleep: number) => number, address: number): void {
     const { memory, sync, threads } = this.shared;
@@ -48,10 +48,13 @@ export class Team {
     try {
       if (!isShutDown(memory, sync)) isDone = start(address, sync, threads, this.maySleep ? 1 : 0);
     } catch (error) {
-      shutDown(memory, sync); // the others wait for a thread that has left the program
+      shutDown(memory, sync); // otherwise the others would wait forever for this thread, which has left the program
       throw error;
     }
-    if (!isDone) throw new HeedError("thread", `${this.failure} while others computed (out of memory, or terminated?); its work is lost: create a new runtime`);
+    if (!isDone) {
+      const lost = "while a program was running (was it terminated, or did it run out of memory?); the results are lost";
+      throw new HeedError("thread", `${this.failure} ${lost}: create a new runtime`);
+    }
   }
 
   /** Ends the threads. */
@@ -63,7 +66,7 @@ export class Team {
   }
 }
 
-/** Whether this thread may sleep: a browser's main thread may not. */
+/** Whether this thread may block; a browser's main thread may not. */
 function canWait(): boolean {
   try {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 1, 0);

@@ -1,8 +1,9 @@
 /**
- * Lets timers, signals and a page's events run; a long computation calls it between programs.
+ * Lets timers, signals and page events run. A long computation awaits it between programs.
  *
- * Browsers have no setImmediate, and hold back nested timers to 4 ms; a message to oneself comes at once (in Node 20, 0.05–0.25 ms
- * where a timer takes 1.3 and setImmediate 0.03–0.1). The channel is closed when it has come: an open one keeps a process alive.
+ * Browsers have no setImmediate and clamp nested timers to 4 ms, whereas a message to the same thread arrives at once (in Node 20,
+ * a message takes 0.05–0.25 ms, a timer 1.3 ms and setImmediate 0.03–0.1 ms). The channel is closed when the message has arrived:
+ * an open channel keeps the process alive.
  */
 export const yieldToEventLoop = (): Promise<void> =>
   new Promise((resolve) => {

@@ -2,14 +2,14 @@ import type { Runtime } from "../core/runtime";
 import { Graph, type GraphOptions } from "./graph";
 import { compile, type Program } from "./program";
 
-/** A program with the symbols that its recording returned. */
+/** A program with the tensors that its recording returned. */
 export interface Compiled<T> {
   readonly program: Program;
   readonly tensors: T;
 }
 
 /**
- * Programs by key, the least recently used one disposed when there are too many.
+ * An LRU cache of programs. If there are more than its capacity, it disposes the least recently used one.
  *
  * @example
  * const programs = new ProgramCache(runtime, 8);
@@ -25,17 +25,17 @@ export interface Compiled<T> {
 export class ProgramCache {
   private readonly programs = new Map<string, Compiled<unknown>>();
 
-  /** @param capacity  programs that are kept at once */
+  /** @param capacity  the most programs it holds */
   constructor(
     private readonly runtime: Runtime,
     private readonly capacity: number,
   ) {}
 
-  /** The program for `key`; `record` is called unless it is cached. One key must always stand for one type of tensors. */
+  /** The program for `key`. Calls `record` unless it is cached. A key must always be used with the same type T. */
   get<T>(key: string, record: (graph: Graph) => T, options: GraphOptions = {}): Compiled<T> {
     let compiled = this.programs.get(key) as Compiled<T> | undefined;
     if (compiled) {
-      this.programs.delete(key); // to the end of the order
+      this.programs.delete(key); // reinserted below, at the end of the order
     } else {
       const graph = new Graph(this.runtime, options);
       const tensors = record(graph);

@@ -9,14 +9,14 @@ import { Parameter, Table } from "./parameter";
 import { expectAxes, formatShape, sameShape } from "./shape";
 import { type Address, type DType, Slice, State, type Storage, Tensor, tensorOf } from "./tensor";
 
-/** One line of a program, its operands still symbols. */
+/** One instruction of a program; its operands are still symbols. */
 export interface Instruction {
   readonly op: Op;
   /** In the kernel's order. */
   readonly operands: readonly (Address | number | null)[];
-  /** Floating-point operations, multiply and add counted each. */
+  /** Floating-point operations; a multiply-add counts as two. */
   readonly flops: number;
-  /** Bytes read and written, where they are not each operand once. */
+  /** Bytes read and written, if not simply each operand once. */
   readonly bytes?: number;
   /** Path of the layer that recorded it: `encoder.layers.0.attention`; "" outside layers. */
   readonly layer: string;
@@ -24,13 +24,13 @@ export interface Instruction {
   readonly backward: boolean;
 }
 
-/** What an instruction costs: for `describe`, and to share the work among threads. */
+/** What an instruction costs, for `describe` and for sharing the work among threads. */
 export interface Cost {
   flops?: number;
   bytes?: number;
 }
 
-/** The arrays that an instruction writes (or updates), and those that it only reads, working memory included. */
+/** The arrays that an instruction writes (or updates), and those it only reads, including working memory. */
 export function accessesOf({ op, operands }: Instruction): { writes: Address[]; reads: Address[] } {
   const writes: Address[] = [];
   const reads: Address[] = [];
@@ -42,7 +42,7 @@ export function accessesOf({ op, operands }: Instruction): { writes: Address[]; 
   return { writes, reads };
 }
 
-/** Bytes of operands, each tensor counted once, working memory not at all. */
+/** Bytes of the operands. Each tensor counts once; working memory does not count. */
 export function bytesOf(operands: readonly Address[]): number {
   const storages = new Map<Storage, number>();
   for (const address of operands) {
@@ -54,25 +54,25 @@ export function bytesOf(operands: readonly Address[]): number {
   return [...storages.values()].reduce((sum, bytes) => sum + bytes, 0);
 }
 
-/** A differentiable op as recorded: how the gradient of `output` becomes gradients of what it was made of. */
+/** A recorded differentiable op: `backward` propagates the gradient of `output` to the op's inputs. */
 interface Recording {
   readonly output: Tensor;
   readonly backward: (dOut: Tensor) => void;
   readonly layer: string;
 }
 
-/** What a graph is recorded for. */
+/** Options of a `Graph`. */
 export interface GraphOptions {
-  /** Record dropout, and what the backward pass needs. */
+  /** Whether to record dropout and what the backward pass needs; false by default. */
   training?: boolean;
 }
 
 const fields: Fields<GraphOptions> = { training: optional(flag) };
 
 /**
- * A recording of one program: ops append instructions to it, `backward` appends the gradients.
+ * A recording of one program: ops append instructions, and `backward` appends the backward pass.
  *
- * Nothing is computed until the graph is compiled and its program run.
+ * Nothing is computed until the graph is compiled and its program is run.
  *
  * @example
  * const graph = new Graph(runtime);
@@ -94,11 +94,11 @@ export class Graph {
   private readonly recordings: Recording[] = [];
   private readonly states = new Map<object, Tensor<DType>>();
   private readonly gradients = new Map<Tensor, Tensor>();
-  /** For gradients' storage: tensors whose own backward still has to read it. */
+  /** By gradient storage: the tensors whose backward op has yet to read it. */
   private readonly readers = new Map<Storage, Set<Tensor>>();
-  /** Of gradients that `backward` was given. */
+  /** Storage of the gradients passed to `backward`. */
   private readonly seeds = new Set<Storage>();
-  /** By bytes for each thread. */
+  /** Working memory, by bytes per thread. */
   private readonly scratches = new Map<number, Tensor>();
   private streams = 0;
   private compiled = false;
@@ -106,7 +106,7 @@ export class Graph {
   private layer = "";
   private rng: Tensor<"i32"> | undefined;
 
-  /** @throws TypeError for something else than a runtime, and for unknown options */
+  /** @throws TypeError if `runtime` is not a runtime, and for unknown options */
   constructor(
     readonly runtime: Runtime,
     options: GraphOptions = {},
@@ -117,8 +117,8 @@ export class Graph {
   }
 
   /**
-   * A tensor that the host writes. It keeps its values until they are written again, or another program runs.
-   * @throws RangeError when an axis is not a positive integer; TypeError for an unknown dtype, and for a gradient of another than f32
+   * A tensor that the host writes. It keeps its values until they are overwritten or another program runs.
+   * @throws RangeError if an axis is not a positive integer; TypeError for an unknown dtype, and for a gradient of a dtype other than f32
    */
   input<D extends DType = "f32">(shape: readonly number[], dtype = "f32" as D, needsGradient = false): Tensor<D> {
     this.expectOpen();
@@ -127,15 +127,18 @@ export class Graph {
     return tensor;
   }
 
-  /** A tensor that an instruction of this graph will write. */
-  tensor<D extends DType = "f32">(shape: readonly number[], { dtype = "f32" as D, needsGradient = false }: { dtype?: D; needsGradient?: boolean } = {}): Tensor<D> {
+  /** A tensor for an instruction of this graph to write. */
+  tensor<D extends DType = "f32">(
+    shape: readonly number[],
+    { dtype = "f32" as D, needsGradient = false }: { dtype?: D; needsGradient?: boolean } = {},
+  ): Tensor<D> {
     expectAxes("tensor", shape);
     expectFormat("tensor", dtype);
     if (needsGradient && dtype !== "f32") throw new TypeError(`tensor: only f32 tensors have gradients, got ${dtype}`);
     return new Tensor(this, shape, dtype, { bytes: formats[dtype].bytes(shape) }, needsGradient);
   }
 
-  /** The symbol of a parameter, a table or a state in this graph; a tensor of this graph stands for itself. */
+  /** The tensor that represents a parameter, a table or a state in this graph. A tensor of this graph is returned as it is. */
   use(source: Tensor | Parameter | Table): Tensor;
   use<D extends DType>(source: Tensor<D> | State<D>): Tensor<D>;
   use(source: Tensor<DType> | Parameter | Table | State<DType>): Tensor<DType> {
@@ -143,14 +146,17 @@ export class Graph {
       if (source.graph !== this) throw foreign("use");
       return source;
     }
-    if (!(source instanceof State || source instanceof Parameter || source instanceof Table)) throw new TypeError(`use: expected a tensor, a parameter, a table or a state, got ${String(source)}`);
+    if (!(source instanceof State || source instanceof Parameter || source instanceof Table)) {
+      throw new TypeError(`use: expected a tensor, a parameter, a table or a state, got ${String(source)}`);
+    }
     const state = source instanceof State ? source : source.state;
     if (!state) throw new TypeError("the model has no memory yet: call model.place(runtime) first");
     let tensor = this.states.get(source);
     if (!tensor) {
       const { block, shape, dtype, offset } = state;
       if (block.memory !== this.runtime.memory) {
-        throw new TypeError(`${block.owner}: ${block.name} belongs to another runtime; a graph uses what lies in the memory of its own`);
+        const expected = "use a model, trainer or session of the graph's own runtime";
+        throw new TypeError(`${block.owner}: ${block.name} belongs to another runtime; ${expected}`);
       }
       block.expectLive();
       const isTrained = source instanceof Parameter && this.training && source.trainable;
@@ -161,25 +167,25 @@ export class Graph {
     return tensor;
   }
 
-  /** The random cell: seed, step and micro-batch, written before each run by `Program.seed`. */
+  /** The random cell: seed, step and micro-batch. `Program.seed` writes it before each run. */
   random(): Tensor<"i32"> {
     this.rng ??= this.input([Rng.Bytes / 4], "i32");
     return this.rng;
   }
 
-  /** Whether a program of this graph draws random numbers. */
+  /** The random cell if any op has used it; undefined if a program of this graph draws no random numbers. */
   get randomCell(): Tensor<"i32"> | undefined {
     return this.rng;
   }
 
-  /** A number no other random op of this graph has: it keeps their Philox streams apart. */
+  /** A number that no other random op of this graph has. It keeps their Philox streams apart. */
   stream(): number {
     return this.streams++;
   }
 
   /**
-   * Appends an instruction; its operands are named as the kernel's parameters.
-   * @throws TypeError for an operand that is missing, unknown, of the wrong kind or of another graph, and once the graph is compiled
+   * Appends an instruction. Operands have the names of the kernel's parameters.
+   * @throws TypeError if an operand is missing, unknown, of the wrong kind or from another graph, or if the graph is already compiled
    */
   emit<O extends keyof Operands>(op: O, operands: Operands[O], cost: Cost = {}): void {
     this.expectOpen();
@@ -187,8 +193,12 @@ export class Graph {
     const signature = operandsOf(op);
     const values = signature.map((operand) => this.checkOperand(kernel, operand, operands[operand.name as keyof Operands[O]]));
     const unknown = Object.keys(operands).find((name) => !signature.some((operand) => operand.name === name));
-    if (unknown !== undefined) throw new TypeError(`${kernel}: there is no operand ${unknown}; its operands are ${signature.map(({ name }) => name).join(", ")}`);
-    this.instructions.push({ op, operands: values, flops: cost.flops ?? 0, bytes: cost.bytes, layer: this.layer, backward: this.differentiated });
+    if (unknown !== undefined) {
+      const names = signature.map(({ name }) => name).join(", ");
+      throw new TypeError(`${kernel}: there is no operand ${unknown}; its operands are ${names}`);
+    }
+    const { flops = 0, bytes } = cost;
+    this.instructions.push({ op, operands: values, flops, bytes, layer: this.layer, backward: this.differentiated });
   }
 
   private checkOperand(kernel: string, { name, kind, dtype, isOptional }: Operand, value: unknown): Address | number | null {
@@ -199,19 +209,26 @@ export class Graph {
     if (kind === "flag" && typeof value === "boolean") return value ? 1 : 0;
     if (kind === "count" || kind === "flag" || kind === "scalar") {
       const isValid = kind === "scalar" ? typeof value === "number" : Number.isInteger(value) && value === ((value as number) | 0);
-      if (!isValid) throw new TypeError(`${kernel}: ${name}: expected ${kind === "scalar" ? "a number" : "a 32-bit integer"}, got ${String(value)}`);
+      const expected = kind === "scalar" ? "a number" : "a 32-bit integer";
+      if (!isValid) throw new TypeError(`${kernel}: ${name}: expected ${expected}, got ${String(value)}`);
       return value as number;
     }
     if (value === null && isOptional) return null;
-    if (!(value instanceof Tensor || value instanceof Slice)) throw new TypeError(`${kernel}: ${name}: expected a tensor, got ${String(value)}`);
+    if (!(value instanceof Tensor || value instanceof Slice)) {
+      throw new TypeError(`${kernel}: ${name}: expected a tensor, got ${String(value)}`);
+    }
     const tensor: Tensor<DType> = tensorOf(value);
     if (tensor.graph !== this) throw foreign(kernel);
-    if (dtype !== undefined && tensor.dtype !== dtype) throw new TypeError(`${kernel}: ${name}: expected ${dtype}, got ${tensor.dtype}`);
-    if (dtype === undefined && formats[tensor.dtype].code === undefined) throw new TypeError(`${kernel}: ${name}: expected a format of weights, got ${tensor.dtype}`);
+    if (dtype !== undefined && tensor.dtype !== dtype) {
+      throw new TypeError(`${kernel}: ${name}: expected ${dtype}, got ${tensor.dtype}`);
+    }
+    if (dtype === undefined && formats[tensor.dtype].code === undefined) {
+      throw new TypeError(`${kernel}: ${name}: expected a weight format, got ${tensor.dtype}`);
+    }
     return value;
   }
 
-  /** Working memory of an instruction, `bytes` for each thread. All that need as much share it: none need wait for another's to be free. */
+  /** Working memory of `bytes` per thread, shared by all instructions that need this size: each thread reuses its own part. */
   private scratch(bytes: number): Tensor {
     let tensor = this.scratches.get(bytes);
     if (!tensor) {
@@ -222,7 +239,7 @@ export class Graph {
     return tensor;
   }
 
-  /** Notes on all that `record` records, and on its backward pass, which layer it is. */
+  /** Runs `record`, and attributes what it records, and its backward pass, to `layer`. */
   within<T>(layer: string, record: () => T): T {
     const outer = this.layer;
     this.layer = layer;
@@ -233,7 +250,7 @@ export class Graph {
     }
   }
 
-  /** Tells how gradients pass an op. Ignored where none can flow. */
+  /** Registers the backward pass of an op. Ignored if no gradient can flow to `output`. */
   differentiate(output: Tensor, backward: (dOut: Tensor) => void): void {
     if (output.needsGradient) this.recordings.push({ output, backward, layer: this.layer });
   }
@@ -248,9 +265,9 @@ export class Graph {
   }
 
   /**
-   * Records the backward pass from outputs, given their gradients: ops in reverse, each handing gradients to its inputs.
-   * Parameters' gradients add to what their memory holds; all others live in the arena.
-   * @throws TypeError when the graph already has a backward pass: ops that both share would miss the second one's gradient
+   * Records the backward pass from the outputs and their gradients: the ops in reverse, each passing gradients to its inputs.
+   * Parameter gradients are added to the values in their memory; all other gradients are in the arena.
+   * @throws TypeError if the graph already has a backward pass: ops shared by both passes would miss the gradient of the second
    */
   backward(...seeds: readonly (readonly [output: Tensor, dOut: Tensor])[]): void {
     for (const [output, dOut] of seeds) {
@@ -258,7 +275,9 @@ export class Graph {
         throw new RangeError(`backward: expected a gradient of shape ${formatShape(output.shape)}, got ${formatShape(dOut.shape)}`);
       }
     }
-    if (this.differentiated) throw new TypeError("backward: this graph's backward pass is already recorded; pass all outputs in one call, or add the losses");
+    if (this.differentiated) {
+      throw new TypeError("backward: this graph already has a backward pass; pass all outputs in one call, or add the losses");
+    }
     this.differentiated = true;
     for (const [output, dOut] of seeds) {
       this.seeds.add(dOut.storage);
@@ -269,19 +288,17 @@ export class Graph {
       if (!gradient) continue; // the loss does not depend on this output
       this.within(layer, () => backward(gradient));
       this.readers.get(gradient.storage)?.delete(output);
-      this.gradients.delete(output); // what it points to may be changed in place from here on
+      this.gradients.delete(output); // later ops may change it in place
     }
     this.recordings.length = 0;
   }
 
-  /** The gradient recorded for an input or a parameter, if any; those of ops' outputs do not outlive the backward pass. */
+  /** The gradient recorded for an input or a parameter, if any. Gradients of op outputs do not outlive the backward pass. */
   gradient(source: Tensor | Parameter): Tensor | undefined {
     return this.gradients.get(this.use(source));
   }
 
-  /**
-   * Where a kernel that can accumulate puts its contribution to the gradient of `x`: the first one writes, later ones add.
-   */
+  /** Where an accumulating kernel puts its contribution to the gradient of `x`: the first contribution writes, later ones add. */
   accumulate(x: Tensor): { d: Tensor; accumulate: 0 | 1 } {
     if (this.gradients.has(x)) return { d: this.writableGradient(x), accumulate: 1 };
     const d = this.tensor(x.shape);
@@ -289,14 +306,14 @@ export class Graph {
     return { d, accumulate: 0 };
   }
 
-  /** The same for a kernel that always adds: an arena gradient is cleared before its first contribution. */
+  /** The same for a kernel that always adds: a gradient in the arena is set to zero before its first contribution. */
   cleared(x: Tensor): Tensor {
     const { d, accumulate } = this.accumulate(x);
     if (!accumulate) this.emit(Op.Fill, { out: d, n: x.size, value: 0 });
     return d;
   }
 
-  /** Adds `d`, already computed, to the gradient of `x`. The first contribution is taken as it is, without a copy. */
+  /** Adds `d` to the gradient of `x`. The first contribution is used as it is, without a copy. */
   addGradient(x: Tensor, d: Tensor): void {
     if (!x.needsGradient) return;
     if (!this.gradients.has(x)) return this.setGradient(x, d);
@@ -304,13 +321,13 @@ export class Graph {
     this.emit(Op.Add, { out: sum, a: sum, b: d, n: x.size }, { flops: x.size });
   }
 
-  /** Ends the recording: a program has been made of it. */
+  /** Ends the recording: from now on, nothing can be added. */
   seal(): void {
     this.compiled = true;
   }
 
   private expectOpen(): void {
-    if (this.compiled) throw new TypeError("the graph is compiled; nothing can be added to it (record a new one)");
+    if (this.compiled) throw new TypeError("the graph is already compiled and cannot be changed; record a new one");
   }
 
   private setGradient(x: Tensor, d: Tensor): void {
@@ -319,8 +336,8 @@ export class Graph {
     this.readers.set(d.storage, readers.add(x));
   }
 
-  // A residual connection gives both its branches the same gradient. Before one is changed in place, the other must have been read.
-  // What `backward` was given stays as it is: an input that the next run reads again, or a tensor that other ops still need.
+  // A residual connection passes the same gradient to both branches, so it is changed in place only if no other tensor still reads it.
+  // Gradients passed to `backward` are never changed: they may be inputs that the next run reads again, or tensors other ops need.
   private writableGradient(x: Tensor): Tensor {
     const shared = this.gradients.get(x)!;
     const readers = this.readers.get(shared.storage);
@@ -334,4 +351,5 @@ export class Graph {
   }
 }
 
-const foreign = (op: string): TypeError => new TypeError(`${op}: a tensor of another graph cannot be used here; record both ops in one graph`);
+const foreign = (op: string): TypeError =>
+  new TypeError(`${op}: a tensor of another graph cannot be used here; record both ops in one graph`);

@@ -5,29 +5,31 @@ interface Range {
   readonly ignored: number | undefined;
 }
 
-/** What ops accept of a tensor's numbers. */
+/** The values that ops accept in a tensor of indices. */
 const accepted = new WeakMap<Storage, Range>();
-/** Where the numbers that a program computes end. */
+/** The exclusive upper bound of indices that a program computes. */
 const computed = new WeakMap<Storage, number>();
 
-/** Records that an op computes indices in [0, below), or −1 from logits that are not numbers. */
+/** Records that an op computes indices in [0, below), or −1 for logits that are NaN. */
 export function noteIndices({ storage }: Tensor<DType>, below: number): void {
   computed.set(storage, below);
 }
 
 /**
- * Records that an op takes the numbers of `tensor` for indices in [0, below), or `ignored`: the core would read and write elsewhere
- * for others, so `Program.write` refuses them.
- * @throws RangeError when they are computed by an op whose indices go further
+ * Records that an op uses the values of `tensor` as indices in [0, below), or `ignored`. For any other value the core would access
+ * memory out of bounds, so `Program.write` rejects it.
+ * @throws RangeError if the values are computed by an op whose indices may be larger
  */
 export function expectIndices(op: string, { storage }: Tensor<DType>, below: number, ignored?: number): void {
   const end = computed.get(storage);
-  if (end !== undefined && end > below) throw new RangeError(`${op}: expected indices in [0, ${below}), but the program computes them in [0, ${end})`);
+  if (end !== undefined && end > below) {
+    throw new RangeError(`${op}: expected indices in [0, ${below}), but the program computes them in [0, ${end})`);
+  }
   const before = accepted.get(storage) ?? { below, ignored };
   accepted.set(storage, { below: Math.min(below, before.below), ignored: ignored === before.ignored ? ignored : undefined });
 }
 
-/** @throws RangeError naming the first value that no op of the tensor can take */
+/** @throws RangeError naming the first value that an op reading the tensor cannot accept */
 export function checkIndices({ storage }: Tensor<DType>, values: ArrayLike<number>): void {
   const range = accepted.get(storage);
   if (!range) return;
@@ -35,7 +37,8 @@ export function checkIndices({ storage }: Tensor<DType>, values: ArrayLike<numbe
   for (let i = 0; i < values.length; i++) {
     const value = values[i]!;
     if (value !== ignored && !(Number.isInteger(value) && value >= 0 && value < below)) {
-      throw new RangeError(`write: expected indices in [0, ${below})${ignored === undefined ? "" : ` or ${ignored}`}, got ${value} at position ${i}`);
+      const expected = `indices in [0, ${below})${ignored === undefined ? "" : ` or ${ignored}`}`;
+      throw new RangeError(`write: expected ${expected}, got ${value} at position ${i}`);
     }
   }
 }

@@ -1,18 +1,18 @@
 import type { Tensor } from "./tensor";
 
-/** One loss of a sum: how its instructions are recorded. */
+/** One term of a loss, which records its instructions. */
 export interface LossTerm {
   readonly factor: number;
   /**
-   * Adds factor · Σ loss to the cells, and the rows that counted if `isCounted`.
-   * @returns if `training`, the tensors that the loss depends on with their gradients; parameters' are added where they lie
+   * Adds factor · Σ loss to the cells, and, if `isCounted`, the number of rows that count.
+   * @returns if `training`, the tensors that the loss depends on with their gradients; parameter gradients are added in place
    */
   record(cells: Tensor, options: { factor: number; isCounted: boolean; training: boolean }): readonly (readonly [Tensor, Tensor])[];
 }
 
 /**
- * What a model is trained to make small. Losses can be added and scaled: several heads, distillation.
- * A sum counts the tokens of its first loss, and its mean is per token of that one.
+ * The quantity that training minimizes. Losses can be added and scaled, for several heads or for distillation.
+ * A sum counts the tokens of its first loss only, and its mean is per token of that loss.
  *
  * @example
  * const x = graph.input([4, 8]);
@@ -23,24 +23,28 @@ export interface LossTerm {
 export class Loss {
   constructor(private readonly terms: readonly LossTerm[]) {}
 
-  /** @throws TypeError for something else than a loss */
+  /** @throws TypeError if `other` is not a loss */
   plus(other: Loss): Loss {
     if (!(other instanceof Loss)) throw new TypeError(`Loss.plus: expected a loss, got ${String(other)}`);
     return new Loss([...this.terms, ...other.terms]);
   }
 
-  /** @throws RangeError for a factor that is not a finite number */
+  /** @throws RangeError if the factor is not a finite number */
   times(factor: number): Loss {
     if (!Number.isFinite(factor)) throw new RangeError(`Loss.times: expected a finite number, got ${factor}`);
-    return new Loss(this.terms.map((term) => ({ factor: factor * term.factor, record: (cells, options) => term.record(cells, options) })));
+    const scaled = (term: LossTerm): LossTerm => ({
+      factor: factor * term.factor,
+      record: (cells, options) => term.record(cells, options),
+    });
+    return new Loss(this.terms.map(scaled));
   }
 
-  /** Records the loss alone: adds Σ loss and the number of rows that counted to the cells. */
+  /** Records the loss alone: adds Σ loss and the number of rows that count to the cells. */
   forward(cells: Tensor): void {
     this.record(cells, false);
   }
 
-  /** Records the loss and the gradient of Σ loss in every parameter. */
+  /** Records the loss and the gradient of Σ loss with respect to every parameter. */
   backward(cells: Tensor): void {
     const seeds = this.record(cells, true);
     if (seeds.length > 0) cells.graph.backward(...seeds);

@@ -2,7 +2,7 @@ import { type DType } from "./formats";
 import { expectAxes, sizeOf } from "./shape";
 import type { State } from "./tensor";
 
-/** How an array of a model starts. Random ones draw from Philox, keyed by the model's seed and the parameter's place in it. */
+/** How a parameter is initialized. Random values come from Philox, keyed by the model's seed and the parameter's index. */
 export type Initializer =
   | { readonly kind: "constant"; readonly value: number }
   /** N(0, deviation²) */
@@ -12,7 +12,7 @@ export type Initializer =
 
 /**
  * Every element starts as `value`.
- * @throws RangeError for anything but a finite number
+ * @throws RangeError unless the value is a finite number
  *
  * @example
  * constant(1); // { kind: "constant", value: 1 }
@@ -35,46 +35,52 @@ export function normal(deviation: number): Initializer {
 }
 
 /** Glorot & Bengio 2010: U(−√(6/(in+out)), √(6/(in+out))). */
-export const xavierUniform = (inputs: number, outputs: number): Initializer => ({ kind: "uniform", bound: Math.sqrt(6 / (inputs + outputs)) });
+export const xavierUniform = (inputs: number, outputs: number): Initializer => ({
+  kind: "uniform",
+  bound: Math.sqrt(6 / (inputs + outputs)),
+});
 
-/** What `constant`, `normal` and `xavierUniform` return. */
-export const isInitializer = (value: unknown): value is Initializer => ["constant", "normal", "uniform"].includes((value as Initializer | null | undefined)?.kind as string);
+/** Whether `value` is what `constant`, `normal` or `xavierUniform` returns. */
+export const isInitializer = (value: unknown): value is Initializer =>
+  ["constant", "normal", "uniform"].includes((value as Initializer | null | undefined)?.kind as string);
 
 /**
- * An array that a model learns. Layers create it; `Weights` gives it its place in a runtime's memory.
+ * An array that a model learns. Layers create it; `Weights` allocates it in a runtime's memory.
  *
  * @example
  * new Parameter([256, 64], xavierUniform(64, 256)).size; // 16384
  */
 export class Parameter {
-  /** Where it lies; undefined until the model is placed. */
+  /** Its memory; undefined until the model is placed. */
   state: State<DType> | undefined;
-  /** Where its gradient lies; undefined unless the model is being trained. */
+  /** The memory of its gradient; undefined unless the model is being trained. */
   gradient: State | undefined;
-  /** How it lies in memory, and whether it is trained: fixed when the model is placed. */
+  /** Its format in memory, and whether it is trained. Both are fixed when the model is placed. */
   format: DType = "f32";
   trainable = true;
 
-  /** @throws RangeError when an axis of the shape is not a positive integer; TypeError for something else than an initializer */
+  /** @throws RangeError if an axis of the shape is not a positive integer; TypeError if `initializer` is not an initializer */
   constructor(
     readonly shape: readonly number[],
     readonly initializer: Initializer,
   ) {
     expectAxes("Parameter", shape);
-    if (!isInitializer(initializer)) throw new TypeError(`Parameter: expected an initializer, such as normal(0.02), got ${String(initializer)}`);
+    if (!isInitializer(initializer)) {
+      throw new TypeError(`Parameter: expected an initializer, such as normal(0.02), got ${String(initializer)}`);
+    }
   }
 
   get size(): number {
     return sizeOf(this.shape);
   }
 
-  /** Weight decay applies to matrices, not to biases and gains (as nanoGPT groups them). */
+  /** Whether weight decay applies: to matrices, but not to biases and gains (the groups of nanoGPT). */
   get decays(): boolean {
     return this.shape.length >= 2;
   }
 }
 
-/** A table that follows from a layer's settings: computed when the model is placed, neither trained nor saved. */
+/** How a table is computed from a layer's settings. A table is neither trained nor saved. */
 export type TableRule =
   /** Sines and cosines of positions, Vaswani 2017, section 3.5. */
   | { readonly kind: "sinusoidal" }
@@ -90,12 +96,14 @@ export type TableRule =
 export class Table {
   state: State | undefined;
 
-  /** @throws RangeError when an axis of the shape is not a positive integer; TypeError for something else than a rule */
+  /** @throws RangeError if an axis of the shape is not a positive integer; TypeError if `rule` is not a rule */
   constructor(
     readonly shape: readonly number[],
     readonly rule: TableRule,
   ) {
     expectAxes("Table", shape);
-    if (!["sinusoidal", "rotary"].includes(rule?.kind)) throw new TypeError(`Table: expected a rule of kind sinusoidal or rotary, got ${String(rule)}`);
+    if (!["sinusoidal", "rotary"].includes(rule?.kind)) {
+      throw new TypeError(`Table: expected a rule of kind sinusoidal or rotary, got ${String(rule)}`);
+    }
   }
 }

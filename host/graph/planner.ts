@@ -2,7 +2,7 @@ import { align } from "../core/memory";
 import { accessesOf, type Graph } from "./graph";
 import { type Storage, tensorOf } from "./tensor";
 
-/** When a piece of the arena holds something that is still needed: instruction indices, both ends included. */
+/** The instructions during which a storage is in use: their first and last index, both inclusive. */
 export interface Lifetime {
   readonly storage: Storage;
   first: number;
@@ -16,7 +16,7 @@ export interface Plan {
   readonly bytes: number;
 }
 
-/** The lifetime of everything the graph keeps in the arena. Inputs live throughout, so that a program can run again without them. */
+/** The lifetime of every storage in the arena. Inputs live throughout, so a program can run again without writing them again. */
 export function lifetimes(graph: Graph): Lifetime[] {
   const found = new Map<Storage, Lifetime>();
   const touch = (storage: Storage, index: number): void => {
@@ -36,11 +36,11 @@ export function lifetimes(graph: Graph): Lifetime[] {
 }
 
 /**
- * Places every storage so that no two that live at the same time overlap.
+ * Places every storage so that no two with overlapping lifetimes overlap in memory.
  *
- * Greedy by size: the largest first, each in the smallest gap that fits between those already placed and alive with it
+ * Greedy by size: the largest first, each in the smallest sufficient gap between the storages already placed that are live with it
  * (Pisarchyk & Lee 2020, arXiv:2001.03288, "Greedy by Size for Offset Calculation").
- * @param reuse  false gives everything its own bytes: results must not change (a test's switch)
+ * @param reuse  false gives every storage its own bytes, for tests: results must not change
  */
 export function plan(alive: readonly Lifetime[], { reuse = true } = {}): Plan {
   const placed: { lifetime: Lifetime; start: number; end: number }[] = [];

@@ -17,7 +17,7 @@ export interface InstructionInfo {
   readonly outputs: string[];
   readonly inputs: string[];
   readonly flops: number;
-  /** Bytes of all operands: what the instruction would move if nothing were cached. */
+  /** Bytes of all operands: the memory traffic of the instruction if nothing were cached. */
   readonly bytes: number;
   /** Path of the layer that recorded it: `encoder.layers.0.attention`; "" outside layers. */
   readonly layer: string;
@@ -37,7 +37,7 @@ export interface ProgramInfo {
 
 /**
  * Plans memory and turns a graph into a program.
- * @throws HeedError `memory` when the arena does not fit
+ * @throws HeedError `memory` if the arena does not fit in memory
  *
  * @example
  * const x = graph.input([2]);
@@ -58,8 +58,8 @@ export function compile(graph: Graph, options: { reuse?: boolean; grain?: number
 /**
  * A compiled graph: a list of instructions in linear memory, run by a single call into the core.
  *
- * Programs of one runtime share the arena. A program's inputs keep their values over its own runs, and its results can be read,
- * until another program is written to or run; then both are refused.
+ * Programs of one runtime share the arena. A program's inputs keep their values across its own runs, and its results can be read,
+ * until another program is written to or run. After that, running the program with the old inputs or reading its results throws.
  *
  * @example
  * const x = graph.input([2]);
@@ -73,9 +73,9 @@ export function compile(graph: Graph, options: { reuse?: boolean; grain?: number
  */
 export class Program {
   private readonly words: number;
-  /** What lies outside the arena. */
+  /** The storages outside the arena. */
   private readonly external: ReadonlySet<Storage>;
-  /** The inputs that hold what the host wrote. */
+  /** The inputs whose values are still in the arena. */
   private readonly written = new Set<Storage>();
   private hasRun = false;
   private code: Block | undefined;
@@ -95,8 +95,8 @@ export class Program {
   }
 
   /**
-   * Replays the instructions.
-   * @throws TypeError when an input was never written, or another program has used the arena since; when memory that the program uses
+   * Runs all instructions.
+   * @throws TypeError if an input was never written, if another program has used the arena since, or if memory that the program uses
    *   was freed
    */
   run(): void {
@@ -106,9 +106,9 @@ export class Program {
   }
 
   /**
-   * Runs as `run` does, but calls the core once per instruction to time it: the whole takes up to 0.1 µs per instruction longer.
+   * Runs like `run`, but calls the core once per instruction to time each one. This adds up to 0.1 µs per instruction.
    * @param now  a clock
-   * @returns how long each instruction took, in the clock's unit
+   * @returns the duration of each instruction, in the clock's unit
    */
   time(now: () => number): Float64Array {
     this.prepare("time");
@@ -135,14 +135,17 @@ export class Program {
 
   /**
    * Writes an input or a state.
-   * @throws RangeError when the number of values is not the tensor's, or an index is out of range; TypeError when it is not an input,
-   *   or a value is not a number
+   * @throws RangeError if the number of values is not the tensor's size, or an index is out of range; TypeError if the tensor is not an
+   *   input, or a value is not a number
    */
   write(tensor: Tensor<DType>, values: ArrayLike<number>): void {
     this.expectMine(tensor, "write");
-    if (!tensor.storage.block && !this.graph.inputs.has(tensor.storage)) throw new TypeError("write: the tensor is not an input of this program");
+    if (!tensor.storage.block && !this.graph.inputs.has(tensor.storage)) {
+      throw new TypeError("write: the tensor is not an input of this program");
+    }
     if (values.length !== tensor.size) {
-      throw new RangeError(`write: a tensor of shape ${formatShape(tensor.shape)} takes ${tensor.size} values, got ${values.length}`);
+      const expected = `${tensor.size} values for a tensor of shape ${formatShape(tensor.shape)}`;
+      throw new RangeError(`write: expected ${expected}, got ${values.length}`);
     }
     checkIndices(tensor, values);
     expectNumbers("write", tensor.dtype, values);
@@ -154,15 +157,18 @@ export class Program {
   }
 
   /**
-   * A copy of a tensor that was kept.
-   * @throws TypeError when it was not kept, before the first run, or when another program has used the arena since
+   * Returns a copy of a kept tensor.
+   * @throws TypeError if the tensor was not kept, if the program has not run, or if another program has used the arena since
    */
   read<D extends DType>(tensor: Tensor<D>): ArrayOf<D> {
     this.expectMine(tensor, "read");
     if (!tensor.storage.block) {
-      if (!this.graph.kept.has(tensor.storage)) throw new TypeError("read: the tensor's memory is reused within the program; keep it while recording (graph.keep)");
+      if (!this.graph.kept.has(tensor.storage)) {
+        throw new TypeError("read: the tensor was not kept, so its memory is reused; call graph.keep while recording");
+      }
       if (this.graph.runtime.arenaOwner !== this || !this.hasRun) {
-        throw new TypeError("read: the arena holds no result of this program: run it, and read before another program is written to or run");
+        const hint = "run it, and read before another program is written to or run";
+        throw new TypeError(`read: the arena holds no result of this program; ${hint}`);
       }
     }
     const { block, offset } = this.placeOf(tensor);
@@ -170,8 +176,8 @@ export class Program {
   }
 
   /**
-   * Sets the seed and the share of the random stream that the next run draws.
-   * @throws RangeError for a seed that is not an integer in [0, 2⁵³)
+   * Sets the seed, step and micro-batch that determine the random numbers of the next run.
+   * @throws RangeError if the seed is not an integer in [0, 2⁵³)
    */
   seed(seed: number, step: number, microBatch = 0): void {
     const [low, high] = seedKey(seed);
@@ -185,7 +191,7 @@ export class Program {
     this.write(cell, words);
   }
 
-  /** Releases the instruction list; the program cannot be used afterwards. */
+  /** Frees the instruction list. The program cannot be used afterwards. */
   dispose(): void {
     this.code?.free();
     this.code = undefined;
@@ -198,7 +204,15 @@ export class Program {
     const instructions = this.graph.instructions.map((instruction) => {
       const { op, flops, bytes, layer, backward } = instruction;
       const { writes, reads } = accessesOf(instruction);
-      return { name: kernelOf(op), outputs: formatOperands(instruction, true), inputs: formatOperands(instruction, false), flops, bytes: bytes ?? bytesOf([...writes, ...reads]), layer, backward };
+      return {
+        name: kernelOf(op),
+        outputs: formatOperands(instruction, true),
+        inputs: formatOperands(instruction, false),
+        flops,
+        bytes: bytes ?? bytesOf([...writes, ...reads]),
+        layer,
+        backward,
+      };
     });
     const flops = instructions.reduce((sum, instruction) => sum + instruction.flops, 0);
     return { instructions, flops, arenaBytes: this.plan.bytes, codeBytes: this.words * 4 };
@@ -207,22 +221,26 @@ export class Program {
   /** `describe` as a table. */
   toString(): string {
     const { instructions, flops, arenaBytes, codeBytes } = this.describe();
-    const lines = instructions.map(
-      (line, i) => `${String(i).padStart(4)}  ${line.name.padEnd(28)} ${line.outputs.join(" ")} ← ${line.inputs.join(" ")}  ${line.flops} FLOP, ${formatBytes(line.bytes)}${line.layer && `  ${line.layer}`}${line.backward ? " (backward)" : ""}`,
-    );
-    lines.push(`${instructions.length} instructions, ${(flops / 1e9).toFixed(3)} GFLOP, arena ${formatBytes(arenaBytes)}, code ${formatBytes(codeBytes)}`);
+    const lines = instructions.map((line, i) => {
+      const operands = `${line.outputs.join(" ")} ← ${line.inputs.join(" ")}`;
+      const layer = `${line.layer && `  ${line.layer}`}${line.backward ? " (backward)" : ""}`;
+      return `${String(i).padStart(4)}  ${line.name.padEnd(28)} ${operands}  ${line.flops} FLOP, ${formatBytes(line.bytes)}${layer}`;
+    });
+    const memory = `arena ${formatBytes(arenaBytes)}, code ${formatBytes(codeBytes)}`;
+    lines.push(`${instructions.length} instructions, ${(flops / 1e9).toFixed(3)} GFLOP, ${memory}`);
     return lines.join("\n");
   }
 
-  /** Links, and makes sure that the arena holds every input. */
+  /** Links the program and checks that the arena holds every input. */
   private prepare(op: string): void {
     this.link();
     const { inputs, runtime } = this.graph;
     if (inputs.size > 0 && (runtime.arenaOwner !== this || this.written.size < inputs.size)) {
       const missing = runtime.arenaOwner === this ? [...inputs].findIndex((storage) => !this.written.has(storage)) : 0;
+      const hint = [...inputs][missing] === this.graph.randomCell?.storage ? " (it is the random cell: call program.seed)" : "";
       throw new TypeError(
         runtime.arenaOwner === this || this.written.size === 0
-          ? `${op}: input ${missing} of ${inputs.size} was never written${[...inputs][missing] === this.graph.randomCell?.storage ? " (it is the random cell: call program.seed)" : ""}`
+          ? `${op}: input ${missing} of ${inputs.size} was never written${hint}`
           : `${op}: another program has used the arena since the inputs were written; write all of them again`,
       );
     }
@@ -230,7 +248,7 @@ export class Program {
     this.hasRun = false;
   }
 
-  /** Takes the arena: what another program left there is gone, and so is what this one wrote before it. */
+  /** Takes over the arena. The values of other programs are lost, and so are those that this one wrote before another took over. */
   private own(): void {
     const { runtime } = this.graph;
     if (runtime.arenaOwner === this) return;
@@ -240,7 +258,9 @@ export class Program {
   }
 
   private expectMine(tensor: Tensor<DType>, op: string): void {
-    if (tensor?.graph !== this.graph) throw new TypeError(`${op}: expected a tensor of the graph that the program was compiled from`);
+    if (tensor?.graph !== this.graph) {
+      throw new TypeError(`${op}: expected a tensor of the graph that this program was compiled from`);
+    }
     this.link();
   }
 
@@ -255,9 +275,9 @@ export class Program {
     return block.address + offset + (address instanceof Slice ? byteOffset(tensor, address.offset) : 0);
   }
 
-  /** Writes the instructions with the addresses that hold until a block moves or is freed. */
+  /** Writes the instructions with current addresses, which are valid until a block moves or is freed. */
   private link(): void {
-    if (this.disposed) throw new TypeError("the program was disposed, or the model that it belongs to");
+    if (this.disposed) throw new TypeError("the program was disposed, or the model that it belongs to was");
     const { runtime, instructions } = this.graph;
     this.arena = runtime.reserveArena(this.plan.bytes);
     if (this.linkedAt === runtime.memory.stamp) return;
@@ -281,7 +301,7 @@ export class Program {
   }
 }
 
-/** The arrays that an instruction writes, or those that it reads. */
+/** The dtypes and shapes of the arrays that an instruction writes, or of those that it reads. */
 function formatOperands({ op, operands }: Graph["instructions"][number], written: boolean): string[] {
   return operandsOf(op).flatMap(({ kind }, i) => {
     const operand = operands[i];

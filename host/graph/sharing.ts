@@ -4,9 +4,9 @@ import { accessesOf, bytesOf, type Graph, type Instruction } from "./graph";
 import type { Plan } from "./planner";
 import { type Address, type Storage, tensorOf } from "./tensor";
 
-/** Work that repays another thread, in ns: less is done before the other's cache has what it needs. */
+/** The least work that justifies another thread, in ns. Less is done before the data has reached the other thread's cache. */
 export const GRAIN = 2000;
-/** What one thread does in a ns, about: enough to tell small from large. */
+/** Rough throughput of one thread, per ns: precise enough to tell small from large. */
 const FLOPS = 40;
 const BYTES = 16;
 
@@ -19,10 +19,10 @@ export interface Sharing {
 }
 
 /**
- * Decides for each instruction how many threads take part, and where they must wait for each other: before an instruction that
- * touches what another has written, or writes what another reads, since they last waited. Memory counts, not tensors, since the plan lets tensors follow
- * one another in one place. What a single thread does one after another is in order without waiting.
- * @param grain  ns; 0: all threads take part in everything (a test's switch)
+ * Decides how many threads take part in each instruction, and where they must wait for each other: before an instruction that
+ * accesses memory that another has written since they last waited, or writes memory that another has read. Memory ranges are
+ * compared, not tensors, since the plan reuses memory. Consecutive instructions of a single thread need no wait.
+ * @param grain  in ns; with 0, all threads take part in every instruction (for tests)
  */
 export function share(graph: Graph, plan: Plan, threads: number, grain = GRAIN): Sharing[] {
   const shared: Sharing[] = [];
@@ -36,12 +36,12 @@ export function share(graph: Graph, plan: Plan, threads: number, grain = GRAIN):
       pending = [];
     }
     pending.push(access);
-    shared.push({ participants, isFree: true }); // the last one too: at a program's end all wait
+    shared.push({ participants, isFree: true }); // including the last one: all threads wait at the end of a program
   }
   return shared;
 }
 
-/** As the upper half of an instruction's word 1. */
+/** The encoding in the upper half of an instruction's word 1. */
 export const shareBits = ({ participants, isFree }: Sharing): number => participants * Share.Threads + (isFree ? Share.Free : 0);
 
 function timeOf(instruction: Instruction): number {
@@ -49,7 +49,7 @@ function timeOf(instruction: Instruction): number {
   return Math.max(instruction.flops / FLOPS, bytesOf([...writes, ...reads]) / BYTES);
 }
 
-/** A piece of a block, or of the arena (no block). Of working memory, each thread has a part of its own. */
+/** A range of a block, or of the arena if there is no block. In working memory, each thread has its own part. */
 interface Range {
   readonly storage: Storage;
   readonly block: Block | undefined;
@@ -72,7 +72,8 @@ function accessOf(instruction: Instruction, { offsets }: Plan, participants: num
     });
   const { writes, reads } = accessesOf(instruction);
   const read = ranges(reads);
-  return { participants, reads: read.filter(({ storage }) => !storage.isScratch), writes: [...ranges(writes), ...read.filter(({ storage }) => storage.isScratch)] };
+  const scratch = read.filter(({ storage }) => storage.isScratch);
+  return { participants, reads: read.filter(({ storage }) => !storage.isScratch), writes: [...ranges(writes), ...scratch] };
 }
 
 function conflict(a: Access, b: Access): boolean {
@@ -81,4 +82,9 @@ function conflict(a: Access, b: Access): boolean {
 }
 
 const overlap = (some: readonly Range[], others: readonly Range[]): boolean =>
-  some.some((a) => others.some((b) => a.block === b.block && a.start < b.end && b.start < a.end && !(a.storage === b.storage && a.storage.isScratch)));
+  some.some((a) =>
+    others.some((b) => {
+      const isSameScratch = a.storage === b.storage && a.storage.isScratch;
+      return a.block === b.block && a.start < b.end && b.start < a.end && !isSameScratch;
+    }),
+  );

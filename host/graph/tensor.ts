@@ -6,21 +6,21 @@ import { expectAxes, sizeOf } from "./shape";
 export type { DType };
 
 /**
- * Memory that a graph's instructions read and write: placed in the arena by the planner, or part of a block that outlives the program
- * (weights, states).
+ * Memory that a graph's instructions read and write. It is placed in the arena by the planner, or is part of a block that outlives the
+ * program (weights, states).
  */
 export interface Storage {
   readonly bytes: number;
-  /** Set for storage outside the arena, with the offset in bytes. */
+  /** Set for storage outside the arena, together with the offset in bytes. */
   readonly block?: Block;
   readonly offset?: number;
-  /** Set for working memory: nothing in it outlives an instruction. */
+  /** Set for working memory, whose contents do not outlive an instruction. */
   readonly isScratch?: boolean;
 }
 
 /**
- * A symbol for an array: what layers pass to each other while they record a program.
- * It holds no numbers; those are written and read through the compiled `Program`.
+ * A symbolic array, which layers pass to each other while they record a program.
+ * It holds no values; they are written and read through the compiled `Program`.
  *
  * @example
  * const x = graph.input([2, 10, 64]);
@@ -32,32 +32,32 @@ export class Tensor<D extends DType = "f32"> {
     readonly shape: readonly number[],
     readonly dtype: D,
     readonly storage: Storage,
-    /** Whether a gradient flows to it. */
+    /** Whether the backward pass computes its gradient. */
     readonly needsGradient: boolean,
   ) {}
 
-  /** Number of elements. */
+  /** The number of elements. */
   get size(): number {
     return sizeOf(this.shape);
   }
 
-  /** Length of the last axis. */
+  /** The length of the last axis. */
   get columns(): number {
     return this.shape.at(-1) ?? 1;
   }
 
-  /** Product of all axes but the last. */
+  /** The product of all axes but the last. */
   get rows(): number {
     return this.size / this.columns;
   }
 }
 
-/** A tensor from its `offset`-th element on. */
+/** The part of a tensor that starts at element `offset`. */
 export class Slice<D extends DType = "f32"> {
   constructor(
     readonly tensor: Tensor<D>,
     readonly offset: number,
-    /** How many elements of it the instruction takes, if not the whole tensor's. */
+    /** The number of elements that the instruction accesses; as many as the whole tensor has by default. */
     readonly size = tensor.size,
   ) {}
 }
@@ -67,16 +67,16 @@ export type Address<D extends DType = DType> = Tensor<D> | Slice<D>;
 
 export const tensorOf = <D extends DType>(address: Address<D>): Tensor<D> => (address instanceof Slice ? address.tensor : address);
 
-/** How kernels decode a weight: the member of `Format` in assembly/layouts.ts. */
+/** The member of `Format` in assembly/layouts.ts that tells kernels how to decode a weight. */
 export const formatCode = ({ dtype }: Tensor<DType>): number => formats[dtype].code!;
 
-/** Bytes from a tensor's start to its `element`-th element. Formats that pack elements have no such place. */
+/** The byte offset of an element from the tensor's start. Formats that pack elements have offsets only for some. */
 export function byteOffset(tensor: Tensor<DType>, element: number): number {
   return element === 0 ? 0 : formats[tensor.dtype].bytes([element]);
 }
 
 /**
- * Memory that outlives a run: it belongs to a session or a trainer, and any graph of its runtime may `use` it.
+ * An array that outlives a run. It belongs to a session or a trainer, and any graph of its runtime may `use` it.
  *
  * @example
  * const block = runtime.memory.allocate(64, "example", "positions");
@@ -85,12 +85,12 @@ export function byteOffset(tensor: Tensor<DType>, element: number): number {
  * graph.use(past).shape; // [4]
  */
 export class State<D extends DType = "f32"> {
-  /** @throws RangeError for a shape that is none, or does not fit in the block; TypeError for an unknown dtype, or a freed block */
+  /** @throws RangeError if the shape is invalid or does not fit in the block; TypeError for an unknown dtype or a freed block */
   constructor(
     readonly block: Block,
     readonly shape: readonly number[],
     readonly dtype: D = "f32" as D,
-    /** In bytes from the block's start. */
+    /** In bytes, from the block's start. */
     readonly offset = 0,
   ) {
     expectAxes("State", shape);
@@ -102,21 +102,24 @@ export class State<D extends DType = "f32"> {
     return sizeOf(this.shape);
   }
 
-  /** A copy of its elements. @throws TypeError once its owner was disposed */
+  /** Returns a copy of the elements. @throws TypeError if the owner was disposed */
   read(): ArrayOf<D> {
     return formats[this.dtype].read(this.block, this.offset, this.shape) as ArrayOf<D>;
   }
 
-  /** Writes elements from the `from`-th on. @throws TypeError once its owner was disposed, and for values that are not numbers; RangeError beyond its end */
+  /**
+   * Writes elements, starting at element `from`.
+   * @throws TypeError if the owner was disposed, or a value is not a number; RangeError if the values extend beyond the end
+   */
   write(values: ArrayLike<number>, from = 0): void {
     if (!(Number.isInteger(from) && from >= 0 && from + values.length <= this.size)) {
-      throw new RangeError(`${this.block.name}: expected at most ${this.size - from} values from element ${from} on, got ${values.length}`);
+      throw new RangeError(`${this.block.name}: expected at most ${this.size - from} values from element ${from}, got ${values.length}`);
     }
     expectNumbers(this.block.name, this.dtype, values);
     formats[this.dtype].write(this.block, this.offset, this.shape, values, from);
   }
 
-  /** `count` rows (of the first axis) from row `first` on, as a state of their own. */
+  /** A state of the same memory that consists of `count` rows (along the first axis), starting at row `first`. */
   rowsFrom(first: number, count: number): State<D> {
     const row = this.shape.slice(1);
     return new State(this.block, [count, ...row], this.dtype, this.offset + formats[this.dtype].bytes([first, ...row]));

@@ -8,11 +8,11 @@ import { Layer } from "./layer";
 import { Linear } from "./linear";
 import type { RotaryPositions } from "./positions";
 
-/** The shape of an attention layer, and how it starts. */
+/** The configuration of an attention layer. */
 export interface AttentionConfig {
   width: number;
   heads: number;
-  /** Heads of keys and values; as many as query heads by default. */
+  /** Number of key and value heads; `heads` by default. */
   keyValueHeads?: number;
   /** Width of a head; width/heads by default. */
   headSize?: number;
@@ -20,7 +20,7 @@ export interface AttentionConfig {
   dropout?: number;
   bias?: boolean;
   initializer?: Initializer;
-  /** For the projection that writes into the residual stream. */
+  /** The initializer of the projection that writes into the residual stream; `initializer` by default. */
   outputInitializer?: Initializer;
 }
 
@@ -29,21 +29,28 @@ const fields: Fields<AttentionConfig> = {
   initializer, outputInitializer: initializer,
 };
 
-/** Which keys each query attends to, and where in its sequence it is. */
+/** Which keys each query attends to, and the positions of both. */
 export interface Mask {
   causal?: boolean;
-  /** Query i attends to the keys from i − left to i + right. */
+  /** Query i attends to keys from i − left to i + right. */
   window?: { left?: number; right?: number };
-  /** i32 [B]: valid keys of each row. */
+  /** i32 [B]: the number of valid keys of each row. */
   lengths?: Tensor<"i32"> | null;
-  /** Turns queries and keys by their positions. */
+  /** Rotates queries and keys by their positions. */
   rotary?: RotaryPositions;
-  /** Keys and values of earlier tokens: this run's are added, and queries attend to all of them. */
+  /** Keys and values of earlier tokens. This run's are appended, and queries attend to all of them. */
   cache?: LayerKeyValues;
 }
 
-/** @throws RangeError when the width is not divisible by the heads, or the heads by the key-value heads */
-export function checkHeads({ width, heads, keyValueHeads = heads, headSize = width / heads }: AttentionConfig): { heads: number; keyValueHeads: number; headSize: number } {
+/** The heads and their size. */
+interface Heads {
+  readonly heads: number;
+  readonly keyValueHeads: number;
+  readonly headSize: number;
+}
+
+/** @throws RangeError if the width is not divisible by the number of heads, or that number by the number of key-value heads */
+export function checkHeads({ width, heads, keyValueHeads = heads, headSize = width / heads }: AttentionConfig): Heads {
   if (!Number.isInteger(heads) || heads < 1 || !Number.isInteger(headSize) || headSize < 1) {
     throw new RangeError(`attention: the width must be divisible by the number of heads, got width=${width} heads=${heads}`);
   }
@@ -54,7 +61,7 @@ export function checkHeads({ width, heads, keyValueHeads = heads, headSize = wid
 }
 
 /**
- * Multi-head attention of a sequence to itself: Concat(head_1 … head_h)·W^O (Vaswani 2017, section 3.2.2).
+ * Multi-head self-attention: Concat(head_1 … head_h)·W^O (Vaswani 2017, section 3.2.2).
  * Shapes: x [B, T, C] → [B, T, C]. The input projections are one matrix [(heads + 2·keyValueHeads)·headSize, C]: queries, keys, values.
  *
  * @example
@@ -63,10 +70,10 @@ export function checkHeads({ width, heads, keyValueHeads = heads, headSize = wid
 export class SelfAttention extends Layer {
   readonly queryKeyValue: Linear;
   readonly output: Linear;
-  private readonly shape: ReturnType<typeof checkHeads>;
+  private readonly shape: Heads;
   private readonly dropout: number;
 
-  /** @throws TypeError for a field that is missing, unknown or of the wrong type; RangeError for a value out of range */
+  /** @throws TypeError if a field is missing, unknown or of the wrong type; RangeError if a value is out of range */
   constructor(config: AttentionConfig) {
     super();
     checkConfig("SelfAttention", config, fields);
@@ -86,7 +93,7 @@ export class SelfAttention extends Layer {
   }
 }
 
-/** What a decoder attends to: the encoder's output [B, Tk, C] with its valid lengths, or keys and values that were made of it earlier. */
+/** What a decoder layer attends to: the encoder's output [B, Tk, C] with its valid lengths, or a cache of its keys and values. */
 export type Source = { readonly memory: Tensor; readonly lengths: Tensor<"i32"> | null } | LayerKeyValues;
 
 /**
@@ -100,10 +107,10 @@ export class CrossAttention extends Layer {
   readonly query: Linear;
   readonly keyValue: Linear;
   readonly output: Linear;
-  private readonly shape: ReturnType<typeof checkHeads>;
+  private readonly shape: Heads;
   private readonly dropout: number;
 
-  /** @throws as `SelfAttention` */
+  /** @throws as `SelfAttention` does */
   constructor(config: AttentionConfig) {
     super();
     checkConfig("CrossAttention", config, fields);
@@ -124,7 +131,7 @@ export class CrossAttention extends Layer {
     });
   }
 
-  /** Stores the keys and values of the encoder's output, for `forward` to attend to in later runs. */
+  /** Stores the keys and values of the encoder's output so that `forward` can attend to them in later runs. */
   store(memory: Tensor, cache: LayerKeyValues): void {
     this.within(memory, () => {
       const kv = this.keyValue.forward(memory);

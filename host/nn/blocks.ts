@@ -10,7 +10,7 @@ import { activation, initializer } from "./fields";
 import { Layer } from "./layer";
 import { LayerNorm } from "./layernorm";
 
-/** The shape of an encoder or decoder layer, and how it starts. */
+/** The configuration of an encoder or decoder layer. */
 export interface BlockConfig {
   width: number;
   heads: number;
@@ -20,13 +20,13 @@ export interface BlockConfig {
   activation?: Activation;
   /** Probability of dropping an element of a sublayer's output. */
   dropout?: number;
-  /** The same for attention weights. */
+  /** Probability of dropping an attention weight. */
   attentionDropout?: number;
-  /** The same for the feed-forward layer's hidden activations. */
+  /** Probability of dropping a hidden activation of the feed-forward layer. */
   hiddenDropout?: number;
-  /** Biases in the attention's projections; the paper has none. */
+  /** Whether attention projections have biases; in the paper they do not. */
   attentionBias?: boolean;
-  /** Biases in the feed-forward layer and in the norms. */
+  /** Whether the feed-forward layer and the norms have biases. */
   bias?: boolean;
   /** ε of the norms; 1e-5 by default. */
   epsilon?: number;
@@ -35,8 +35,9 @@ export interface BlockConfig {
 }
 
 const fields: Fields<BlockConfig> = {
-  width: count, heads: count, hidden: count, norm: oneOf("pre", "post"), activation, dropout: optional(share), attentionDropout: optional(share),
-  hiddenDropout: optional(share), attentionBias: optional(flag), bias: optional(flag), epsilon: optional(positive), initializer, outputInitializer: initializer,
+  width: count, heads: count, hidden: count, norm: oneOf("pre", "post"), activation,
+  dropout: optional(share), attentionDropout: optional(share), hiddenDropout: optional(share),
+  attentionBias: optional(flag), bias: optional(flag), epsilon: optional(positive), initializer, outputInitializer: initializer,
 };
 
 /** A residual connection around a sublayer: LayerNorm(x + Dropout(f(x))), or x + Dropout(f(LayerNorm(x))). */
@@ -46,18 +47,20 @@ function residual(x: Tensor, norm: LayerNorm, config: BlockConfig, sublayer: (x:
   return norm.forward(dropout(sublayer(x), p, x));
 }
 
-const attentionConfig = ({ width, heads, attentionDropout: dropout, attentionBias: bias, initializer, outputInitializer }: BlockConfig): AttentionConfig => ({
-  width, heads, dropout, bias, initializer, outputInitializer,
-});
+function attentionConfig(config: BlockConfig): AttentionConfig {
+  const { width, heads, attentionDropout: dropout, attentionBias: bias, initializer, outputInitializer } = config;
+  return { width, heads, dropout, bias, initializer, outputInitializer };
+}
 
-const feedForwardConfig = ({ width, hidden, activation, hiddenDropout: dropout, bias, initializer, outputInitializer }: BlockConfig): FeedForwardConfig => ({
-  width, hidden, activation, dropout, bias, initializer, outputInitializer,
-});
+function feedForwardConfig(config: BlockConfig): FeedForwardConfig {
+  const { width, hidden, activation, hiddenDropout: dropout, bias, initializer, outputInitializer } = config;
+  return { width, hidden, activation, dropout, bias, initializer, outputInitializer };
+}
 
 const createNorm = ({ width, bias, epsilon }: BlockConfig): LayerNorm => new LayerNorm(width, { bias, epsilon });
 
 /**
- * Self-attention and a feed-forward layer, each with a residual (Vaswani 2017, section 3.1). x [B, T, C] → [B, T, C].
+ * Self-attention and a feed-forward layer, each with a residual connection (Vaswani 2017, section 3.1). x [B, T, C] → [B, T, C].
  *
  * @example
  * const layer = new EncoderLayer({ width: 64, heads: 4, hidden: 256, norm: "pre" });
@@ -69,7 +72,7 @@ export class EncoderLayer extends Layer {
   readonly norm2: LayerNorm;
   readonly feedForward: FeedForward;
 
-  /** @throws TypeError for a field that is missing, unknown or of the wrong type; RangeError for a value out of range */
+  /** @throws TypeError if a field is missing, unknown or of the wrong type; RangeError if a value is out of range */
   constructor(private readonly config: BlockConfig) {
     super();
     checkConfig("EncoderLayer", config, fields);
@@ -102,7 +105,7 @@ export class DecoderLayer extends Layer {
   readonly norm3: LayerNorm;
   readonly feedForward: FeedForward;
 
-  /** @throws as `EncoderLayer` */
+  /** @throws as `EncoderLayer` does */
   constructor(private readonly config: BlockConfig) {
     super();
     checkConfig("DecoderLayer", config, fields);
@@ -123,7 +126,7 @@ export class DecoderLayer extends Layer {
   }
 }
 
-/** Layers one after another; pre-norm stacks end in a norm of their own. */
+/** A sequence of layers; a pre-norm stack ends in an additional norm. */
 abstract class Stack<L extends Layer> extends Layer {
   readonly norm: LayerNorm | null;
 
@@ -140,7 +143,7 @@ abstract class Stack<L extends Layer> extends Layer {
   }
 }
 
-/** The layers of a stack. */
+/** Checks a stack's configuration and creates its layers. */
 function createLayers<L>(stack: string, depth: number, config: BlockConfig, create: () => L): L[] {
   checkConfig(stack, { depth }, { depth: depthField });
   checkConfig(stack, config, fields);
@@ -154,7 +157,7 @@ function createLayers<L>(stack: string, depth: number, config: BlockConfig, crea
  * new Encoder(6, { width: 64, heads: 4, hidden: 256, norm: "pre" }).layers.length; // 6
  */
 export class Encoder extends Stack<EncoderLayer> {
-  /** @throws as `EncoderLayer`, and for a depth that is not an integer from 1 to 1000 */
+  /** @throws as `EncoderLayer` does, and if the depth is not an integer from 1 to 1000 */
   constructor(depth: number, config: BlockConfig) {
     super(createLayers("Encoder", depth, config, () => new EncoderLayer(config)), config);
   }
@@ -174,7 +177,7 @@ export type DecoderSource = { readonly memory: Tensor; readonly lengths: Tensor<
  * new Decoder(6, { width: 64, heads: 4, hidden: 256, norm: "post" }).layers.length; // 6
  */
 export class Decoder extends Stack<DecoderLayer> {
-  /** @throws as `Encoder` */
+  /** @throws as `Encoder` does */
   constructor(depth: number, config: BlockConfig) {
     super(createLayers("Decoder", depth, config, () => new DecoderLayer(config)), config);
   }
@@ -184,11 +187,13 @@ export class Decoder extends Stack<DecoderLayer> {
    * @param cache   keys and values of earlier target tokens
    */
   forward(x: Tensor, source: DecoderSource, cache?: KeyValues): Tensor {
-    const layers = this.layers.reduce((x, layer, i) => layer.forward(x, source instanceof KeyValues ? source.layer(i) : source, cache?.layer(i)), x);
-    return this.finish(layers);
+    this.layers.forEach((layer, i) => {
+      x = layer.forward(x, source instanceof KeyValues ? source.layer(i) : source, cache?.layer(i));
+    });
+    return this.finish(x);
   }
 
-  /** Stores every layer's keys and values of the encoder's output. */
+  /** Stores the keys and values of the encoder's output for every layer. */
   store(memory: Tensor, cache: KeyValues): void {
     this.layers.forEach((layer, i) => layer.crossAttention.store(memory, cache.layer(i)));
   }

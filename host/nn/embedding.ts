@@ -6,9 +6,9 @@ import type { Tensor } from "../graph/tensor";
 import { initializer } from "./fields";
 import { Layer } from "./layer";
 
-/** How an `Embedding` starts, and its scale. */
+/** Options of an `Embedding`. */
 export interface EmbeddingOptions {
-  /** What vectors are multiplied by: √d_model in Vaswani 2017, section 3.4; 1 in GPT. */
+  /** Factor applied to the vectors: √d_model in Vaswani 2017, section 3.4; 1 (the default) in GPT. */
   scale?: number;
   initializer?: Initializer;
 }
@@ -17,7 +17,7 @@ const fields: Fields<EmbeddingOptions> = { scale: optional(finite), initializer 
 
 /**
  * A vector for each token: ids [...] → scale · weight[ids], [..., width].
- * Shapes: weight [vocabulary, width]. Starts from N(0, 1/width), so that scaled vectors have unit variance.
+ * Shapes: weight [vocabulary, width]. Initialized from N(0, 1/width), so that vectors scaled by √width have unit variance.
  *
  * @example
  * new Embedding(65, 64, { scale: 8 }).weight.shape; // [65, 64]
@@ -26,7 +26,7 @@ export class Embedding extends Layer {
   readonly weight: Parameter;
   private readonly scale: number;
 
-  /** @throws RangeError unless both lengths are positive integers; TypeError for unknown options */
+  /** @throws RangeError unless `vocabulary` and `width` are positive integers; TypeError for unknown options */
   constructor(vocabulary: number, width: number, options: EmbeddingOptions = {}) {
     super();
     expectAxes("Embedding(vocabulary, width)", [vocabulary, width]);

@@ -7,7 +7,7 @@ import { activation, initializer } from "./fields";
 import { Layer } from "./layer";
 import { Linear } from "./linear";
 
-/** The shape of a feed-forward layer, and how it starts. */
+/** The configuration of a feed-forward layer. */
 export interface FeedForwardConfig {
   width: number;
   hidden: number;
@@ -36,7 +36,7 @@ export class FeedForward extends Layer {
   private readonly activation: Activation;
   private readonly dropout: number;
 
-  /** @throws TypeError for a field that is missing, unknown or of the wrong type; RangeError for a value out of range */
+  /** @throws TypeError if a field is missing, unknown or of the wrong type; RangeError if a value is out of range */
   constructor(config: FeedForwardConfig) {
     super();
     checkConfig("FeedForward", config, fields);

@@ -2,7 +2,7 @@ import { Parameter, Table } from "../graph/parameter";
 import type { DType, Tensor } from "../graph/tensor";
 
 /**
- * A part of a model: parameters and smaller layers as plain fields, and a `forward` that records ops.
+ * A part of a model: it holds parameters and sublayers in plain fields, and its `forward` records ops.
  * A parameter's name is the path of fields that leads to it: `encoder.layers.0.attention.output.weight`.
  *
  * @example
@@ -17,7 +17,7 @@ import type { DType, Tensor } from "../graph/tensor";
 export abstract class Layer {
   #path = "";
 
-  /** Every parameter below this layer by its dotted name, in the order of the fields; one that is shared appears once. */
+  /** Every parameter of this layer and its sublayers by dotted name, in field order. A shared parameter appears once. */
   parameters(): Map<string, Parameter> {
     const found = new Map<string, Parameter>();
     walk(this, "", (part, path) => {
@@ -26,7 +26,7 @@ export abstract class Layer {
     return found;
   }
 
-  /** Every table below this layer. */
+  /** Every table of this layer and its sublayers. */
   tables(): Table[] {
     const found: Table[] = [];
     walk(this, "", (part) => {
@@ -35,7 +35,7 @@ export abstract class Layer {
     return found;
   }
 
-  /** Gives every layer below this one its path; one that is shared has its first. */
+  /** Assigns a path to this layer and each of its sublayers. A shared layer keeps the first. */
   protected nameLayers(): void {
     walk(this, "", (part, path) => {
       if (part instanceof Layer) part.#path = path;
@@ -43,8 +43,8 @@ export abstract class Layer {
   }
 
   /**
-   * Records under this layer's path what `record` records, and its backward pass: `Program.describe` reports the path.
-   * Smaller layers that `record` calls have paths of their own.
+   * Runs `record`, and attributes what it records, and its backward pass, to this layer: `Program.describe` reports the layer's path.
+   * Sublayers that `record` calls are attributed to their own paths.
    */
   protected within<T>({ graph }: Tensor<DType>, record: () => T): T {
     return graph.within(this.#path, record);
@@ -53,7 +53,7 @@ export abstract class Layer {
 
 type Part = Parameter | Table | Layer;
 
-/** Visits the parameters, tables and layers that a field holds, itself first, each once. */
+/** Visits each parameter, table and layer reachable from `value` once, `value` itself first. */
 function walk(value: unknown, path: string, visit: (part: Part, path: string) => void, seen = new Set<unknown>()): void {
   const isPart = value instanceof Parameter || value instanceof Table || value instanceof Layer;
   if (!(isPart || Array.isArray(value)) || seen.has(value)) return;

@@ -9,7 +9,7 @@ const fields = { bias: optional(flag), epsilon: optional(positive) };
 
 /**
  * Layer normalisation over the last axis: (x − mean)/√(variance + ε)·weight + bias (Ba et al. 2016, arXiv:1607.06450).
- * Shapes: weight [width], bias [width]. Starts from 1 and 0.
+ * Shapes: weight [width], bias [width]. Initialized to 1 and 0.
  *
  * @example
  * [...new LayerNorm(64).parameters().keys()]; // ["weight", "bias"]

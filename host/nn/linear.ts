@@ -7,7 +7,7 @@ import type { Tensor } from "../graph/tensor";
 import { initializer } from "./fields";
 import { Layer } from "./layer";
 
-/** How a `Linear` starts. */
+/** Options of a `Linear` layer. */
 export interface LinearOptions {
   bias?: boolean;
   initializer?: Initializer;
@@ -18,7 +18,7 @@ const fields: Fields<LinearOptions> = { bias: optional(flag), initializer };
 /**
  * A linear map with an optional bias: y = x·Wᵀ + b.
  * Shapes: weight [outputs, inputs], bias [outputs]; x [..., inputs] → [..., outputs].
- * Starts from Glorot's uniform distribution, the bias from 0.
+ * By default, the weight is initialized from Glorot's uniform distribution. The bias is initialized to 0.
  *
  * @example
  * new Linear(64, 256).weight.shape; // [256, 64]

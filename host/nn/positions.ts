@@ -6,7 +6,7 @@ import type { Tensor } from "../graph/tensor";
 import { Layer } from "./layer";
 
 /**
- * The paper's positional encoding, added to x [B, T, width] (Vaswani 2017, section 3.5):
+ * Sinusoidal positional encoding, added to x [B, T, width] (Vaswani 2017, section 3.5):
  * PE(pos, 2i) = sin(pos/10000^(2i/width)), PE(pos, 2i+1) = cos(pos/10000^(2i/width)).
  * It has no parameters; the table is computed once, when the model is placed.
  *
@@ -33,7 +33,7 @@ export class SinusoidalPositions extends Layer {
 }
 
 /**
- * Rotary positions (Su et al. 2021, arXiv:2104.09864): turns each pair (d, d + size/2) of a head by position · base^(−2d/size).
+ * Rotary positions (Su et al. 2021, arXiv:2104.09864): rotates each pair (d, d + size/2) of a head by position · base^(−2d/size).
  * It has no parameters; the table of cosines and sines is computed once, when the model is placed.
  *
  * @example
@@ -45,7 +45,7 @@ export class RotaryPositions extends Layer {
   /**
    * @param length    the longest sequence, in tokens
    * @param headSize  width of a head
-   * @throws RangeError unless both are positive integers and the size is even, and for a base that is not a positive number
+   * @throws RangeError unless both are positive integers, the head size is even, and the base is a positive number
    */
   constructor(length: number, headSize: number, base = 10_000) {
     super();
@@ -56,7 +56,7 @@ export class RotaryPositions extends Layer {
   }
 
   /**
-   * @param x      f32 [B, T, C]: `heads` heads, and whatever follows them, which stays as it is
+   * @param x      f32 [B, T, C]: `heads` heads, followed by columns that are copied unchanged
    * @param past   i32 [B]: the position of each row's first token; 0 by default
    */
   forward(x: Tensor, heads: number, past?: Tensor<"i32">): Tensor {

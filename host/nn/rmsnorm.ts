@@ -9,7 +9,7 @@ const fields = { epsilon: optional(positive) };
 
 /**
  * Root-mean-square normalisation over the last axis: x/√(mean(x²) + ε)·weight (Zhang & Sennrich 2019, arXiv:1910.07467).
- * Shapes: weight [width]. Starts from 1.
+ * Shapes: weight [width]. Initialized to 1.
  *
  * @example
  * [...new RMSNorm(64).parameters().keys()]; // ["weight"]

@@ -9,37 +9,37 @@ import { compile } from "../graph/program";
 import { formatShape, sizeOf } from "../graph/shape";
 import { State } from "../graph/tensor";
 
-/** A named array of weights outside the runtime: what files hold. */
+/** An array of weights outside linear memory, as files store it. */
 export interface WeightArray {
   readonly shape: readonly number[];
   readonly data: Float32Array;
 }
 
-/** A run of bytes of the trainable parameters that the optimizer treats alike. */
+/** A contiguous range of trainable parameters that the optimizer treats alike. */
 export interface WeightGroup {
   /** Offset from the block's start, in bytes. */
   readonly offset: number;
-  /** Elements, padding between parameters included; padding stays 0. */
+  /** Number of elements, including the padding between parameters, which stays 0. */
   readonly length: number;
   readonly decays: boolean;
 }
 
-/** How a model's parameters are placed. */
+/** Options of `Weights`. */
 export interface WeightsOptions {
-  /** Who owns the memory, for `runtime.memory.report()`. */
+  /** The owner that `runtime.memory.report()` shows. */
   owner?: string;
   /** Tables that layers compute once. */
   tables?: Iterable<Table>;
-  /** Each parameter's format; f32 by default. Formats other than f32 are not trained. */
+  /** Each parameter's format; f32 by default. Only f32 parameters can be trained. */
   format?: (name: string, parameter: Parameter) => DType;
-  /** Whether a parameter is trained; all that are f32 by default. */
+  /** Whether a parameter is trained; by default, all f32 parameters are. */
   trainable?: (name: string, parameter: Parameter) => boolean;
 }
 
 /**
- * A model's parameters in one block of linear memory, each on a cache line of its own: first the trainable ones that decay, then the
- * other trainable ones, then those that are not trained. Gradients and an optimizer's moments take blocks of the trainable part's
- * layout, so an update is two or three instructions.
+ * A model's parameters in one block of linear memory, each starting on a new cache line: first the trainable ones that decay, then the
+ * other trainable ones, then the frozen ones. The blocks of gradients and of an optimizer's moments have the layout of the trainable
+ * part, so an update takes two or three instructions.
  *
  * @example
  * const layer = new Linear(64, 256);
@@ -58,7 +58,7 @@ export class Weights {
   private gradients: Block | undefined;
 
   /**
-   * @throws TypeError when a parameter already has its place, or a trainable one is not f32; HeedError `memory` when the weights do not fit
+   * @throws TypeError if a parameter is already placed, or a trainable one is not f32; HeedError `memory` if the weights do not fit
    */
   constructor(
     readonly runtime: Runtime,
@@ -67,9 +67,11 @@ export class Weights {
   ) {
     const places: { name: string; parameter: Parameter; dtype: DType; isTrained: boolean }[] = [];
     for (const [name, parameter] of parameters) {
-      if (parameter.state) throw new TypeError(`${name}: the parameter has its place in another model; dispose that one first`);
+      if (parameter.state) throw new TypeError(`${name}: the parameter is already placed as part of another model; dispose that one first`);
       const dtype = format(name, parameter);
-      if (!Object.hasOwn(formats, dtype) || formats[dtype].code === undefined) throw new TypeError(`${name}: expected a format of weights, got ${JSON.stringify(dtype)}`);
+      if (!Object.hasOwn(formats, dtype) || formats[dtype].code === undefined) {
+        throw new TypeError(`${name}: expected a weight format, got ${JSON.stringify(dtype)}`);
+      }
       const isTrained = trainable ? trainable(name, parameter) : dtype === "f32";
       if (isTrained && dtype !== "f32") throw new TypeError(`${name}: only f32 parameters can be trained, and this one is ${dtype}`);
       places.push({ name, parameter, dtype, isTrained });
@@ -92,7 +94,8 @@ export class Weights {
     this.trainableBytes = end;
     append(places.filter(({ isTrained }) => !isTrained));
     if (end > MEMORY_LIMIT) {
-      throw new HeedError("memory", `the model's weights need ${formatBytes(end)}; WebAssembly's 32-bit memory ends at ${formatBytes(MEMORY_LIMIT)}`);
+      const limit = `WebAssembly's 32-bit memory ends at ${formatBytes(MEMORY_LIMIT)}`;
+      throw new HeedError("memory", `the model's weights need ${formatBytes(end)}; ${limit}`);
     }
     this.owner = owner;
     this.tables = [...tables].filter((table) => !table.state);
@@ -105,7 +108,7 @@ export class Weights {
     }
   }
 
-  /** Draws every parameter from its initializer, and computes the tables; the same seed gives the same weights. */
+  /** Initializes every parameter and computes the tables. The same seed gives the same weights. */
   initialize(seed: number): void {
     const graph = new Graph(this.runtime);
     const packed: { parameter: Parameter; drawn: ReturnType<Graph["tensor"]> }[] = [];
@@ -115,8 +118,9 @@ export class Weights {
       if (parameter.format !== "f32") packed.push({ parameter, drawn: out });
       const stream = graph.stream();
       if (initializer.kind === "constant") graph.emit(Op.Fill, { out, n, value: initializer.value });
-      else if (initializer.kind === "normal") graph.emit(Op.RandomNormal, { out, rng: graph.random(), n, deviation: initializer.deviation, stream });
-      else graph.emit(Op.RandomUniform, { out, rng: graph.random(), n, low: -initializer.bound, high: initializer.bound, stream });
+      else if (initializer.kind === "normal") {
+        graph.emit(Op.RandomNormal, { out, rng: graph.random(), n, deviation: initializer.deviation, stream });
+      } else graph.emit(Op.RandomUniform, { out, rng: graph.random(), n, low: -initializer.bound, high: initializer.bound, stream });
     }
     for (const table of this.tables) {
       const [T = 0, C = 0] = table.shape;
@@ -131,7 +135,7 @@ export class Weights {
     program.dispose();
   }
 
-  /** Where gradients lie; the first call reserves them and lets graphs find them. */
+  /** The block of gradients. The first call allocates it, so that graphs recorded afterwards accumulate into it. */
   gradientBlock(): Block {
     if (!this.gradients) {
       this.gradients = this.runtime.memory.allocate(this.trainableBytes, this.owner, "gradients");
@@ -144,7 +148,7 @@ export class Weights {
 
   /**
    * Copies the arrays of a block (the weights by default) out of linear memory.
-   * @param block  the weights, or one of the trainable part's layout: gradients, moments
+   * @param block  the weights, or a block with the layout of the trainable part: gradients or moments
    */
   read(block = this.block): Map<string, WeightArray> {
     const arrays = new Map<string, WeightArray>();
@@ -154,14 +158,14 @@ export class Weights {
 
   /**
    * Copies arrays into a block (the weights by default).
-   * @throws RangeError naming every array that is missing, unknown or not as long as its shape says; nothing is then written
+   * @throws RangeError naming every array that is missing, unknown or of the wrong length; nothing is written in that case
    */
   write(arrays: ReadonlyMap<string, { data: ArrayLike<number> }>, block = this.block): void {
     const states = this.checkArrays(arrays, block);
     for (const [name, state] of states) state.write(arrays.get(name)!.data);
   }
 
-  /** The check of `write`, by itself. @throws RangeError as `write` does */
+  /** Checks arrays without writing them. @throws RangeError as `write` does */
   checkArrays(arrays: ReadonlyMap<string, { data: ArrayLike<number> }>, block = this.block): Map<string, State<DType>> {
     const states = this.states(block);
     const flaws = [...arrays.keys()].filter((name) => !states.has(name)).map((name) => `${name}: there is no such parameter`);
@@ -175,8 +179,8 @@ export class Weights {
   }
 
   /**
-   * A function that writes a run of a parameter's elements, row by row: how a file that is read in pieces reaches linear memory.
-   * @throws RangeError when there is no such parameter; its result throws one for elements beyond the parameter's end
+   * Returns a function that writes consecutive elements of a parameter, row by row, so that a file can be read in pieces.
+   * @throws RangeError if there is no such parameter; the returned function throws one for elements beyond the parameter's end
    */
   writer(name: string): (values: Float32Array, from: number) => void {
     const state = this.parameters.get(name)?.state;
@@ -184,7 +188,7 @@ export class Weights {
     return (values, from) => state.write(values, from);
   }
 
-  /** Gives the memory back; the parameters have no place afterwards. */
+  /** Frees the memory. The parameters can then be placed again. */
   dispose(): void {
     this.block.free();
     this.tableBlock?.free();
@@ -194,7 +198,7 @@ export class Weights {
     for (const parameter of this.parameters.values()) parameter.state = parameter.gradient = undefined;
   }
 
-  /** A block's arrays: of another than the weights, the trainable parameters'. */
+  /** The arrays of a block by name: all parameters in the weights' block, only the trainable ones in others. */
   private states(block: Block): Map<string, State<DType>> {
     const found = new Map<string, State<DType>>();
     for (const [name, { state, trainable, shape }] of this.parameters) {

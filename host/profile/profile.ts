@@ -2,49 +2,50 @@ import { yieldToEventLoop } from "../core/yieldtoeventloop";
 import type { Limit } from "../core/limit";
 import type { InstructionInfo, Program } from "../graph/program";
 
-/** A program to time, and what has to happen before each of its runs: writing its inputs. */
+/** A program to time. `prepare` is called before each run, to write the inputs. */
 export interface Timed {
   readonly program: Program;
   readonly prepare?: () => void;
 }
 
-/** One instruction with its time. */
+/** An instruction with its time. */
 export interface ProfileLine extends InstructionInfo {
   /** Median over the runs, in milliseconds. */
   readonly ms: number;
 }
 
-/** What `profile` measures. */
+/** The result of `profile`. */
 export interface Profile {
-  /** Every instruction, in the order in which they run. */
+  /** Every instruction, in execution order. */
   readonly lines: readonly ProfileLine[];
   readonly runs: number;
-  /** What the machine could do meanwhile, in a millisecond. */
+  /** The machine's limits during the measurement, per millisecond. */
   readonly limits: { readonly flops: number; readonly bytes: number };
 }
 
-/** By what to measure, and how long. */
+/** Options of `profile`. */
 export interface ProfileOptions {
   /** A clock, in milliseconds: `() => performance.now()`. */
   now: () => number;
-  /** What the machine is measured by: `await machineLimits()`. */
+  /** The loops that measure the machine's limits: `await machineLimits()`. */
   limits: { flops: Limit; bytes: Limit };
-  /** How long to measure; as long again goes before, until the engine has optimized the core. 1 by default. */
+  /** How long to measure; 1 by default. A warm-up of the same length, in which the engine optimizes the core, comes first. */
   seconds?: number;
-  /** Of the programs' runtime: the limits are those of one, times as many. */
+  /** Number of threads of the programs' runtime. The limits are measured on one thread and multiplied by it. */
   threads?: number;
 }
 
-const FEWEST_RUNS = 5;
+const MIN_RUNS = 5;
 
 /**
- * Times programs instruction by instruction, again and again, and the machine's limits in turn with them.
- * Several programs run one after another, as the two of a training step do.
+ * Repeatedly times programs, instruction by instruction, and measures the machine's limits in between.
+ * Several programs run one after another, such as the two of a training step.
  *
  * @example
  * const graph = new Graph(await Runtime.create());
  * graph.keep(softmax(graph.tensor([1024, 1024])));
- * const { lines } = await profile([{ program: compile(graph) }], { now: () => performance.now(), limits: await machineLimits(), seconds: 0.1 });
+ * const limits = await machineLimits();
+ * const { lines } = await profile([{ program: compile(graph) }], { now: () => performance.now(), limits, seconds: 0.1 });
  * console.log(lines[0].name, lines[0].ms);
  */
 export async function profile(programs: readonly Timed[], { now, limits, seconds = 1, threads = 1 }: ProfileOptions): Promise<Profile> {
@@ -73,9 +74,9 @@ export async function profile(programs: readonly Timed[], { now, limits, seconds
     replay().forEach((ms, i) => samples[i]!.push(ms));
     rates.flops.push(rate(limits.flops));
     await yieldToEventLoop();
-  } while (now() - measured < 1000 * seconds || rates.flops.length < FEWEST_RUNS);
-  // Last, since it leaves nothing in the caches; the first runs reserve its memory and have it optimized.
-  for (let run = -FEWEST_RUNS; run < FEWEST_RUNS; run++) {
+  } while (now() - measured < 1000 * seconds || rates.flops.length < MIN_RUNS);
+  // This comes last because it evicts everything from the caches. The first runs are a warm-up: they allocate memory and optimize.
+  for (let run = -MIN_RUNS; run < MIN_RUNS; run++) {
     const bytes = rate(limits.bytes);
     if (run >= 0) rates.bytes.push(bytes);
     await yieldToEventLoop();

@@ -1,36 +1,36 @@
 import type { Profile, ProfileLine } from "./profile";
 
-/** Some instructions of a profile together: those of a kernel, of a layer, or all. */
+/** The totals of a group of instructions: those of a kernel, of a layer, or all. */
 export interface Summary {
   readonly name: string;
-  /** Instructions. */
+  /** Number of instructions. */
   readonly calls: number;
   readonly ms: number;
-  /** Of it, in backward passes. */
+  /** The part of `ms` spent in backward passes. */
   readonly backwardMs: number;
-  /** Of the profile's time, in [0, 1]. */
+  /** Fraction of the profile's total time, in [0, 1]. */
   readonly share: number;
   readonly flops: number;
   readonly bytes: number;
-  /** What would take the machine longer: the arithmetic, or the bytes, were they all to come from memory. */
+  /** Which limit takes longer: arithmetic, or memory traffic if nothing were cached. */
   readonly bound: "flops" | "bytes";
-  /** The time that the limits allow, over the time it took. Above 1 where caches are faster than memory. */
+  /** The time at the machine's limits, divided by the measured time. Above 1 if caches are faster than memory. */
   readonly ofLimit: number;
 }
 
-/** Instructions that no layer recorded. */
+/** The name of the group of instructions recorded outside layers. */
 export const NO_LAYER = "(model)";
 
-/** A profile by kernel, the slowest first. */
+/** Summarizes a profile by kernel, slowest first. */
 export const byKernel = (profile: Profile): Summary[] => summarize(profile, ({ name }) => name).sort((a, b) => b.ms - a.ms);
 
-/** A profile by layer, in the order of the program: of a stack's layers their parts, such as `encoder.layers.0.attention`. */
+/** Summarizes a profile by layer, in program order. Layers of a stack are split into parts, such as `encoder.layers.0.attention`. */
 export const byLayer = (profile: Profile): Summary[] => summarize(profile, ({ layer }) => partOf(layer));
 
-/** All of a profile. */
+/** Summarizes a whole profile. */
 export const total = (profile: Profile): Summary => summarize(profile, () => "total")[0]!;
 
-/** A path up to the name after its last number: `layers.0.attention.output` is part of `layers.0.attention`. */
+/** The path up to the name after its last number: `layers.0.attention.output` becomes `layers.0.attention`. */
 function partOf(layer: string): string {
   const names = layer.split(".");
   const number = names.map((name) => /^\d+$/.test(name)).lastIndexOf(true);
@@ -49,10 +49,10 @@ function summarize({ lines, limits }: Profile, nameOf: (line: ProfileLine) => st
   return Array.from(groups, ([name, group]) => {
     const [ms, flops, bytes] = [sum(group, ({ ms }) => ms), sum(group, ({ flops }) => flops), sum(group, ({ bytes }) => bytes)];
     const least = sum(group, (line) => Math.max(line.flops / limits.flops, line.bytes / limits.bytes));
-    return {
-      name, calls: group.length, ms, backwardMs: sum(group, ({ ms, backward }) => (backward ? ms : 0)), share: all > 0 ? ms / all : 0,
-      flops, bytes, bound: flops / limits.flops >= bytes / limits.bytes ? ("flops" as const) : ("bytes" as const), ofLimit: ms > 0 ? least / ms : 0,
-    };
+    const backwardMs = sum(group, ({ ms, backward }) => (backward ? ms : 0));
+    const bound = flops / limits.flops >= bytes / limits.bytes ? ("flops" as const) : ("bytes" as const);
+    const [share, ofLimit] = [all > 0 ? ms / all : 0, ms > 0 ? least / ms : 0];
+    return { name, calls: group.length, ms, backwardMs, share, flops, bytes, bound, ofLimit };
   });
 }
 

@@ -1,5 +1,5 @@
-// Prints a hash of everything that two short trainings leave behind, on the plain build of dist/.
-// The same hash must come out of every engine and for any number of threads: test/core/bits.test.ts compares it.
+// Prints a hash of the results of two short training runs on the `simd` build in dist/.
+// It must be the same on every engine and for any number of threads: test/core/bits.test.ts compares it.
 //   node bits.mjs [steps] [threads]
 import { createHash } from "node:crypto";
 import { GPT, Runtime, Trainer, Transformer, transformerPresets } from "../../dist/index.js";
@@ -8,7 +8,7 @@ import { nodeWorkers } from "../../dist/node.js";
 const [steps = 20, threads = 1] = process.argv.slice(2).map(Number);
 const hash = createHash("sha256");
 
-/** Ids that follow from their place alone. */
+/** Ids that depend only on their position. */
 const ids = (shape, seed) => {
   const size = shape.reduce((product, length) => product * length, 1);
   return { shape, data: Int32Array.from({ length: size }, (_, i) => 1 + ((i * 7 + seed * 13 + Math.imul(i, i) * 3) & 0xffff) % 18) };

@@ -1,5 +1,5 @@
-// heed's worker script, but the threads that compute are terminated `after` ms of life, as when the machine runs out of memory.
-// The test's thread cannot do that itself: it computes.
+// heed's worker script, except that computing threads are terminated after `after` ms, as if the machine had run out of memory.
+// The test's own thread cannot terminate them because it is busy computing.
 import threads from "node:worker_threads";
 import { syncBuiltinESMExports } from "node:module";
 

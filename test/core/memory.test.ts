@@ -10,7 +10,7 @@ const allocate = (memory: Memory, bytes: number): Block => memory.allocate(bytes
 const starts = (memory: Memory): number[] => memory.report().map(({ address }) => address);
 
 describe("Memory", () => {
-  it("hands out zeroed, aligned blocks that never overlap, resizes them and takes all of them back, in 3,000 random steps", () => {
+  it("allocates zeroed, aligned blocks that never overlap, and resizes and frees them, in 3,000 random steps", () => {
     const { memory } = create();
     const next = uniform(1);
     const empty = memory.used;
@@ -46,7 +46,7 @@ describe("Memory", () => {
     expect(memory.report()).toEqual([]);
   });
 
-  it("lists every block with its owner, name, address and size, by address", () => {
+  it("lists every block with its owner, name, address and size, sorted by address", () => {
     const { memory } = create();
     const weights = memory.allocate(100, "GPT", "weights");
     const cells = memory.allocate(64, "trainer", "cells");
@@ -55,13 +55,13 @@ describe("Memory", () => {
       { owner: "trainer", name: "cells", address: 1152, bytes: 64 },
     ]);
     expect(memory.used).toBe(1152 + 64);
-    weights.resize(200); // behind the cells
+    weights.resize(200); // moves it after the cells
     expect(memory.report().map(({ owner, bytes }) => [owner, bytes])).toEqual([["trainer", 64], ["GPT", 200]]);
     cells.free();
     expect(memory.report()).toEqual([{ owner: "GPT", name: "weights", address: weights.address, bytes: 200 }]);
   });
 
-  it("joins neighbouring holes, so that a block as large as both fits", () => {
+  it("merges adjacent holes, so that a block as large as both fits", () => {
     const { memory } = create();
     const [a, b, c] = [allocate(memory, 64), allocate(memory, 64), allocate(memory, 64)];
     a.free();
@@ -70,7 +70,7 @@ describe("Memory", () => {
     c.free();
   });
 
-  it("frees a block once: freeing it again leaves the block that took its place", () => {
+  it("ignores a second free, and leaves the block that took the place of the first", () => {
     const { memory } = create();
     const first = allocate(memory, 64);
     first.free();
@@ -80,23 +80,23 @@ describe("Memory", () => {
     expect(allocate(memory, 64).address).not.toBe(second.address);
   });
 
-  it("says what was needed, by whom and for what, when it cannot grow, and stays as it was", () => {
+  it("reports what was needed, and for what, if it cannot grow, and stays unchanged", () => {
     const { memory } = create(2);
     const used = memory.used;
-    const needs = "the test: bytes needs 195.3 KiB, 196.3 KiB in all, and the runtime could not grow its memory from 64.0 KiB";
+    const needs = "the test: bytes needs 195.3 KiB, which would grow the memory to 196.3 KiB, but the runtime could not grow it from 64.0 KiB";
     expect(() => memory.allocate(200_000, "the test", "bytes")).toThrow(needs);
     expect(memory.used).toBe(used);
     expect(memory.report()).toEqual([]);
     allocate(memory, 100_000);
   });
 
-  it("says so when 32 bits cannot address it, the very last bytes included", () => {
+  it("reports that 32 bits cannot address a block, including one that ends exactly at 4 GiB", () => {
     const grown: number[] = [];
     const pretended = { buffer: { byteLength: 65536 }, grow: (pages: number) => grown.push(pages) } as unknown as WebAssembly.Memory;
     const memory = new Memory(pretended, 64);
-    const message = "a model: weights needs 4.00 GiB, 4.00 GiB in all; WebAssembly's 32-bit memory ends at 4.00 GiB";
+    const message = "a model: weights needs 4.00 GiB, which would grow the memory to 4.00 GiB; WebAssembly's 32-bit memory ends at 4.00 GiB";
     expect(() => memory.allocate(2 ** 32, "a model", "weights")).toThrow(message);
-    expect(() => memory.allocate(2 ** 32 - 64, "a model", "weights")).toThrow(message); // its end, 2^32, would be address 0
+    expect(() => memory.allocate(2 ** 32 - 64, "a model", "weights")).toThrow(message); // its end, 2^32, would wrap around to 0
     expect(grown).toEqual([]);
   });
 
@@ -112,7 +112,7 @@ describe("Block.resize", () => {
     return block;
   };
 
-  it("keeps the contents, clears what is new and frees the old place", () => {
+  it("keeps the contents, clears new bytes and frees the old range", () => {
     const { memory } = create();
     const block = filled(memory, 100);
     const old = block.address;
@@ -124,7 +124,7 @@ describe("Block.resize", () => {
     expect([...block.u8()]).toEqual([1, 2, 3]);
   });
 
-  it("with keep: false may take the place that the block leaves, all zero", () => {
+  it("with keep: false may reuse the block's old range, cleared", () => {
     const { memory } = create();
     const block = filled(memory, 100);
     const old = block.address;
@@ -134,7 +134,7 @@ describe("Block.resize", () => {
     expect(memory.used).toBe(old + align(1000));
   });
 
-  it("that fails leaves the contents, or an empty block where they were not kept", () => {
+  it("leaves the contents if it fails, or an empty block with keep: false", () => {
     const { memory } = create(2);
     const [kept, dropped] = [filled(memory, 10), filled(memory, 10)];
     expect(() => kept.resize(200_000)).toThrow("test: bytes needs 195.3 KiB");
@@ -148,18 +148,18 @@ describe("Block.resize", () => {
 });
 
 describe("a block", () => {
-  it("gives no view beyond its end, where another block may lie", () => {
+  it("gives no view beyond its end, where another block may begin", () => {
     const { memory } = create();
     const block = memory.allocate(16, "GPT", "weights");
     expect([block.f32(8).length, block.i32(16, 0).length, block.u8(15).length]).toEqual([2, 0, 1]);
-    const outside = new RangeError("GPT: weights: bytes 8 to 20 lie outside of its 16");
+    const outside = new RangeError("GPT: weights: expected a range within its 16 bytes, got 8 to 20");
     for (const view of [() => block.f32(8, 3), () => block.i32(8, 3), () => block.u8(8, 12)]) expect(view).toThrow(outside);
     for (const view of [() => block.f64(8, 2), () => block.f32(-4, 1), () => block.u8(17), () => block.u8(NaN, 1)]) expect(view).toThrow(RangeError);
   });
 });
 
 describe("a freed block", () => {
-  it("throws at every use, and names its owner", () => {
+  it("throws on every use and names its owner", () => {
     const { memory } = create();
     const block = memory.allocate(64, "GPT", "weights");
     expect(block.isFree).toBe(false);

@@ -27,18 +27,18 @@ describe("Runtime.create", () => {
     expect(runtime.memory.allocate(64, "test", "bytes").address).toBeGreaterThan(0);
   });
 
-  it("takes the bundled build named", async () => {
+  it("uses the bundled build that is requested", async () => {
     expect((await Runtime.create({ build: "simd" })).build).toBe("simd");
   });
 
-  it.each(["simd", "relaxed"] as const)("names the build %s by what the core says of itself, whatever file it came from", async (build) => {
+  it.each(["simd", "relaxed"] as const)("reports the build %s as the core declares it, regardless of its file", async (build) => {
     const core = readFileSync(new URL(`../../build/heed.${build}.wasm`, import.meta.url));
     expect((await Runtime.create({ core })).build).toBe(build);
     const other = build === "simd" ? "relaxed" : "simd";
-    await expect(Runtime.create({ core, build: other })).rejects.toMatchObject({ code: "runtime", message: `build: expected the build "${other}", but the core is "${build}"` });
+    await expect(Runtime.create({ core, build: other })).rejects.toMatchObject({ code: "runtime", message: `build: expected the build "${other}", got a core of the build "${build}"` });
   });
 
-  it("gives each runtime a memory of its own", async () => {
+  it("gives each runtime its own memory", async () => {
     const core = new WebAssembly.Module(bytes);
     const [a, b] = [await Runtime.create({ core, build: "simd" }), await Runtime.create({ core, build: "simd" })];
     const [mine, other] = [a, b].map(({ memory }) => memory.allocate(64, "test", "bytes")) as [Block, Block];
@@ -47,17 +47,17 @@ describe("Runtime.create", () => {
     expect(other.u8()[0]).toBe(0);
   });
 
-  it("refuses an unknown build", async () => {
+  it("rejects an unknown build", async () => {
     await expect(Runtime.create({ build: "fast" as "simd" })).rejects.toThrow('build: expected "auto", "simd", "relaxed" or "turbo", got "fast"');
   });
 
-  it("says what is wrong with a core that is none", async () => {
+  it("reports what is wrong with a file that is not a core", async () => {
     expect(await failure(Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8))).toMatchObject({ code: "runtime", message: expect.stringContaining("the core could not be instantiated") });
     const empty = new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0));
-    expect((await failure(empty)).message).toBe("this WebAssembly module is not heed's core: it exports no run, heapBase and build");
+    expect((await failure(empty)).message).toBe("this WebAssembly module is not heed's core: expected exports named run, heapBase and build");
   });
 
-  it("says which file or address it could not load", async () => {
+  it("reports which file or address it could not load", async () => {
     const missing = new URL("missing.wasm", import.meta.url);
     expect((await failure(missing)).message).toMatch(`the core could not be loaded from ${missing.href}: ENOENT`);
     expect((await failure("http://127.0.0.1:9/core.wasm")).message).toMatch("the core could not be loaded from http://127.0.0.1:9/core.wasm");

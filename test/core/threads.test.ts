@@ -38,7 +38,7 @@ const compute = async (threads: number, shape: number[], record: (x: Tensor) => 
 };
 
 describe("the barrier", () => {
-  // Each element that a transpose reads was written by another thread, if it was split: whoever does not wait reads an old one.
+  // If a transpose is split, other threads wrote most of the elements it reads: a thread that does not wait reads stale values.
   const chain = (x: Tensor): Tensor => Array.from({ length: 100 }).reduce<Tensor>((y) => add(transpose(add(y, y)), transpose(y)), x);
   const products = (x: Tensor): Tensor => Array.from({ length: 20 }).reduce<Tensor>((y) => matmul(y, y), x);
 
@@ -46,11 +46,11 @@ describe("the barrier", () => {
     expect(await compute(threads, [67, 67], chain)).toEqual(await compute(1, [67, 67], chain));
   });
 
-  it("keeps them in step through products of matrices", async () => {
+  it("keeps them in step through matmuls", async () => {
     expect(await compute(3, [50, 50], products)).toEqual(await compute(1, [50, 50], products));
   });
 
-  it("holds after a pause in which the threads have fallen asleep, and when memory has grown", async () => {
+  it("works after a pause in which the threads have fallen asleep, and after memory has grown", async () => {
     const runtime = await create(3);
     const { program: sum, x, out } = program(runtime, [300, 200], (x) => add(x, x));
     const values = randomArray(60000, 1);
@@ -65,11 +65,11 @@ describe("the barrier", () => {
 });
 
 describe("Runtime.create", () => {
-  it.each([0, -1, 1.5, 65, NaN, "2" as never])("refuses %s threads", async (threads) => {
+  it.each([0, -1, 1.5, 65, NaN, "2" as never])("rejects %s threads", async (threads) => {
     await expect(Runtime.create({ threads, workers: nodeWorkers })).rejects.toThrow('threads: expected "auto" or a whole number from 1 to 64, got ');
   });
 
-  it("takes the cores by default, at most 8, and one thread without workers", async () => {
+  it("uses one thread per core by default, at most 8, and one thread without workers", async () => {
     for (const [workers, expected] of [[{ ...nodeWorkers, cores: 3 }, 3], [{ ...nodeWorkers, cores: 20 }, 8], [{ ...nodeWorkers, cores: 1 }, 1], [undefined, 1]] as const) {
       const runtime = await Runtime.create({ build: "simd", workers });
       runtimes.push(runtime);
@@ -77,14 +77,14 @@ describe("Runtime.create", () => {
     }
   });
 
-  it("says what threads need", async () => {
-    await expect(Runtime.create({ threads: 2 })).rejects.toThrow('threads: 2 need workers: pass those of "heed/node" (nodeWorkers) or "heed/web" (webWorkers)');
+  it("reports what threads need", async () => {
+    await expect(Runtime.create({ threads: 2 })).rejects.toThrow('threads: 2 threads need workers: pass nodeWorkers from "heed/node" or webWorkers from "heed/web"');
     const core = new URL("../../build/heed.simd.wasm", import.meta.url);
-    await expect(Runtime.create({ core, threads: 2, workers: nodeWorkers })).rejects.toThrow("threads: 2 need a core built for them, such as heed.simd-threads.wasm");
+    await expect(Runtime.create({ core, threads: 2, workers: nodeWorkers })).rejects.toThrow("threads: 2 threads need a threaded core, such as heed.simd-threads.wasm");
     expect((await Runtime.create({ core, workers: nodeWorkers })).threads).toBe(1);
   });
 
-  it("runs a core built for threads on one", async () => {
+  it("runs a threaded core on one thread", async () => {
     const runtime = await Runtime.create({ core: new URL("../../build/heed.simd-threads.wasm", import.meta.url), threads: 1 });
     const { program: sum, x, out } = program(runtime, [2], (x) => add(x, x));
     sum.write(x, [1, 2]);
@@ -92,7 +92,7 @@ describe("Runtime.create", () => {
     expect([...sum.read(out)]).toEqual([2, 4]);
   });
 
-  it("rejects with a typed error when a worker's script is not there", async () => {
+  it("rejects with a typed error if a worker's script is missing", async () => {
     const workers: Workers = { cores: 2, start: (_, events) => listen(new Worker(new URL("missing.mjs", import.meta.url)), events) };
     const error: unknown = await Runtime.create({ threads: 2, workers }).catch((error: unknown) => error);
     expect(error).toBeInstanceOf(HeedError);
@@ -100,7 +100,7 @@ describe("Runtime.create", () => {
   });
 });
 
-/** Workers whose computing threads are terminated so many ms after they were ready. */
+/** Workers whose computing threads are terminated `after` ms after they are ready. */
 const dying = (after: number): Workers => ({
   ...nodeWorkers,
   start: (task, events) => listen(new Worker(new URL("dying-worker.mjs", import.meta.url), { workerData: { ...task, after } }), events),
@@ -108,7 +108,7 @@ const dying = (after: number): Workers => ({
 
 describe("a thread that dies", () => {
   const square = (runtime: Runtime): Program => {
-    const { program: product, x } = program(runtime, [1500, 1500], (x) => matmul(x, x)); // 0.1 s and more
+    const { program: product, x } = program(runtime, [1500, 1500], (x) => matmul(x, x)); // at least 0.1 s
     product.write(x, randomArray(1500 * 1500, 1));
     return product;
   };
@@ -122,7 +122,7 @@ describe("a thread that dies", () => {
   };
   const expected = { code: "thread", message: expect.stringContaining("create a new runtime") };
 
-  it.each([2, 3])("while %i compute makes the run throw a typed error within a second, and those that follow", async (threads) => {
+  it.each([2, 3])("while %i threads compute makes the run throw a typed error within a second, and later runs too", async (threads) => {
     const runtime = await create(threads, dying(1000));
     const product = square(runtime);
     const started = performance.now();
@@ -143,7 +143,7 @@ describe("a thread that dies", () => {
 });
 
 describe("threads", () => {
-  /** Whether a process that has started threads ends by itself. */
+  /** Runs a script with three threads in a process of its own, which must end by itself. */
   const end = (script: string): { status: number | null; stdout: string } => {
     const url = (file: string): string => JSON.stringify(new URL(`../../dist/${file}`, import.meta.url).href);
     const setup = `import { Runtime } from ${url("index.js")}; import { nodeWorkers } from ${url("node.js")};
@@ -151,12 +151,12 @@ describe("threads", () => {
     return spawnSync(process.execPath, ["--input-type=module", "--eval", setup + script], { encoding: "utf8", timeout: 60_000, cwd: fileURLToPath(new URL(".", import.meta.url)) });
   };
 
-  it("do not keep a process alive whose main thread is done", () => {
+  it("do not keep a process alive after its main thread is done", () => {
     expect(end("console.log('done')")).toMatchObject({ status: 0, stdout: "done\n" });
     expect(end("throw new Error('no')").status).toBe(1);
   });
 
-  it("end when the runtime is disposed, which can be done twice and cannot be undone", async () => {
+  it("end when the runtime is disposed, which may happen twice and cannot be undone", async () => {
     const threads = "(await import('node:fs')).readdirSync('/proc/self/task').length";
     const { status, stdout } = end(`const before = ${threads}; await runtime.dispose(); await runtime.dispose(); console.log(before - ${threads}); process.on("exit", () => console.log("left"));`);
     expect(status).toBe(0);
@@ -168,12 +168,12 @@ describe("threads", () => {
     expect(() => sum.run()).toThrow("the runtime was disposed");
   });
 
-  it("sleep while there is nothing to do", async () => {
+  it("sleep while there is nothing to run", async () => {
     await create(3);
     await sleep(100);
     const before = process.cpuUsage();
     await sleep(500);
     const { user, system } = process.cpuUsage(before);
-    expect((user + system) / 1000).toBeLessThan(250); // ms; two that spin would take 1,000
+    expect((user + system) / 1000).toBeLessThan(250); // ms; two spinning threads would take 1,000
   });
 });

@@ -1,4 +1,4 @@
-// Prints, for builds of dist/ and numbers of threads, the hash of a training.
+// Prints the hash of a training run for several builds in dist/ and numbers of threads.
 import { createHash } from "node:crypto";
 import { createRuntime, trialTraining } from "../../dist/node.js";
 

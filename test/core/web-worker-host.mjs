@@ -1,4 +1,5 @@
-// A Web Worker's global scope, as far as heed's script uses it, over node:worker_threads. Run as a worker, it runs a script in that scope.
+// The parts of a Web Worker's global scope that heed's script uses, on top of node:worker_threads. As a worker, it runs a script in
+// that scope.
 import { isMainThread, parentPort, Worker as NodeWorker, workerData } from "node:worker_threads";
 
 export class WebWorker {
@@ -20,5 +21,5 @@ export class WebWorker {
 if (!isMainThread && workerData?.script) {
   Object.assign(globalThis, { Worker: WebWorker, postMessage: (message) => parentPort.postMessage(message), close: () => parentPort.close() });
   await import(workerData.script);
-  parentPort.on("message", (data) => globalThis.onmessage({ data })); // until then they wait
+  parentPort.on("message", (data) => globalThis.onmessage({ data })); // messages that arrive earlier are queued
 }

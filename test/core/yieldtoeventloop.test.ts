@@ -10,7 +10,7 @@ describe.each([
   ["MessageChannel, as in browsers", ["setImmediate"]],
   ["setTimeout, where there is nothing else", ["setImmediate", "MessageChannel"]],
 ])("yieldToEventLoop by %s", (_, missing) => {
-  it("lets a timer fire that is due", async () => {
+  it("lets a due timer fire", async () => {
     for (const name of missing) vi.stubGlobal(name, undefined);
     let fired = false;
     setTimeout(() => (fired = true));

@@ -13,11 +13,11 @@ const columns = (x: Float64Array, width: number, from: number, count: number): n
   Array.from({ length: (x.length / width) * count }, (_, i) => x[Math.floor(i / count) * width + from + (i % count)]!);
 
 interface Example extends Omit<oracle.AttentionShape, "bias"> {
-  /** Shape of a bias that has a gradient. */
+  /** The shape of a bias with a gradient. */
   bias?: readonly [number, number];
 }
 
-/** Attention of the example, once on one tensor of queries, keys and values, or on two where Tq and Tk differ. */
+/** Attention of the example: on one tensor of queries, keys and values, or on two tensors if Tq and Tk differ. */
 function caseOf(title: string, example: Example): Case {
   const { bias: biasShape, ...shape } = example;
   const { B, H, Hkv = H, Tq, Tk, D } = shape;
@@ -49,30 +49,30 @@ const cross = { B: 2, H: 2, Tq: 3, Tk: 6, D: 3 };
 
 describe("attention and its gradients match finite differences of the f64 oracle to 1e-4:", () => {
   it.each([
-    caseOf("of a sequence with itself", self),
+    caseOf("of a sequence to itself", self),
     caseOf("causal", { ...self, causal: true }),
     caseOf("from one sequence to another", cross),
-    caseOf("causal, queries at the end of longer keys", { ...cross, causal: true }),
+    caseOf("causal, with more keys than queries", { ...cross, causal: true }),
     caseOf("lengths, one of them 0", { ...self, lengths: [3, 0] }),
-    caseOf("four heads that share two heads of keys and values", { ...self, H: 4, Hkv: 2 }),
-    caseOf("three heads that share one", { ...cross, H: 3, Hkv: 1, causal: true }),
-    caseOf("a scale of its own", { ...self, scale: 1.5 }),
-    caseOf("heads of a size that is not the width's part", { ...self, D: 5 }),
+    caseOf("four query heads that share two key-value heads", { ...self, H: 4, Hkv: 2 }),
+    caseOf("three query heads that share one", { ...cross, H: 3, Hkv: 1, causal: true }),
+    caseOf("a custom scale", { ...self, scale: 1.5 }),
+    caseOf("a head size other than width/heads", { ...self, D: 5 }),
     caseOf("a window of two to the left and one to the right", { ...self, window: { left: 2, right: 1 } }),
     caseOf("a causal window of two", { ...cross, causal: true, window: { left: 2 } }),
-    caseOf("a window without its own position", { ...self, window: { left: 0, right: 0 } }),
+    caseOf("a window of zero to both sides", { ...self, window: { left: 0, right: 0 } }),
     caseOf("a past for each row, causal", { ...cross, past: [0, 2], causal: true }),
     caseOf("a past for each row, in a window, with lengths", { ...cross, past: [1, 3], window: { left: 1, right: 1 }, lengths: [4, 5] }),
-    caseOf("a past at which the first queries see nothing", { ...cross, past: [-2, -1], causal: true }),
+    caseOf("a past for which the first queries attend to no key", { ...cross, past: [-2, -1], causal: true }),
     caseOf("a bias for each row and head", { ...self, bias: [2, 2] }),
-    caseOf("a bias for each head, that rows share, causal", { ...self, causal: true, bias: [1, 2] }),
-    caseOf("a bias for each row, that heads share", { ...cross, bias: [2, 1], lengths: [4, 6] }),
+    caseOf("a bias for each head, shared by the rows, causal", { ...self, causal: true, bias: [1, 2] }),
+    caseOf("a bias for each row, shared by the heads", { ...cross, bias: [2, 1], lengths: [4, 6] }),
     caseOf("one bias for all", { ...cross, bias: [1, 1], window: { left: 3 } }),
-    caseOf("a bias with shared heads of keys and values", { ...self, H: 4, Hkv: 2, bias: [1, 4], causal: true }),
-    caseOf("more keys than a block, more queries than a few", { B: 1, H: 1, Tq: 14, Tk: 66, D: 2, causal: true, window: { left: 60 } }),
+    caseOf("a bias with shared key-value heads", { ...self, H: 4, Hkv: 2, bias: [1, 4], causal: true }),
+    caseOf("more keys than a block holds, and many queries", { B: 1, H: 1, Tq: 14, Tk: 66, D: 2, causal: true, window: { left: 60 } }),
   ].map((example) => [example.title, example] as const))("%s", (_, example) => checkGradients(runtime, example));
 
-  it("queries, keys and values from one tensor that is used elsewhere too", () => {
+  it("queries, keys and values from one tensor that is also used elsewhere", () => {
     const { title, shapes, oracle } = caseOf("", { ...self, causal: true });
     checkGradients(runtime, {
       title, shapes, op: (x) => selfAttention(scale(scale(x, 2), 0.5), { heads: 2, causal: true }), oracle,
@@ -87,7 +87,7 @@ describe("attention counts", () => {
     return graph.instructions[0]!.flops;
   };
 
-  it("four operations for each pair of a query and a key that it sees, and channel", () => {
+  it("four operations per channel for each pair of a query and a key it attends to", () => {
     expect(flops({})).toBe(4 * 6 * 16);
     expect(flops({ causal: true })).toBe(4 * 6 * (1 + 2 + 3 + 4));
     expect(flops({ causal: true }, [2, 4])).toBe(4 * 6 * (3 + 4));

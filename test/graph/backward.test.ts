@@ -14,7 +14,7 @@ import { createRuntime } from "./runtime";
 const [R, C] = [3, 4];
 const runtime = await createRuntime();
 
-/** One op of a random graph: on symbols, and in f64. */
+/** One op of a random graph: on tensors, and in f64. */
 interface Step {
   record(values: Tensor[]): Tensor;
   compute(values: number[][]): number[];
@@ -41,7 +41,7 @@ function randomSteps(next: () => number): Step[] {
   });
 }
 
-it("gradients of 200 random graphs, tensors shared among ops and weights among layers, match central differences of f64", () => {
+it("gradients of 200 random graphs, with tensors shared by ops and weights shared by layers, match central differences in f64", () => {
   const shapes = [[R, C], [R, C], [C, C], [C]];
   for (let seed = 1; seed <= 200; seed++) {
     const steps = randomSteps(uniform(seed));
@@ -61,7 +61,7 @@ it("gradients of 200 random graphs, tensors shared among ops and weights among l
 
     const loss = (): number => steps.reduce<number[][]>((values, step) => [...values, step.compute(values)], data).at(-1)!.reduce((sum, x, i) => sum + x * dOut[i]!, 0);
     gradients.forEach((gradient, leaf) => {
-      const actual = gradient ? [...program.read(gradient)] : data[leaf]!.map(() => 0); // the last op need not depend on each leaf
+      const actual = gradient ? [...program.read(gradient)] : data[leaf]!.map(() => 0); // the last op need not depend on every leaf
       const values = data[leaf]!;
       const expected = values.map((value, i) => {
         const difference = [1e-6, -1e-6].map((step) => ((values[i] = value + step), loss()));

@@ -7,13 +7,13 @@ import { expectAllclose } from "../allclose";
 import { randomArray } from "../random";
 import { differentiate } from "./oracle";
 
-/** How close gradients come to central differences. */
+/** Tolerance of gradients against central differences. */
 export const RELATIVE = 1e-4;
 
 /** An op, and the same in f64. */
 export interface Case {
   title: string;
-  /** Of the inputs that have gradients. */
+  /** The shapes of the inputs that have gradients. */
   shapes: number[][];
   op: (...inputs: Tensor[]) => Tensor;
   oracle: (...inputs: Float64Array[]) => ArrayLike<number>;
@@ -21,14 +21,14 @@ export interface Case {
 
 const given = new WeakMap<Graph, [Tensor<DType>, ArrayLike<number>][]>();
 
-/** Within an op of a case: an input without a gradient that holds `values`. */
+/** For use within an op of a case: an input without a gradient that holds `values`. */
 export function constantLike<D extends DType = "f32">({ graph }: Tensor, shape: readonly number[], values: ArrayLike<number>, dtype = "f32" as D): Tensor<D> {
   const tensor = graph.input(shape, dtype);
   given.set(graph, [...(given.get(graph) ?? []), [tensor, values]]);
   return tensor;
 }
 
-/** Compares an op's output and gradients, under a random dOut, with the oracle's and its central differences. */
+/** Compares an op's output with the oracle's, and its gradients for a random dOut with central differences of the oracle. */
 export function checkGradients(runtime: Runtime, { shapes, op, oracle }: Case): void {
   const graph = new Graph(runtime, { training: true });
   const inputs = shapes.map((shape) => graph.input(shape, "f32", true));

@@ -35,22 +35,22 @@ describe("dropout in a graph", () => {
     expect(Math.abs(out.reduce((sum, value) => sum + value, 0) / n - 1)).toBeLessThan(0.02);
   });
 
-  it("drops in backward what it dropped in forward", () => {
+  it("drops the same elements in backward as in forward", () => {
     const { out, dX } = run(2, 7);
     expect(dX).toEqual(out);
   });
 
-  it("draws anew for each seed (beyond 2^32 too), step and micro-batch, and the same for the same", () => {
+  it("draws differently for each seed (even beyond 2^32), step and micro-batch, and reproducibly for the same ones", () => {
     const draws = [run(1, 0), run(1, 1), run(1, 0, 1), run(2, 0), run(1 + 2 ** 32, 0)].map(({ out }) => out.join());
     expect(new Set(draws).size).toBe(draws.length);
     expect(run(1, 0).out.join()).toBe(draws[0]);
   });
 
-  it("refuses seeds that are no integers from 0 on", () => {
+  it("rejects seeds that are not integers of at least 0", () => {
     for (const bad of [NaN, 1.5, -1, 2 ** 53, Infinity]) expect(() => run(bad, 0)).toThrow(`seed: expected an integer in [0, 2^53), got ${bad}`);
   });
 
-  it("does nothing outside training, and refuses probabilities that are none", () => {
+  it("does nothing outside training, and rejects invalid probabilities", () => {
     const graph = new Graph(runtime);
     const x = graph.input([3]);
     expect(dropout(x, 0.5)).toBe(x);

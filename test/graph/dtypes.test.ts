@@ -9,10 +9,10 @@ import { createRuntime } from "./runtime";
 
 const runtime = await createRuntime();
 
-// eslint-disable-next-line @typescript-eslint/no-explicit-any -- the point is to pass what the types refuse
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- the point is to pass what the types reject
 type Any = any;
 
-/** An exported op on inputs of the right dtypes: f32 where a shape says nothing else; `W` takes any format of weights. */
+/** An exported op on inputs of the right dtypes: f32 for plain shapes; `W` accepts any weight format. */
 interface Case {
   op: keyof typeof heed;
   inputs: (number[] | { i32: number[] } | { W: number[] })[];
@@ -66,13 +66,13 @@ const record = ({ inputs, record }: Case, wrong?: { input: number; dtype: DType 
   }));
 };
 
-describe("every exported op refuses an operand of another dtype when it is recorded", () => {
-  it("and the table below has them all", async () => {
+describe("every exported op rejects an operand of the wrong dtype when it is recorded", () => {
+  it("and the table above contains them all", async () => {
     const folder = new URL("../../host/graph/ops/", import.meta.url);
     const modules = await Promise.all(readdirSync(folder).map((file) => import(/* @vite-ignore */ new URL(file, folder).href) as Promise<object>));
     const defined = new Set(modules.flatMap((module) => Object.values(module) as unknown[]));
     const ops = Object.entries(heed).filter(([, value]) => typeof value === "function" && defined.has(value)).map(([name]) => name);
-    const notOps = ["samplerSettings", "LayerKeyValues"]; // what the host writes; what KeyValues.layer returns
+    const notOps = ["samplerSettings", "LayerKeyValues"]; // written by the host; returned by KeyValues.layer
     expect([...new Set(cases.map(({ op }) => op)), ...notOps].sort()).toEqual(ops.sort());
   });
 
@@ -89,7 +89,7 @@ describe("every exported op refuses an operand of another dtype when it is recor
     });
   });
 
-  it("as the compiler does", () => {
+  it("and so does the compiler", () => {
     const graph = new Graph(runtime);
     const [ids, exact, x] = [graph.input([2], "i32"), graph.input([2], "f64"), graph.input([2])];
     const refused: (() => unknown)[] = [
@@ -99,7 +99,7 @@ describe("every exported op refuses an operand of another dtype when it is recor
       () => heed.add(x, ids),
       // @ts-expect-error f32 for i32
       () => heed.embedding(x, graph.input([3, 2])),
-      // @ts-expect-error what reads i32 gives an Int32Array
+      // @ts-expect-error reading i32 returns an Int32Array
       () => ((read: Float32Array) => read)(program.read(ids)),
     ];
     const y: Tensor = heed.scale(x, 2);

@@ -17,7 +17,7 @@ const [runtime] = runtimes;
 
 const float = (bits: number): number => new Float32Array(Uint32Array.of(bits).buffer)[0]!;
 
-/** What values become as bf16. */
+/** Values after a round trip through bf16. */
 function roundTrip(values: ArrayLike<number>): Float32Array {
   const state = new State(runtime.memory.allocate(2 * values.length, "test", "halves"), [values.length], "bf16");
   state.write(values);
@@ -27,14 +27,14 @@ function roundTrip(values: ArrayLike<number>): Float32Array {
 }
 
 describe("bf16", () => {
-  it("keeps each of the 65,536 values that it has, NaNs included", () => {
+  it("preserves each of its 65,536 values, including NaNs", () => {
     const all = Float32Array.from({ length: 65536 }, (_, half) => float(half * 65536));
     const read = roundTrip(all);
     const differ = Array.from(all.keys()).filter((i) => !Object.is(read[i], all[i]));
     expect(differ).toEqual([]);
   });
 
-  it("rounds to the nearest, ties to the even one", () => {
+  it("rounds to nearest, ties to even", () => {
     const [one, next] = [1, 1 + 2 ** -7];
     for (const sign of [1, -1]) {
       const cases: [number, number][] = [
@@ -51,35 +51,35 @@ describe("bf16", () => {
     roundTrip(values).forEach((value, i) => expect(Math.abs(value - values[i]!)).toBeLessThanOrEqual(Math.abs(values[i]!) * 2 ** -8));
   });
 
-  it("keeps infinities and zeros with their sign, rounds what is too large to Infinity, and subnormals to multiples of 2⁻¹³³", () => {
+  it("preserves signed infinities and zeros, rounds values that are too large to Infinity, and subnormals to multiples of 2⁻¹³³", () => {
     const largest = float(0x7f7f0000);
     expect([...roundTrip([Infinity, -Infinity, 0, -0, 3.4028234663852886e38, largest, -3.4e38])]).toEqual([Infinity, -Infinity, 0, -0, Infinity, largest, -Infinity]);
     const step = 2 ** -133;
     expect([...roundTrip([step, 2.5 * step, 3.5 * step, 0.5 * step, 2 ** -149, -step])]).toEqual([step, 2 * step, 4 * step, 0, 0, -step]);
   });
 
-  it("keeps a NaN one, even where its fraction's upper bits are 0", () => {
+  it("keeps NaN a NaN, even if the upper bits of its fraction are 0", () => {
     const nans = new Float32Array(Uint32Array.of(0x7f800001, 0xff800001, 0x7fffffff, 0x7fc00000).buffer);
     expect([...roundTrip(nans)].every(Number.isNaN)).toBe(true);
   });
 
-  it("takes half the memory of f32, and is written from any element on", () => {
+  it("takes half the memory of f32, and can be written from any element", () => {
     const state = new State(runtime.memory.allocate(12, "test", "halves"), [2, 3], "bf16");
     state.write([1, 2, 3, 4, 5, 6]);
     state.write([9], 4);
     expect([...state.rowsFrom(1, 1).read()]).toEqual([4, 9, 6]);
-    expect(() => new State(runtime.memory.allocate(10, "test", "halves"), [2, 3], "bf16")).toThrow("test: halves: bytes 0 to 12 lie outside of its 10");
+    expect(() => new State(runtime.memory.allocate(10, "test", "halves"), [2, 3], "bf16")).toThrow("test: halves: expected a range within its 10 bytes, got 0 to 12");
   });
 });
 
-/** A weight [N, K] in a format, with the numbers that bf16 makes of random ones. */
+/** A weight [N, K] in a format, with random values rounded to bf16. */
 function weightOf(runtime: Runtime, dtype: "f32" | "bf16", N: number, K: number): State<DType> {
   const state = new State<DType>(runtime.memory.allocate(4 * N * K, "test", dtype), [N, K], dtype);
   state.write(roundTrip(randomArray(N * K, N + K)));
   return state;
 }
 
-/** What a program computes with a weight in each of both formats. */
+/** What a program computes with a weight in each of the two formats. */
 function inBoth<T>(runtime: Runtime, [N, K]: readonly [number, number], compute: (weight: (graph: Graph) => Tensor) => T): [T, T] {
   return (["f32", "bf16"] as const).map((dtype) => {
     const state = weightOf(runtime, dtype, N, K);
@@ -89,10 +89,10 @@ function inBoth<T>(runtime: Runtime, [N, K]: readonly [number, number], compute:
   }) as [T, T];
 }
 
-// Below, at and above the tiles of products, the few rows that have kernels of their own, and blocks of K.
+// Below, at and above the tiles of matmuls, the small row counts that have their own kernels, and blocks of K.
 const shapes = [[1, 1, 1], [1, 67, 129], [2, 16, 32], [3, 5, 7], [5, 33, 770], [12, 64, 31], [13, 97, 260], [50, 131, 100], [150, 40, 300]] as const;
 
-describe.each(runtimes.map((runtime) => [runtime.build, runtime] as const))("a weight in bf16 gives the bits of the same numbers in f32 (%s):", (_, runtime) => {
+describe.each(runtimes.map((runtime) => [runtime.build, runtime] as const))("a weight in bf16 gives the same bits as the same values in f32 (%s):", (_, runtime) => {
   it.each(shapes)("linear of %i rows, %i outputs and %i inputs, and its dX", (M, N, K) => {
     const [f32, bf16] = inBoth(runtime, [N, K], (weight) => {
       const graph = new Graph(runtime);

@@ -22,7 +22,7 @@ const numeric = oracle.differentiate;
 
 const [R, C] = [5, 7];
 const each = (f: (x: number) => number) => (x: Float64Array): Float64Array => x.map(f);
-/** A table [5, 6] of cosines and sines; any numbers serve. */
+/** A table [5, 6] of cosines and sines; any values will do. */
 const angles = randomArray(30, 5);
 
 const cases: Case[] = [
@@ -67,11 +67,11 @@ const cases: Case[] = [
     oracle: (x, y) => [1, 0].flatMap((t, b) => [...x.subarray((2 * b + t) * C, (2 * b + t + 1) * C)].map((value, c) => 2 * value + y[b * C + c]!)),
   },
   {
-    title: "rotary of two heads, the columns behind them untouched", shapes: [[2, 3, 15]], op: (x) => rotary(x, constantLike(x, [5, 6], angles), { heads: 2, headSize: 6 }),
+    title: "rotary of two heads, with the columns after them unchanged", shapes: [[2, 3, 15]], op: (x) => rotary(x, constantLike(x, [5, 6], angles), { heads: 2, headSize: 6 }),
     oracle: (x) => oracle.rotary(x, angles, { B: 2, T: 3, C: 15, H: 2, D: 6, rotated: 6 }),
   },
   {
-    title: "rotary of a part of each head, from a past", shapes: [[2, 2, 14]],
+    title: "rotary of part of each head, with a past", shapes: [[2, 2, 14]],
     op: (x) => rotary(x, constantLike(x, [5, 4], angles.slice(0, 20)), { heads: 2, headSize: 7 }, constantLike(x, [2], [3, 1], "i32")),
     oracle: (x) => oracle.rotary(x, angles.slice(0, 20), { B: 2, T: 2, C: 14, H: 2, D: 7, rotated: 4, past: [3, 1] }),
   },
@@ -143,7 +143,7 @@ describe("gradients match finite differences of the f64 oracle to 1e-4", () => {
   });
 });
 
-/** Too large for differences at every element: the loss, and dX of each chunk's last row. */
+/** Too large for differences at every element: checks the loss, and dX of each chunk's last row. */
 function expectChunked(
   dX: ArrayLike<number>, [x, w]: Float64Array[], ids: Int32Array, { V, width, smoothing, sum }: { V: number; width: number; smoothing: number; sum: number },
 ): void {

@@ -18,7 +18,7 @@ import { createRuntime } from "./runtime";
 
 const runtime = await createRuntime();
 
-/** Gradients of `out` = op(inputs), under the dOut of ones, in a graph that is (not) for training. */
+/** Gradients of `out` = op(inputs) for a dOut of ones, in a graph with or without `training`. */
 function gradients(shapes: number[][], op: (...inputs: Tensor[]) => Tensor, values: ArrayLike<number>[], training = true): Float32Array[] {
   const graph = new Graph(runtime, { training });
   const inputs = shapes.map((shape) => graph.input(shape, "f32", true));
@@ -36,7 +36,7 @@ function gradients(shapes: number[][], op: (...inputs: Tensor[]) => Tensor, valu
 }
 
 describe("a gradient", () => {
-  it("passes an activation in a linear op's epilogue outside training too, to 1e-4", () => {
+  it("flows through an activation in a linear op's epilogue even outside training, to 1e-4", () => {
     const values = [randomArray(6, 1), randomArray(6, 2)];
     for (const [activation, f] of [[Activation.Gelu, oracle.activations.gelu], [Activation.Silu, oracle.activations.silu], [Activation.Relu, oracle.activations.relu]] as const) {
       const read = gradients([[2, 3], [2, 3]], (x, w) => linear(x, w, null, activation), values, false);
@@ -46,7 +46,7 @@ describe("a gradient", () => {
     }
   });
 
-  it("reaches a layer norm's bias though its weight needs none", () => {
+  it("reaches a layer norm's bias even if its weight needs none", () => {
     const graph = new Graph(runtime);
     const [x, w, b] = [graph.input([3, 4]), graph.input([4]), graph.input([4], "f32", true)];
     const out = layerNorm(x, w, b);
@@ -89,14 +89,14 @@ describe("a gradient", () => {
     expect([...program.read(dX)]).toEqual([5, 23, 206]);
   });
 
-  it("that backward was given, and one that is kept, are not changed when others are added", () => {
+  it("passed to backward, or kept, does not change when others are added", () => {
     const graph = new Graph(runtime);
     const [x, constant] = [graph.input([3], "f32", true), graph.input([3])];
     const dY = graph.keep(scale(constant, 2));
     const branch = scale(scale(x, 2), 2);
     const hidden = add(x, constant);
     let dHidden: Tensor | undefined;
-    const spy = graph.tensor([3], { needsGradient: true }); // an op that hands its gradient on, and keeps it
+    const spy = graph.tensor([3], { needsGradient: true }); // an op that passes its gradient on and keeps it
     graph.emit(Op.Copy, { out: spy, x: hidden, n: 3 });
     graph.differentiate(spy, (dOut) => {
       dHidden = graph.keep(scale(dOut, 1));
@@ -113,7 +113,7 @@ describe("a gradient", () => {
     expect([...program.read(dHidden!)]).toEqual([2, 4, 6]);
   });
 
-  it("is refused where it would be lost: a second backward pass, an intermediate, a cache", () => {
+  it("is refused if it would be lost: a second backward pass, an intermediate, a cache", () => {
     const graph = new Graph(runtime);
     const x = graph.input([2, 3], "f32", true);
     const targets = graph.input([2], "i32");
@@ -121,13 +121,13 @@ describe("a gradient", () => {
     const cells = graph.input([Cell.Bytes / 4]);
     const losses = [1, 2].map(() => crossEntropy(hidden, graph.input([5, 3], "f32", true), targets));
     losses[0]!.backward(cells);
-    expect(graph.gradient(hidden)).toBeUndefined(); // its memory may serve another gradient by now
-    const message = "backward: this graph's backward pass is already recorded; pass all outputs in one call, or add the losses";
+    expect(graph.gradient(hidden)).toBeUndefined(); // its memory may hold another gradient by now
+    const message = "backward: this graph already has a backward pass; pass all outputs in one call, or add the losses";
     expect(() => losses[1]!.backward(cells)).toThrow(new TypeError(message));
   });
 });
 
-describe("a graph refuses", () => {
+describe("a graph rejects", () => {
   const graph = new Graph(runtime);
   const other = new Graph(runtime);
   const f32 = (...shape: number[]): Tensor => graph.input(shape);
@@ -140,11 +140,11 @@ describe("a graph refuses", () => {
     expect(() => graph.backward([graph.input([2, 3], "f32", true), f32(3)])).toThrow(new RangeError("backward: expected a gradient of shape [2,3], got [3]"));
   });
 
-  it("anything after it was compiled", () => {
+  it("any change after it is compiled", () => {
     const graph = new Graph(runtime);
     const y = scale(graph.input([3]), 2);
     compile(graph);
-    const message = "the graph is compiled; nothing can be added to it (record a new one)";
+    const message = "the graph is already compiled and cannot be changed; record a new one";
     expect(() => scale(y, 2)).toThrow(message);
     expect(() => graph.keep(y)).toThrow(message);
   });
@@ -154,7 +154,7 @@ describe("a graph refuses", () => {
   });
 
   it.each<[string, () => unknown, string]>([
-    ["keys that are no sequences", () => crossAttention(f32(2, 3, 4), f32(2, 8), { heads: 2 }), "crossAttention: expected keys and values of shape [2,Tk,8] for queries [2,3,4], got [2,8]"],
+    ["keys that are not sequences", () => crossAttention(f32(2, 3, 4), f32(2, 8), { heads: 2 }), "crossAttention: expected keys and values of shape [2,Tk,8] for queries [2,3,4], got [2,8]"],
     ["a width that is not three projections", () => selfAttention(f32(2, 3, 8), { heads: 1 }), "selfAttention: expected [B,T,3·C], C divisible by 1 heads, got [2,3,8]"],
     ["half a head", () => selfAttention(f32(2, 3, 12), { heads: 0.5 }), "selfAttention: heads: expected an integer of at least 1, got 0.5"],
     ["negative heads", () => selfAttention(f32(2, 3, 12), { heads: -2 }), "selfAttention: heads: expected an integer of at least 1, got -2"],
@@ -162,7 +162,7 @@ describe("a graph refuses", () => {
     ["lengths in f32", () => selfAttention(f32(2, 3, 12), { heads: 2, lengths: f32(2) as never }), "selfAttention: expected i32 lengths, got f32"],
     ["targets in f32", () => crossEntropy(f32(2, 3), f32(5, 3), f32(2) as never), "crossEntropy: expected i32 targets, got f32"],
     ["an index in f32", () => gatherRows(f32(2, 3, 4), f32(2) as never), "gatherRows: expected an i32 index, got f32"],
-    ["an axis of no length", () => graph.input([2, 0]), "tensor: every axis must be a positive integer, got [2,0]"],
+    ["an axis of length 0", () => graph.input([2, 0]), "tensor: every axis must be a positive integer, got [2,0]"],
   ])("%s", (_, record, message) => {
     expect(record).toThrow(message);
   });

@@ -17,7 +17,7 @@ const WORDS = samplerSettings({ temperature: 1, topK: 0, seed: 0 }).length;
 describe("ids that a program computes", () => {
   const choosers: [string, (logits: Tensor) => Tensor<"i32">][] = [["argmax", argmax], ["sample", (logits) => sample(logits, logits.graph.input([logits.rows, WORDS], "i32"))]];
 
-  it.each(choosers)("by %s are refused when they are recorded, where they may lie beyond what they point into", (_, choose) => {
+  it.each(choosers)("by %s are rejected on recording if they may be out of range", (_, choose) => {
     const graph = new Graph(runtime);
     const ids = choose(graph.input([2, 8]));
     const refused = (op: string, below: number): RangeError => new RangeError(`${op}: expected indices in [0, ${below}), but the program computes them in [0, 8)`);
@@ -29,7 +29,7 @@ describe("ids that a program computes", () => {
     crossEntropy(graph.input([2, 4]), graph.input([8, 4]), ids);
   });
 
-  it("select what they point at: rows of a table, of a sequence, and targets", () => {
+  it("select rows of a table, rows of a sequence, and targets", () => {
     const graph = new Graph(runtime);
     const logits = graph.input([2, 5]);
     const ids = argmax(logits);
@@ -44,7 +44,7 @@ describe("ids that a program computes", () => {
     expect([...program.read(gathered)]).toEqual([6, 7, 8, 15, 16, 17]);
   });
 
-  it("from logits that are not numbers (−1) give rows of NaN, and no gradient", () => {
+  it("give rows of NaN and no gradient if the logits are NaN (id −1)", () => {
     const graph = new Graph(runtime, { training: true });
     const logits = graph.input([2, 5]);
     const ids = argmax(logits);
@@ -66,7 +66,7 @@ describe("ids that a program computes", () => {
     expect([...program.read(dX)]).toEqual(count(30).map((i) => (i >= 12 && i < 15 ? i - 11 : 0)));
   });
 
-  it("from logits that are not numbers (−1) make a loss that takes them for targets NaN, with the gradient of their row", () => {
+  it("make the loss and the gradient of their row NaN if they are targets and the logits are NaN (id −1)", () => {
     const graph = new Graph(runtime, { training: true });
     const logits = graph.input([2, 5]);
     const [x, weight] = [graph.input([2, 4], "f32", true), graph.input([5, 4])];
@@ -84,8 +84,8 @@ describe("ids that a program computes", () => {
   });
 });
 
-describe("ids in a state, which the host or another program wrote,", () => {
-  it.each([-1, 5, 2 ** 31 - 1, -(2 ** 31)])("give a row of NaN where they are out of range: %i", (bad) => {
+describe("ids in a state, written by the host or another program,", () => {
+  it.each([-1, 5, 2 ** 31 - 1, -(2 ** 31)])("give a row of NaN if they are out of range: %i", (bad) => {
     const block = runtime.memory.allocate(8, "test", "ids");
     const ids = new State(block, [2], "i32");
     const graph = new Graph(runtime);

@@ -26,7 +26,7 @@ const data = shapes.map(([rows = 0, columns = 0], i) => randomArray(rows * colum
 
 type Record = (heads: { word: () => Loss; kind: () => Loss }) => Loss;
 
-/** Runs a loss of two heads over one layer: its sum and its tokens, and with `training` the gradients of the leaves. */
+/** Runs a loss of two heads on a shared layer; returns its sum, its tokens and, with `training`, the gradients of the leaves. */
 function run(record: Record, training = true): { sum: number; tokens: number; gradients: Float32Array[] } {
   const graph = new Graph(runtime, { training });
   const leaves = shapes.map((shape) => graph.input(shape, "f32", true));
@@ -57,16 +57,16 @@ function expectLoss(record: Record, loss: (leaves: Float64Array[]) => number, to
   expectAllclose([total.sum], [loss(exact)], { rtol: 1e-5 });
   expect(total.tokens).toBe(tokens);
   oracle.differentiate(loss, exact).forEach((expected, i) => expectAllclose(gradients[i]!, expected, { rtol: 1e-4, atol: 1e-5 }));
-  expect(run(record, false)).toMatchObject(total); // forward alone, as evaluation records it
+  expect(run(record, false)).toMatchObject(total); // forward only, as in evaluation
 }
 
-describe("losses can be added and scaled: value and gradients match finite differences of f64 to 1e-4", () => {
+describe("losses can be added and scaled: values and gradients match finite differences in f64 to 1e-4", () => {
   it("for the sum of two heads, counted by the tokens of the first", () => {
     expectLoss(({ word, kind }) => word().plus(kind()), (leaves) => word64(leaves) + kind64(leaves), counted(words));
     expectLoss(({ word, kind }) => kind().plus(word()), (leaves) => word64(leaves) + kind64(leaves), counted(kinds));
   });
 
-  it.each([0.5, -2, 1e-3])("for a loss times %d, whose tokens stay as many", (factor) => {
+  it.each([0.5, -2, 1e-3])("for a loss times %d, with an unchanged number of tokens", (factor) => {
     expectLoss(({ word }) => word().times(factor), (leaves) => factor * word64(leaves), counted(words));
   });
 
@@ -79,7 +79,7 @@ describe("losses can be added and scaled: value and gradients match finite diffe
     expectLoss(({ word }) => { const loss = word(); return loss.plus(loss); }, (leaves) => 2 * word64(leaves), counted(words));
   });
 
-  it("for a loss times 0: nothing but its tokens", () => {
+  it("for a loss times 0: only its tokens", () => {
     const { sum, tokens, gradients } = run(({ word }) => word().times(0));
     expect([sum, tokens]).toEqual([0, counted(words)]);
     for (const gradient of gradients) expect(gradient.every((value) => value === 0)).toBe(true);
@@ -93,7 +93,7 @@ describe("a sum of losses", () => {
     both.gradients.forEach((gradient, i) => expectAllclose(gradient, word.gradients[i]!.map((value, j) => value + kind.gradients[i]![j]!), { rtol: 1e-6, atol: 1e-6 }));
   });
 
-  it("leaves the losses that it was made of as they were", () => {
+  it("leaves the added losses unchanged", () => {
     const { sum } = run(({ word, kind }) => {
       const loss = word();
       loss.plus(kind());
@@ -103,7 +103,7 @@ describe("a sum of losses", () => {
     expectAllclose([sum], [word64(exact)], { rtol: 1e-5 });
   });
 
-  it("adds up in the cells over runs, until it is taken", () => {
+  it("accumulates in the cells over runs until it is taken", () => {
     const graph = new Graph(runtime);
     const [x, head, targets] = [graph.input([R, C]), graph.input([V, C]), graph.input([R], "i32")];
     crossEntropy(x, head, targets).forward(graph.use(cells.state));

@@ -1,4 +1,4 @@
-/** The ops in plain f64 loops: slow, obvious, and written apart from the kernels. */
+/** The ops in plain f64 loops: slow, obvious, and independent of the kernels. */
 export type Array64 = ArrayLike<number>;
 
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
@@ -46,7 +46,7 @@ export interface RotaryShape {
   past?: number[];
 }
 
-/** Turns the pairs (d, d + rotated/2) of the first H heads of x [B, T, C] by the angles of a table [L, rotated]: cosines, then sines. */
+/** Rotates the pairs (d, d + rotated/2) of the first H heads of x [B, T, C] by the angles of a table [L, rotated]: cosines, then sines. */
 export function rotary(x: Array64, table: Array64, { B, T, C, H, D, rotated, past = [] }: RotaryShape): number[] {
   const out = Array.from(x);
   const half = rotated / 2;
@@ -63,7 +63,7 @@ export function rotary(x: Array64, table: Array64, { B, T, C, H, D, rotated, pas
   return out;
 }
 
-/** Abramowitz & Stegun 7.1.5 / 7.1.14 in f64: series for small, continued fraction for large arguments. */
+/** Abramowitz & Stegun 7.1.5 and 7.1.14 in f64: a series for small arguments, a continued fraction for large ones. */
 export function erf(x: number): number {
   const a = Math.abs(x);
   if (a < 3) {
@@ -90,7 +90,7 @@ export const activations = {
 export interface AttentionShape {
   B: number;
   H: number;
-  /** Heads of keys and values; H by default. */
+  /** Number of key-value heads; H by default. */
   Hkv?: number;
   Tq: number;
   Tk: number;
@@ -104,7 +104,7 @@ export interface AttentionShape {
   bias?: { values: Array64; shape: readonly number[] };
 }
 
-/** q [B, Tq, H·D], k and v [B, Tk, Hkv·D] → [B, Tq, H·D]; zeros where a query sees no key. */
+/** q [B, Tq, H·D], k and v [B, Tk, Hkv·D] → [B, Tq, H·D]; zeros for a query that attends to no key. */
 export function attention(q: Array64, k: Array64, v: Array64, shape: AttentionShape): number[] {
   const { B, H, Hkv = H, Tq, Tk, D, scale = 1 / Math.sqrt(D), causal = false, window = {}, past, lengths, bias } = shape;
   const { left = Infinity, right = causal ? 0 : Infinity } = window;
@@ -129,7 +129,7 @@ export function attention(q: Array64, k: Array64, v: Array64, shape: AttentionSh
   return out;
 }
 
-/** Σ over the rows that count of −Σ q·log p, with logits x [R, C] · w [V, C]ᵀ. */
+/** Σ of −Σ q·log p over the rows that count, with logits x [R, C] · w [V, C]ᵀ. */
 export function crossEntropy(x: Array64, w: Array64, targets: ArrayLike<number>, V: number, C: number, smoothing: number, ignored: number): number {
   const R = targets.length;
   const p = softmax(linear(x, w, null, R, V, C), R, V);

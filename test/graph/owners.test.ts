@@ -30,7 +30,7 @@ const options: Options = { steps: 9, schedule: { kind: "constant", peak: 0.1 }, 
 const train = (model: GPT, more: Partial<Options> = {}): Trainer<LanguageInputs> => new Trainer(model, { batch: () => batch }, { ...options, ...more });
 const gone = /^(GPT|trainer): .*: this memory was freed; its owner was disposed$|^(Trainer|Session): the model was disposed and placed again since|^the model has no memory yet/;
 
-/** The bytes of all blocks but the arena. */
+/** The bytes of all blocks except the arena. */
 const contents = (blocks: readonly BlockInfo[]): string => blocks.map(({ address, bytes }) => runtime.memory.u8(address, bytes).join()).join("\n");
 
 /** A program that computes a model's logits. */
@@ -41,8 +41,8 @@ function recordLogits(model: GPT, on = runtime): { program: Program; ids: Tensor
   return { program: compile(graph), ids, logits };
 }
 
-describe("another runtime's memory is refused when it is recorded:", () => {
-  const foreign = (owner: string, name: string): TypeError => new TypeError(`${owner}: ${name} belongs to another runtime; a graph uses what lies in the memory of its own`);
+describe("another runtime's memory is rejected on recording:", () => {
+  const foreign = (owner: string, name: string): TypeError => new TypeError(`${owner}: ${name} belongs to another runtime; use a model, trainer or session of the graph's own runtime`);
 
   it("parameters, in inference and in training; neither model changes", async () => {
     const other = await createRuntime();
@@ -75,8 +75,8 @@ describe("another runtime's memory is refused when it is recorded:", () => {
   });
 });
 
-describe("after a model was disposed, and another took its place in memory,", () => {
-  /** Disposes the model, and places another one where it was. */
+describe("after a model is disposed and another takes its place in memory,", () => {
+  /** Disposes the model and places another one at the same address. */
   const replace = (model: GPT): { other: GPT; before: string } => {
     const { address } = model.weights.block;
     model.dispose();
@@ -90,7 +90,7 @@ describe("after a model was disposed, and another took its place in memory,", ()
     other.dispose();
   };
 
-  it("its programs throw, whether compiled or run before or not, and placed again or not", () => {
+  it("its programs throw, whether or not they were compiled or run before, and whether or not the model is placed again", () => {
     const model = create(1);
     const [fresh, used] = [recordLogits(model), recordLogits(model)];
     used.program.write(used.ids, tokens.data);
@@ -108,7 +108,7 @@ describe("after a model was disposed, and another took its place in memory,", ()
     expectSame(replaced);
   });
 
-  it("a graph that has used it cannot be run either, nor can one record with it", () => {
+  it("a graph that has used it can neither be run nor record more ops with it", () => {
     const model = create(1);
     const graph = new Graph(runtime);
     const x = graph.input([1, 8]);
@@ -121,7 +121,7 @@ describe("after a model was disposed, and another took its place in memory,", ()
   });
 
   it.each<[string, Partial<Options>]>([["adamw", {}], ["sgd", { optimizer: { kind: "sgd" } }]])(
-    "its trainer (%s) throws at every use, also once it was placed again, and nothing changes", async (_, more) => {
+    "its trainer (%s) throws on every use, even after the model is placed again, and changes nothing", async (_, more) => {
       const model = create(1);
       const trainer = train(model, { ...more, validation: () => [longer] });
       const events = trainer.run();
@@ -142,7 +142,7 @@ describe("after a model was disposed, and another took its place in memory,", ()
     },
   );
 
-  it("its session throws at every use, also once it was placed again", async () => {
+  it("its session throws on every use, even after the model is placed again", async () => {
     const model = create(1);
     const session = new Session(model, { rows: 2 });
     const [row] = await session.open([{ tokens: [1, 2, 3] }]);
@@ -160,7 +160,7 @@ describe("after a model was disposed, and another took its place in memory,", ()
     expectSame(replaced);
   });
 
-  it("evaluation, gradients and decoding say that it has no memory", async () => {
+  it("evaluation, gradients and decoding report that it has no memory", async () => {
     const model = create(1);
     const replaced = replace(model);
     const none = "the model has no memory yet: call model.place(runtime) first";
@@ -173,7 +173,7 @@ describe("after a model was disposed, and another took its place in memory,", ()
   });
 });
 
-describe("after a trainer was disposed", () => {
+describe("after a trainer is disposed", () => {
   it.each<[string, Partial<Options>]>([["adamw", {}], ["sgd", { optimizer: { kind: "sgd" } }]])("restore, snapshot and run throw (%s), and another model in its place stays as it was", async (_, more) => {
     const model = create(1);
     const trainer = train(model, more);
@@ -194,7 +194,7 @@ describe("runtime.memory.report()", () => {
   const owners = (): string[] => [...new Set(runtime.memory.report().map(({ owner }) => owner))];
   const named = (owner: string): [string, number][] => runtime.memory.report().filter((block) => block.owner === owner).map(({ name, bytes }) => [name, bytes]);
 
-  it("lists a model's weights and gradients, a trainer's cells and moments; nothing of theirs after dispose", async () => {
+  it("lists a model's weights and gradients and a trainer's cells and moments, and none of them after dispose", async () => {
     const model = create(1);
     const trainer = train(model, { validation: () => [longer] });
     await trainer.run().next();
@@ -215,7 +215,7 @@ describe("runtime.memory.report()", () => {
     ["GPT", () => new GPT(shape)],
     ["Llama", () => new Llama({ ...shape, hidden: 12, keyValueHeads: 1 })],
     ["Transformer", () => new Transformer({ ...transformerPresets.tiny, vocabulary: 7 })],
-  ])("lists a session's pages and cells over a %s; nothing of them after dispose", async (name, make) => {
+  ])("lists the pages and cells of a session with a %s, and none of them after dispose", async (name, make) => {
     const model = make().place(runtime, { seed: 1 });
     const session = new Session<GPT | Llama | Transformer>(model, { rows: 2 });
     const [row] = await session.open([{ tokens: [1, 2, 3], ...(name === "Transformer" ? { source: [1, 2, 3] } : {}) }]);

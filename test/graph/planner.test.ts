@@ -42,7 +42,7 @@ describe("the planner", () => {
     }
   });
 
-  it("needs less memory than one address for each tensor", () => {
+  it("needs less memory than separate addresses for all tensors", () => {
     const { graph } = randomGraph(runtime, 7);
     expect(plan(lifetimes(graph)).bytes).toBeLessThan(plan(lifetimes(graph), { reuse: false }).bytes);
   });

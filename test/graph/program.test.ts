@@ -40,7 +40,7 @@ function describeLoss(model: GPT, batch: BatchOf<LanguageInputs>, training: bool
 }
 
 describe("Program", () => {
-  it("describes each instruction: shapes, FLOPs, and the peak of the arena", () => {
+  it("describes each instruction with shapes and FLOPs, and the peak size of the arena", () => {
     const graph = new Graph(runtime);
     const [x, w, b] = [graph.input([2, 3, 4]), graph.input([5, 4]), graph.input([5])];
     const logits = linear(x, w, b);
@@ -57,7 +57,7 @@ describe("Program", () => {
     expect(info.arenaBytes % 64).toBe(0);
   });
 
-  it("names the layer of each instruction, in forward and in backward", () => {
+  it("names the layer of each instruction, in forward and backward", () => {
     const model = new GPT({ vocabulary: 8, block: 4, layers: 1, heads: 2, width: 8, bias: true, dropout: 0.1 }).place(runtime);
     const tokens = { shape: [2, 4], data: new Int32Array(8) };
     const { instructions } = describeLoss(model, { tokens, targets: tokens }, true);
@@ -72,7 +72,7 @@ describe("Program", () => {
     model.dispose();
   });
 
-  it("counts a model's FLOPs: 2 for each weight of a matmul and token, 4 for each causal pair and channel", () => {
+  it("counts a model's FLOPs: 2 for each matmul weight and token, 4 for each causal pair and channel", () => {
     const [B, T, C, V] = [2, 4, 8, 10];
     const model = new GPT({ vocabulary: V, block: T, layers: 1, heads: 2, width: C }).place(runtime);
     const tokens = { shape: [B, T], data: new Int32Array(B * T) };
@@ -84,7 +84,7 @@ describe("Program", () => {
     model.dispose();
   });
 
-  it("counts bytes that are read and written: no working memory, of a table only the rows, what operands share once", () => {
+  it("counts the bytes read and written: no working memory, only the selected rows of a table, and shared operands once", () => {
     const graph = new Graph(runtime);
     const x = embedding(graph.input([5], "i32"), graph.input([1000, 8]));
     linear(x, graph.input([3, 8]));
@@ -94,14 +94,14 @@ describe("Program", () => {
     expect(bytes).toEqual([4 * (5 + 2 * 40), 4 * (15 + 40 + 24), 4 * (32 + 8 + 96)]);
   });
 
-  it("prints itself as a table with the totals below", () => {
+  it("prints itself as a table with totals", () => {
     const lines = doubling(runtime, 3).program.toString().split("\n");
     expect(lines).toHaveLength(2);
     expect(lines[0]).toMatch(/^ {3}0 {2}scale .*f32\[3\] ← f32\[3\] {2}3 FLOP, 24 bytes$/);
     expect(lines[1]).toBe("1 instructions, 0.000 GFLOP, arena 128 bytes, code 28 bytes");
   });
 
-  it("refuses indices outside of what they point into, and takes the ignored target", () => {
+  it("rejects indices that are out of range, and accepts the ignored target", () => {
     const graph = new Graph(runtime, { training: true });
     const ids = graph.input([2, 2], "i32");
     const targets = graph.input([2, 2], "i32");
@@ -116,7 +116,7 @@ describe("Program", () => {
     expect(() => program.write(index, [0, 2])).toThrow("write: expected indices in [0, 2), got 2 at position 1");
   });
 
-  it("times each instruction, with the results of a run, and can be run again", () => {
+  it("times each instruction, gives the results of a run, and can be run again", () => {
     const graph = new Graph(runtime);
     const x = graph.input([2]);
     const y = graph.keep(scale(scale(scale(x, 2), 3), 5));
@@ -137,18 +137,18 @@ describe("Program", () => {
     expect([...program.read(y)]).toEqual([90, 120]);
   });
 
-  it("writes inputs and reads kept tensors only, in their sizes", () => {
+  it("writes only inputs and reads only kept tensors, with the right number of values", () => {
     const graph = new Graph(runtime);
     const x = graph.input([2, 2]);
     const middle = scale(x, 2);
     const out = graph.keep(add(middle, middle));
     const program = compile(graph);
-    expect(() => program.write(x, [1, 2, 3])).toThrow("write: a tensor of shape [2,2] takes 4 values, got 3");
+    expect(() => program.write(x, [1, 2, 3])).toThrow("write: expected 4 values for a tensor of shape [2,2], got 3");
     expect(() => program.write(middle, [1, 2, 3, 4])).toThrow("write: the tensor is not an input of this program");
-    expect(() => program.read(middle)).toThrow("read: the tensor's memory is reused within the program; keep it while recording (graph.keep)");
+    expect(() => program.read(middle)).toThrow("read: the tensor was not kept, so its memory is reused; call graph.keep while recording");
     const { x: foreign, program: other } = doubling(runtime, 4);
-    expect(() => program.write(foreign, [1, 2, 3, 4])).toThrow(new TypeError("write: expected a tensor of the graph that the program was compiled from"));
-    expect(() => other.read(out)).toThrow(new TypeError("read: expected a tensor of the graph that the program was compiled from"));
+    expect(() => program.write(foreign, [1, 2, 3, 4])).toThrow(new TypeError("write: expected a tensor of the graph that this program was compiled from"));
+    expect(() => other.read(out)).toThrow(new TypeError("read: expected a tensor of the graph that this program was compiled from"));
     for (const bad of [[1, "2", 3, 4], [1, undefined, 3, 4], [1, 2, null, 4], [1, 2, 3, 4n]]) {
       expect(() => program.write(x, bad as number[])).toThrow(/^write: expected numbers, got (2|undefined|null|4) at position \d$/);
     }
@@ -157,7 +157,7 @@ describe("Program", () => {
     expect([...program.read(out)]).toEqual([4, 8, NaN, Infinity]);
   });
 
-  it("gives its instructions' memory back when disposed", () => {
+  it("frees its instructions' memory when disposed", () => {
     const before = runtime.memory.used;
     const { program, x } = doubling(runtime, 3);
     program.write(x, [1, 2, 3]);
@@ -166,7 +166,7 @@ describe("Program", () => {
     program.dispose();
     program.dispose();
     expect(runtime.memory.used).toBe(before);
-    const gone = "the program was disposed, or the model that it belongs to";
+    const gone = "the program was disposed, or the model that it belongs to was";
     for (const use of [() => program.run(), () => program.time(() => 0), () => program.write(x, [1, 2, 3])]) expect(use).toThrow(gone);
     expect(runtime.memory.used).toBe(before);
   });

@@ -6,7 +6,7 @@ import { softmax } from "../../host/graph/ops/softmax";
 import type { Tensor } from "../../host/graph/tensor";
 import { uniform } from "../random";
 
-/** A random chain of ops over a growing pool of matrices, differentiated from its last one. */
+/** A random chain of ops over a growing pool of matrices, with the backward pass of the last one. */
 export function randomGraph(runtime: Runtime, seed: number): { graph: Graph; inputs: Tensor[]; kept: Tensor[] } {
   const next = uniform(seed);
   const pick = <T>(items: readonly T[]): T => items[Math.floor(next() * items.length)]!;

@@ -34,8 +34,8 @@ const run = ({ program, x, y }: Doubling, values: number[]): number[] => {
   return [...program.read(y)];
 };
 
-describe("inputs that were written once", () => {
-  it("serve any number of runs: a chain of three scales gives the same each time", () => {
+describe("inputs that are written once", () => {
+  it("serve any number of runs: a chain of three scales gives the same result each time", () => {
     const graph = new Graph(runtime);
     const x = graph.input([2]);
     const y = graph.keep(scale(scale(scale(x, 2), 2), 2));
@@ -78,7 +78,7 @@ describe("inputs that were written once", () => {
     }
   });
 
-  it("are not changed by gradients that add up: dY of a residual around two layers", () => {
+  it("are not changed by accumulating gradients: dY of a residual around two layers", () => {
     const graph = new Graph(runtime);
     const [x, constant] = [graph.input([3], "f32", true), graph.input([3])];
     const branch = scale(scale(x, 2), 2);
@@ -109,7 +109,7 @@ describe("inputs that were written once", () => {
     expect([...program.read(sum)]).toEqual([21]);
   });
 
-  it("hold no more than they must: an input that the first instruction alone reads costs its own size", () => {
+  it("take no more memory than necessary: an input that only the first instruction reads costs its own size", () => {
     const arena = (record: (x: Tensor) => Tensor): number => {
       const graph = new Graph(runtime);
       graph.keep(record(graph.input([1024])));
@@ -123,9 +123,9 @@ describe("inputs that were written once", () => {
 describe("a program refuses", () => {
   const missing = (op: string, input: number, of: number): TypeError => new TypeError(`${op}: input ${input} of ${of} was never written`);
   const stale = (op: string): TypeError => new TypeError(`${op}: another program has used the arena since the inputs were written; write all of them again`);
-  const noResult = new TypeError("read: the arena holds no result of this program: run it, and read before another program is written to or run");
+  const noResult = new TypeError("read: the arena holds no result of this program; run it, and read before another program is written to or run");
 
-  it("to run, or to be timed, while an input was never written", () => {
+  it("to run, or to be timed, if an input was never written", () => {
     const graph = new Graph(runtime);
     const [a, b] = [graph.input([3]), graph.input([3])];
     graph.keep(add(a, b));
@@ -181,7 +181,7 @@ describe("a program refuses", () => {
     expect([...program.read(sum)]).toEqual([5, 7, 9]);
   });
 
-  it("to read before it has run, after a write too, and after another program has run", () => {
+  it("to be read before it has run, even after a write, and after another program has run", () => {
     const [a, b] = [doubling(3), doubling(3)];
     run(b, [1, 1, 1]);
     expect(() => a.program.read(a.y)).toThrow(noResult);
@@ -195,7 +195,7 @@ describe("a program refuses", () => {
     expect(() => a.program.read(a.y)).toThrow(noResult);
   });
 
-  it("to read after a run that failed", async () => {
+  it("to be read after a failed run", async () => {
     const a = doubling(3);
     run(a, [1, 2, 3]);
     expect(() => a.program.time(() => { throw new Error("no clock"); })).toThrow("no clock");
@@ -205,11 +205,11 @@ describe("a program refuses", () => {
     expect(() => a.program.read(a.y)).toThrow(noResult);
   });
 
-  it("everything once it was disposed; another program can then not be mistaken for it", () => {
+  it("any use after it is disposed, so that it cannot be mistaken for another program", () => {
     const [a, b] = [doubling(3), doubling(3)];
     run(a, [1, 2, 3]);
     a.program.dispose();
-    const gone = new TypeError("the program was disposed, or the model that it belongs to");
+    const gone = new TypeError("the program was disposed, or the model that it belongs to was");
     for (const use of [() => a.program.run(), () => a.program.time(() => 0), () => a.program.write(a.x, [1, 2, 3]), () => a.program.read(a.y)]) expect(use).toThrow(gone);
     expect(() => b.program.run()).toThrow(missing("run", 0, 1));
   });
@@ -231,7 +231,7 @@ describe("a program whose inputs are all states or parameters", () => {
   });
 });
 
-it("a program finds its numbers again after the arena has moved for a larger one", () => {
+it("a program works after the arena has moved for a larger program", () => {
   const small = doubling(3);
   expect(run(small, [1, 2, 3])).toEqual([2, 4, 6]);
   const before = runtime.memory.used;

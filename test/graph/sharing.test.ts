@@ -22,7 +22,7 @@ import { randomGraph, seeds } from "./random";
 const [alone, three] = await Promise.all([1, 3].map((threads) => Runtime.create({ build: "simd", threads, workers: nodeWorkers })));
 afterAll(() => three!.dispose());
 
-/** The arena's 64-byte lines that lie under addresses. Working memory, of which each thread has its own, is told apart by its size. */
+/** The arena's 64-byte lines that addresses cover. Working memory, of which each thread has its own part, is identified by its size. */
 function lines(addresses: readonly Address[], { offsets }: Plan): { all: Set<number>; scratch: Map<number, number> } {
   const [all, scratch] = [new Set<number>(), new Map<number, number>()];
   for (const address of addresses) {
@@ -37,11 +37,11 @@ function lines(addresses: readonly Address[], { offsets }: Plan): { all: Set<num
 }
 
 describe("sharing", () => {
-  it("lets threads wait between any two instructions of which one writes what the other touches, on 100 random graphs", () => {
+  it("makes threads wait between any two instructions of which one writes what the other accesses, on 100 random graphs", () => {
     for (const seed of seeds) {
       const { graph } = randomGraph(three!, seed);
       const placed = plan(lifetimes(graph));
-      const shared = share(graph, placed, 3, seed % 2 ? 0 : 5); // every instruction by all, or some by fewer
+      const shared = share(graph, placed, 3, seed % 2 ? 0 : 5); // all threads run every instruction, or fewer run some of them
       const touched = graph.instructions.map((instruction) => {
         const { writes, reads } = accessesOf(instruction);
         return { writes: lines(writes, placed), reads: lines(reads, placed) };
@@ -62,7 +62,7 @@ describe("sharing", () => {
     }
   });
 
-  it("changes no bit of any result when three threads share every instruction, on 100 random graphs", () => {
+  it("changes no bit of any result if three threads share every instruction, on 100 random graphs", () => {
     for (const seed of seeds) {
       const [expected, actual] = [alone!, three!].map((runtime) => {
         const { graph, inputs, kept } = randomGraph(runtime, seed);
@@ -106,7 +106,7 @@ describe("sharing", () => {
     expect(expected!.sum).toBeGreaterThan(0);
   });
 
-  it("compares states by their block and offset: threads wait where two overlap, whatever tensors name them", () => {
+  it("compares states by block and offset: threads wait if two overlap, whichever tensors refer to them", () => {
     const n = 100_000;
     const block = three!.memory.allocate(4 * 3 * n, "test", "states");
     const other = three!.memory.allocate(4 * 3 * n, "test", "states");
@@ -123,7 +123,7 @@ describe("sharing", () => {
     expect(frees(at(block, n), at(block, 2 * n - 1))).toBe(false);
   });
 
-  it("leaves what is too small to split to one thread, and lets independent instructions follow each other", () => {
+  it("gives work that is too small to split to one thread, and lets independent instructions run without waiting", () => {
     const graph = new Graph(three!);
     const [small, large] = [graph.input([4, 4]), graph.input([400, 400])];
     const products = [matmul(large, large), matmul(large, large)];

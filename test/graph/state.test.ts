@@ -22,7 +22,7 @@ const stepBlock = allocate(4 * 8);
 stepBlock.f32().set([1, 2, 3, 4, 5, 6, 7, 8]);
 
 describe("a state", () => {
-  it("keeps its elements over runs of any programs, and several graphs use it", () => {
+  it("keeps its elements across runs of any program, and can be used by several graphs", () => {
     const state = new State(allocate(16), [4]);
     const [one, other] = [counting(state), counting(state)];
     const graph = new Graph(runtime);
@@ -43,7 +43,7 @@ describe("a state", () => {
     expect(graph.use(state).shape).toEqual([2, 2]);
   });
 
-  it("is written and read by the host, whole or in part, between runs and while another program has the arena", () => {
+  it("can be written and read by the host, in whole or in part, between runs and while another program uses the arena", () => {
     const state = new State(allocate(16), [4]);
     const graph = new Graph(runtime);
     const symbol = graph.use(state);
@@ -56,20 +56,20 @@ describe("a state", () => {
     program.write(symbol, [1, 1, 1, 1]);
     counting(new State(stepBlock, [8])).describe();
     expect([...program.read(symbol)]).toEqual([1, 1, 1, 1]);
-    expect(() => state.write([1, 2], 3)).toThrow(new RangeError("cells: expected at most 1 values from element 3 on, got 2"));
+    expect(() => state.write([1, 2], 3)).toThrow(new RangeError("cells: expected at most 1 values from element 3, got 2"));
     for (const from of [-1, 0.5, NaN]) expect(() => state.write([1], from)).toThrow(RangeError);
     expect(() => state.write([1, "2" as never])).toThrow(new TypeError("cells: expected numbers, got 2 at position 1"));
     expect([...state.read()]).toEqual([1, 1, 1, 1]);
   });
 
-  it("of i32 takes 32-bit integers only", () => {
+  it("of i32 accepts only 32-bit integers", () => {
     const state = new State(allocate(8), [2], "i32");
     state.write([-(2 ** 31), 2 ** 31 - 1]);
     for (const bad of [1.5, NaN, 2 ** 31, Infinity]) expect(() => state.write([0, bad])).toThrow(new TypeError(`cells: expected 32-bit integers, got ${bad} at position 1`));
     expect([...state.read()]).toEqual([-(2 ** 31), 2 ** 31 - 1]);
   });
 
-  it("gives rows of its own memory", () => {
+  it("gives access to some of its rows, in the same memory", () => {
     const state = new State(allocate(64), [4, 2], "f64");
     state.write([1, 2, 3, 4, 5, 6, 7, 8]);
     const rows = state.rowsFrom(1, 2);
@@ -79,27 +79,27 @@ describe("a state", () => {
     expect(() => state.rowsFrom(3, 2)).toThrow(RangeError);
   });
 
-  it("fits in its block, and has a shape and a dtype", () => {
+  it("must fit in its block and have a valid shape and dtype", () => {
     const block = allocate(16);
     expect(new State(block, [2], "f32", 8).size).toBe(2);
-    expect(() => new State(block, [5])).toThrow(new RangeError("test: cells: bytes 0 to 20 lie outside of its 16"));
+    expect(() => new State(block, [5])).toThrow(new RangeError("test: cells: expected a range within its 16 bytes, got 0 to 20"));
     expect(() => new State(block, [3], "f32", 8)).toThrow(RangeError);
     expect(() => new State(block, [2], "f32", -8)).toThrow(RangeError);
     for (const shape of [[0], [-1], [1.5], [NaN], 4]) expect(() => new State(block, shape as number[])).toThrow(RangeError);
-    expect(() => new State(block, [2], "f16" as "f32")).toThrow(new TypeError('State: expected a dtype of f32, i32, f64, bf16, got "f16"'));
+    expect(() => new State(block, [2], "f16" as "f32")).toThrow(new TypeError('State: expected one of the dtypes f32, i32, f64, bf16, got "f16"'));
     block.free();
     expect(() => new State(block, [2])).toThrow("test: cells: this memory was freed; its owner was disposed");
   });
 });
 
-describe("a program links its addresses again", () => {
-  it("when a state's block has grown, and the old place serves another owner", () => {
+describe("a program relinks its addresses", () => {
+  it("after a state's block has grown and another owner uses the old range", () => {
     const block = allocate(4 * 4);
     const state = new State(block, [4]);
     const program = counting(state);
     program.run();
     const old = block.address;
-    allocate(64); // what stands in the way
+    allocate(64); // prevents the block from growing in place
     block.resize(4 * 1000);
     expect(block.address).not.toBe(old);
     const others = Array.from({ length: 3 }, () => allocate(64));
@@ -110,25 +110,25 @@ describe("a program links its addresses again", () => {
     for (const other of others) expect([...other.f32()]).toEqual(new Array(16).fill(100));
   });
 
-  it("and throws where its block was freed, or is too small by now, without touching memory", () => {
+  it("and throws, without touching memory, if its block was freed or has become too small", () => {
     const block = allocate(4 * 4);
     const program = counting(new State(block, [4]));
     program.run();
     block.resize(12);
     const next = allocate(64);
-    expect(() => program.run()).toThrow(new RangeError("test: cells: bytes 0 to 16 lie outside of its 12"));
+    expect(() => program.run()).toThrow(new RangeError("test: cells: expected a range within its 12 bytes, got 0 to 16"));
     block.free();
     const successor = allocate(64);
     expect(() => program.run()).toThrow(new TypeError("test: cells: this memory was freed; its owner was disposed"));
     for (const other of [next, successor]) expect(other.f32().every((value) => value === 0)).toBe(true);
   });
 
-  it("after a resize that failed and left the block empty", () => {
+  it("after a failed resize has left the block empty", () => {
     const block = allocate(4 * 4);
     const program = counting(new State(block, [4]));
     program.run();
     expect(() => block.resize(2 ** 32, { keep: false })).toThrow("test: cells needs 4.00 GiB");
-    expect(() => program.run()).toThrow(new RangeError("test: cells: bytes 0 to 16 lie outside of its 0"));
+    expect(() => program.run()).toThrow(new RangeError("test: cells: expected a range within its 0 bytes, got 0 to 16"));
   });
 });
 
@@ -140,7 +140,7 @@ describe("ProgramCache", () => {
   };
   const recorded: number[] = [];
 
-  it("records a key once, disposes the least recently used beyond its capacity, and all of them in the end", () => {
+  it("records a key once, disposes the least recently used program beyond its capacity, and finally all of them", () => {
     const before = memory.report();
     const programs = new ProgramCache(runtime, 2);
     const run = (factor: number): { program: Program; result: number[] } => {
@@ -153,7 +153,7 @@ describe("ProgramCache", () => {
     expect([one.result, two.result]).toEqual([[2, 4], [3, 6]]);
     expect(run(1).program).toBe(one.program);
     const used = memory.used;
-    run(3); // in the place of 2
+    run(3); // evicts 2
     expect(memory.used).toBe(used);
     expect(() => two.program.run()).toThrow("the program was disposed");
     expect(run(1).program).toBe(one.program);

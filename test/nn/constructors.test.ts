@@ -4,7 +4,7 @@ import { createRuntime } from "../graph/runtime";
 
 const runtime = await createRuntime();
 
-// eslint-disable-next-line @typescript-eslint/no-explicit-any -- the point is to pass what the types refuse
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- the point is to pass what the types reject
 const { Graph, KeyValues, ...loose } = heed as any;
 const block = { width: 8, heads: 2, hidden: 4, norm: "pre" };
 const attention = { width: 8, heads: 4 };
@@ -64,7 +64,7 @@ const settings = { temperature: 1, topK: 0, seed: 1 };
 const layout = { layers: 1, keyValueHeads: 1, headSize: 4 };
 
 const ops: Case[] = [
-  ["an input of f16", () => graph.input([2], "f16"), new TypeError('tensor: expected a dtype of f32, i32, f64, bf16, got "f16"')],
+  ["an input of f16", () => graph.input([2], "f16"), new TypeError('tensor: expected one of the dtypes f32, i32, f64, bf16, got "f16"')],
   ["an input without a shape", () => graph.input(), new RangeError("tensor: every axis must be a positive integer, got undefined")],
   ["an input of a negative shape", () => f32(-2), axes("tensor", "-2")],
   ["the gradient of integers", () => graph.input([2], "i32", true), new TypeError("tensor: only f32 tensors have gradients, got i32")],
@@ -94,14 +94,14 @@ const ops: Case[] = [
   ["attention with a scale of NaN", () => loose.crossAttention(f32(2, 3, 4), f32(2, 3, 8), { heads: 2, scale: NaN }), new RangeError("crossAttention: scale: expected a number above 0, got NaN")],
   ["attention with a negative window", () => loose.selfAttention(f32(2, 3, 12), { heads: 2, window: { left: -1 } }), new RangeError("selfAttention: window: left: expected an integer from 0 to 2^30, got -1")],
   ["attention with a bias of another shape", () => loose.selfAttention(f32(2, 3, 12), { heads: 2, bias: f32(3, 3) }), new RangeError("selfAttention: expected a bias of shape [2 or 1,2 or 1,3,3], got [3,3]")],
-  ["keys and values in pages of another size", () => new KeyValues(layout, f32(2, 100), i32(2, 1), i32(2)), new RangeError("KeyValues: a page holds 512 elements, got a pool of [2,100]")],
+  ["keys and values in pages of another size", () => new KeyValues(layout, f32(2, 100), i32(2, 1), i32(2)), new RangeError("KeyValues: expected a pool of shape [pages,512], got [2,100]")],
   ["keys and values without a page table", () => new KeyValues(layout, f32(2, 512), i32(2), i32(2)), new RangeError("KeyValues: expected pages of shape [B,P], got [2]")],
-  ["a layer that the pages have no room for", () => new KeyValues(layout, f32(2, 512), i32(2, 1), i32(2)).layer(1), new RangeError("KeyValues: the pages hold 1 layers, so there is no layer 1")],
+  ["a layer that the layout does not have", () => new KeyValues(layout, f32(2, 512), i32(2, 1), i32(2)).layer(1), new RangeError("KeyValues: expected a layer from 0 to 0, got 1")],
   ["a loss times NaN", () => loose.crossEntropy(f32(2, 3), f32(5, 3), i32(2)).times(NaN), new RangeError("Loss.times: expected a finite number, got NaN")],
   ["a loss plus a number", () => loose.crossEntropy(f32(2, 3), f32(5, 3), i32(2)).plus(3), new TypeError("Loss.plus: expected a loss, got 3")],
   ["compile of something else", () => loose.compile({}), new TypeError("compile: expected a graph, got [object Object]")],
 ];
 
-describe("what makes no sense is refused, and the message says what was expected:", () => {
+describe("invalid arguments are rejected, and the message says what was expected:", () => {
   it.each([...layers, ...ops])("%s", (_, attempt, error) => expect(attempt).toThrow(error));
 });

@@ -20,7 +20,7 @@ const runtime = await createRuntime();
 const names = (layer: Layer): string[] => [...layer.parameters().keys()];
 const config: BlockConfig = { width: 8, heads: 2, hidden: 12, norm: "pre" };
 
-/** The shape that a layer gives for inputs of the shapes. */
+/** The shape of a layer's output for inputs of the given shapes. */
 function shapeOf(layer: Layer, shapes: number[][], forward: (...inputs: Tensor[]) => Tensor): readonly number[] {
   const weights = new Weights(runtime, layer.parameters(), { tables: layer.tables() });
   const graph = new Graph(runtime);
@@ -65,7 +65,7 @@ describe("shapes", () => {
     ["Decoder keeps the target's [2,5,8]", () => shapeOf(decoder, [[2, 5, 8], [2, 7, 8]], (x, memory) => decoder.forward(x, source(memory))), [2, 5, 8]],
   ])("%s", (_, record, expected) => expect(record()).toEqual(expected));
 
-  it("that do not fit are named", () => {
+  it("that do not match are named in the error", () => {
     expect(() => shapeOf(linear, [[2, 7]], (x) => linear.forward(x))).toThrow("linear: inner dimensions must match, got x=[2,7] weight=[3,8]");
     expect(() => shapeOf(norm, [[2, 7]], (x) => norm.forward(x))).toThrow("layerNorm: expected a weight of shape [7], got [8]");
     expect(() => shapeOf(embedding, [[2]], (x) => embedding.forward(x as never))).toThrow("embedding: expected i32 ids, got f32");
@@ -98,7 +98,7 @@ describe("a custom layer", () => {
     }
   }
 
-  it("may take its inputs as it likes, call its parent's forward, and names what it records within itself", () => {
+  it("may take any inputs, may call its parent's forward, and names what it records in `within`", () => {
     const model = new Own().place(runtime);
     const { program } = model.programs.get("own", (graph) => {
       const x = graph.input([2, 4]);
@@ -112,7 +112,7 @@ describe("a custom layer", () => {
 });
 
 describe("parameters()", () => {
-  it("names each by the fields that lead to it", () => {
+  it("names each parameter by the path of fields that leads to it", () => {
     expect(names(new Encoder(1, config))).toEqual([
       "layers.0.norm1.weight", "layers.0.norm1.bias", "layers.0.attention.queryKeyValue.weight", "layers.0.attention.output.weight",
       "layers.0.norm2.weight", "layers.0.norm2.bias", "layers.0.feedForward.up.weight", "layers.0.feedForward.up.bias",
@@ -120,14 +120,14 @@ describe("parameters()", () => {
     ]);
   });
 
-  it("leaves out biases where there are none, and the final norm of a post-norm stack", () => {
+  it("leaves out absent biases, and the final norm of a post-norm stack", () => {
     expect(names(new Encoder(1, { ...config, bias: false, norm: "post" }))).toEqual([
       "layers.0.norm1.weight", "layers.0.attention.queryKeyValue.weight", "layers.0.attention.output.weight",
       "layers.0.norm2.weight", "layers.0.feedForward.up.weight", "layers.0.feedForward.down.weight",
     ]);
   });
 
-  it("holds a shared layer once, by its first name", () => {
+  it("contains a shared layer once, under its first name", () => {
     class Twice extends Layer {
       readonly first = new Linear(2, 2);
       readonly second = [this.first, new Linear(2, 2, { bias: false })];
@@ -135,7 +135,7 @@ describe("parameters()", () => {
     expect(names(new Twice())).toEqual(["first.weight", "first.bias", "second.1.weight"]);
   });
 
-  it("ends where a layer knows the one that holds it", () => {
+  it("terminates if a layer refers to its parent", () => {
     class Child extends Layer {
       readonly linear = new Linear(2, 2, { bias: false });
       constructor(readonly parent: Layer) {

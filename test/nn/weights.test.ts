@@ -29,7 +29,7 @@ async function train(model: GPT): Promise<Trainer<LanguageInputs>> {
   return trainer;
 }
 
-/** Matrices of linear layers, and the embedding: what products and lookups decode. */
+/** The matrices of linear layers, and the embedding: the weights that kernels can decode. */
 const isMatrix = (name: string, { shape }: Parameter): boolean => shape.length === 2 && !name.startsWith("positions");
 const format = (name: string, parameter: Parameter): DType => (isMatrix(name, parameter) ? "bf16" : "f32");
 
@@ -52,7 +52,7 @@ describe("Weights", () => {
     readonly table = new LearnedPositions(4, 3, constant(0.5));
   }
 
-  it("stand in two runs, those that decay (matrices only) first", () => {
+  it("are stored in two groups, with those that decay (only matrices) first", () => {
     const weights = new Weights(runtime, new Three().parameters());
     expect(weights.groups).toEqual([
       { offset: 0, length: 32, decays: true }, // [5, 3] and [4, 3], each rounded up to 64 bytes
@@ -61,7 +61,7 @@ describe("Weights", () => {
     weights.dispose();
   });
 
-  it("start as their initializers say, the same for the same seed", () => {
+  it("follow their initializers, and are the same for the same seed", () => {
     const draw = (seed: number): Map<string, number[]> => {
       const weights = new Weights(runtime, new Three().parameters());
       weights.initialize(seed);
@@ -81,7 +81,7 @@ describe("Weights", () => {
 });
 
 describe("weights placed in bf16", () => {
-  it("are the seed's numbers, rounded, in half the memory", () => {
+  it("are the seed's values, rounded, in half the memory", () => {
     const [whole, half] = [place(), place({ format })];
     const rounded = half.weights.read();
     for (const [name, { data }] of whole.weights.read()) {
@@ -96,7 +96,7 @@ describe("weights placed in bf16", () => {
     half.dispose();
   });
 
-  it("give the logits of a model whose f32 weights are those numbers, bit for bit, and take and return rows of f32", () => {
+  it("give the logits of a model with the same values in f32, bit for bit, and are written and read as f32", () => {
     const [whole, half] = [place({ seed: 2 }), place({ format })];
     whole.weights.write(half.weights.read());
     expect(logits(half)).toEqual(logits(whole));
@@ -108,7 +108,7 @@ describe("weights placed in bf16", () => {
     for (const model of [whole, half, other]) model.dispose();
   });
 
-  it("let gradients through to what is trained: those of the f32 model with the same numbers, bit for bit", () => {
+  it("let gradients flow to the trained weights: those of the f32 model with the same values, bit for bit", () => {
     const half = place({ format });
     const trainable = (name: string, parameter: Parameter): boolean => !isMatrix(name, parameter);
     const whole = place({ trainable });
@@ -120,21 +120,21 @@ describe("weights placed in bf16", () => {
 
   it.each<[string, PlaceOptions, string]>([
     ["that are to be trained", { format, trainable: () => true }, "embedding.weight: only f32 parameters can be trained, and this one is bf16"],
-    ["in a format of no weights", { format: () => "i32" }, 'embedding.weight: expected a format of weights, got "i32"'],
-    ["in a format that is none", { format: () => "f16" as DType }, 'embedding.weight: expected a format of weights, got "f16"'],
+    ["in a format that is not a weight format", { format: () => "i32" }, 'embedding.weight: expected a weight format, got "i32"'],
+    ["in an unknown format", { format: () => "f16" as DType }, 'embedding.weight: expected a weight format, got "f16"'],
   ])("%s are refused, and no memory is kept", (_, options, message) => {
     const before = owned();
     const model = new GPT(shape);
     expect(() => model.place(runtime, options)).toThrow(new TypeError(message));
     expect(owned()).toEqual(before);
-    model.place(runtime).dispose(); // it can be placed as it should
+    model.place(runtime).dispose(); // it can be placed with valid options
   });
 });
 
 describe("weights that are not trained", () => {
   const trainable = (name: string): boolean => name.startsWith("layers.1") || name === "norm.weight";
 
-  it("have no gradients and no moments, and lie behind the others", () => {
+  it("have no gradients and no moments, and are stored after the others", () => {
     const model = place({ trainable });
     const { weights } = model;
     const trained = [...weights.parameters.keys()].filter(trainable);
@@ -154,7 +154,7 @@ describe("weights that are not trained", () => {
     model.dispose();
   });
 
-  it("stay as they are in training, while the others get the gradients that they get when all are trained, bit for bit", async () => {
+  it("stay unchanged in training, while the others get the same gradients as if all were trained, bit for bit", async () => {
     const [part, all] = [place({ trainable }), place()];
     const before = part.weights.read();
     const expected = computeGradients(all, batch).gradients;
@@ -169,7 +169,7 @@ describe("weights that are not trained", () => {
     all.dispose();
   });
 
-  it("need no backward pass below the lowest one that is trained", () => {
+  it("need no backward pass below the lowest trained one", () => {
     const model = place({ trainable: (name) => name === "norm.weight" });
     const graph = new Graph(runtime, { training: true });
     const [tokens, targets] = [graph.input([3, 12], "i32"), graph.input([3, 12], "i32")];
@@ -180,7 +180,7 @@ describe("weights that are not trained", () => {
     model.dispose();
   });
 
-  it("are all: a trainer is then refused", () => {
+  it("may be all of them; a trainer is then refused", () => {
     const before = owned();
     const model = place({ trainable: () => false });
     expect(() => new Trainer(model, { batch: () => batch }, options)).toThrow(new TypeError("Trainer: none of the model's parameters is trainable"));

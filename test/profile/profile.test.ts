@@ -13,7 +13,7 @@ import { createRuntime } from "../graph/runtime";
 const line = (name: string, layer: string, ms: number, more: Partial<ProfileLine> = {}): ProfileLine =>
   ({ name, layer, ms, backward: false, outputs: [], inputs: [], flops: 0, bytes: 0, ...more });
 
-// A machine of 10 FLOP and 2 bytes a millisecond.
+// A machine with 10 FLOP and 2 bytes per millisecond.
 const example: Profile = {
   runs: 5,
   limits: { flops: 10, bytes: 2 },
@@ -27,7 +27,7 @@ const example: Profile = {
 };
 
 describe("machineLimits", () => {
-  it.each(["simd", "relaxed"] as const)("counts what the %s loops do: whole turns of ten products, whole reads of 192 bytes", async (build) => {
+  it.each(["simd", "relaxed"] as const)("counts the work of the %s loops: whole iterations of ten multiplications, whole reads of 192 bytes", async (build) => {
     const { flops, bytes } = await machineLimits(build);
     flops.run();
     bytes.run();
@@ -38,7 +38,7 @@ describe("machineLimits", () => {
 });
 
 describe("profile", () => {
-  it("takes medians over at least five runs, each prepared, of several programs in turn", async () => {
+  it("takes medians over at least five prepared runs of several programs in turn", async () => {
     const runtime = await createRuntime();
     const record = (factor: number): { program: ReturnType<typeof compile>; prepare: () => void } => {
       const graph = new Graph(runtime);
@@ -57,7 +57,7 @@ describe("profile", () => {
     expect(rates).toEqual({ flops: 2, bytes: 3 });
   });
 
-  it("keeps each instruction's FLOPs and bytes as describe gives them", async () => {
+  it("reports each instruction's FLOPs and bytes as describe does", async () => {
     const graph = new Graph(await createRuntime());
     graph.keep(linear(graph.tensor([8, 4]), graph.tensor([3, 4])));
     const program = compile(graph);
@@ -68,7 +68,7 @@ describe("profile", () => {
 });
 
 describe("a profile's summary", () => {
-  it("by kernel adds up calls, times and operations, the slowest first", () => {
+  it("by kernel adds up calls, times and operations, slowest first", () => {
     expect(byKernel(example).map(({ name, calls, ms, share, flops }) => [name, calls, ms, share, flops])).toEqual([
       ["matmul", 3, 8, 0.8, 60],
       ["add", 1, 1, 0.1, 1],
@@ -76,7 +76,7 @@ describe("a profile's summary", () => {
     ]);
   });
 
-  it("by layer goes down to the parts of a stack's layers, backward with forward, in the program's order", () => {
+  it("by layer splits a stack's layers into parts, forward and backward together, in program order", () => {
     expect(byLayer(example).map(({ name, calls, ms, backwardMs }) => [name, calls, ms, backwardMs])).toEqual([
       ["layers.0.attention", 3, 8, 4],
       ["layers.0", 1, 1, 0],
@@ -84,7 +84,7 @@ describe("a profile's summary", () => {
     ]);
   });
 
-  it("compares with the limit that would take longer, instruction by instruction", () => {
+  it("compares with the slower limit, instruction by instruction", () => {
     const [matmul, add] = byKernel(example);
     expect(matmul).toMatchObject({ bound: "flops", ofLimit: (1 + 2 + 3) / 8 });
     expect(add).toMatchObject({ bound: "bytes", ofLimit: 2 / 1 });
@@ -93,7 +93,7 @@ describe("a profile's summary", () => {
 });
 
 describe("chromeTrace", () => {
-  it("lays instructions one after another, in microseconds, below their layers", () => {
+  it("places instructions one after another, in microseconds, below their layers", () => {
     const { traceEvents } = chromeTrace([{ name: "train", lines: example.lines }]) as { traceEvents: Record<string, unknown>[] };
     expect(traceEvents[0]).toEqual({ name: "thread_name", ph: "M", pid: 1, tid: 1, args: { name: "train" } });
     expect(traceEvents.slice(1).map(({ ph, name, ts, dur }) => [ph, name, ts, dur])).toEqual([
@@ -113,7 +113,7 @@ describe("chromeTrace", () => {
     ]);
   });
 
-  it("gives each program a track of its own", () => {
+  it("gives each program its own track", () => {
     const { traceEvents } = chromeTrace([{ name: "encode", lines: [] }, { name: "decode", lines: example.lines }]) as { traceEvents: { ph: string; tid: number }[] };
     expect(new Set(traceEvents.filter(({ ph }) => ph === "X").map(({ tid }) => tid))).toEqual(new Set([2]));
   });

@@ -196,6 +196,6 @@ describe("memory", () => {
     const model = await place();
     const other = new GPT(config);
     Object.assign(other, { norm: model.norm });
-    expect(() => other.place(model.weights.runtime)).toThrow("norm.weight: the parameter has its place in another model");
+    expect(() => other.place(model.weights.runtime)).toThrow("norm.weight: the parameter is already placed as part of another model");
   });
 });

@@ -1,7 +1,7 @@
 import { sizeOf } from "../shape";
 import type { Format } from "./format";
 
-/** The upper half of an f32: 8 bits of exponent, 7 of fraction. Half the memory; rounded to nearest, ties to even. */
+/** The upper half of an f32: 8 bits of exponent, 7 of fraction. Takes half the memory; rounds to nearest, ties to even. */
 export const bf16 = {
   name: "bf16",
   code: 1,
@@ -20,7 +20,7 @@ export const bf16 = {
   },
 } as const satisfies Format;
 
-/** The bits of the nearest bf16; a NaN stays one. */
+/** The bits of the nearest bf16; NaN stays NaN. */
 function round(word: number): number {
   if ((word & 0x7fffffff) > 0x7f800000) return (word >>> 16) | 0x40;
   return (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;

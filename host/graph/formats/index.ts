@@ -1,21 +1,22 @@
 import { bf16 } from "./bf16";
 import { f32, f64, i32 } from "./plain";
 
-/** Every format by its name: a new one is its file and its name here. */
+/** Every format by name. To add one, write its file and list it here. */
 export const formats = { f32, i32, f64, bf16 } as const;
 
-/** How an array lies in memory: plain elements, or a format of weights. */
+/** How an array is stored in memory: plain elements, or a weight format. */
 export type DType = keyof typeof formats;
 
-/** What the host reads an array into. */
+/** The typed array that the host reads an array into. */
 export type ArrayOf<D extends DType> = ReturnType<(typeof formats)[D]["read"]>;
 
 /** @throws TypeError unless `dtype` names a format */
 export function expectFormat(what: string, dtype: DType): void {
-  if (!Object.hasOwn(formats, dtype)) throw new TypeError(`${what}: expected a dtype of ${Object.keys(formats).join(", ")}, got ${JSON.stringify(dtype)}`);
+  if (Object.hasOwn(formats, dtype)) return;
+  throw new TypeError(`${what}: expected one of the dtypes ${Object.keys(formats).join(", ")}, got ${JSON.stringify(dtype)}`);
 }
 
-/** @throws TypeError for a value that is not a number, or not a 32-bit integer where only those can be written */
+/** @throws TypeError if a value is not a number, or, for i32, not a 32-bit integer */
 export function expectNumbers(what: string, dtype: DType, values: ArrayLike<number>): void {
   if (dtype === "i32" ? values instanceof Int32Array : ArrayBuffer.isView(values)) return;
   for (let i = 0; i < values.length; i++) {

@@ -2,7 +2,7 @@ import type { Block } from "../../core/memory";
 import { sizeOf } from "../shape";
 import type { Format } from "./format";
 
-/** Elements one after another, as a typed array holds them. */
+/** Consecutive elements, as in a typed array. */
 const plain = <N extends string, A extends Float32Array | Int32Array | Float64Array>(
   name: N, bytesPerElement: number, view: (block: Block, offset: number, length: number) => A, code?: number,
 ) =>

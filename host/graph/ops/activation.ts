@@ -6,8 +6,8 @@ import { graphOf } from "./shared";
 export { Activation };
 
 /**
- * out = activation(x), element by element.
- * @throws TypeError for something else than a member of `Activation`
+ * out = activation(x), elementwise.
+ * @throws TypeError if `activation` is not a member of `Activation`
  *
  * @example
  * activate(graph.input([2, 3]), Activation.Silu).shape; // [2, 3]
@@ -28,16 +28,17 @@ export function activate(x: Tensor, activation: Activation): Tensor {
 
 /** max(x, 0) */
 export const relu = (x: Tensor): Tensor => activate(x, Activation.Relu);
-/** x·Φ(x), Φ the normal distribution's CDF (Hendrycks & Gimpel 2016, arXiv:1606.08415). */
+/** x·Φ(x), where Φ is the CDF of the standard normal distribution (Hendrycks & Gimpel 2016, arXiv:1606.08415). */
 export const gelu = (x: Tensor): Tensor => activate(x, Activation.Gelu);
-/** GELU's tanh approximation, as GPT-2 uses. */
+/** GELU's tanh approximation, used by GPT-2. */
 export const geluTanh = (x: Tensor): Tensor => activate(x, Activation.GeluTanh);
 /** x·sigmoid(x) */
 export const silu = (x: Tensor): Tensor => activate(x, Activation.Silu);
 
-export const isActivation = (value: unknown): value is Activation => Number.isInteger(value) && (value as number) >= Activation.None && (value as number) <= Activation.Silu;
+export const isActivation = (value: unknown): value is Activation =>
+  Number.isInteger(value) && (value as number) >= Activation.None && (value as number) <= Activation.Silu;
 
-/** @throws TypeError for something else than a member of `Activation` */
+/** @throws TypeError if `activation` is not a member of `Activation` */
 export function expectActivation(op: string, activation: unknown): void {
   if (!isActivation(activation)) throw new TypeError(`${op}: expected a member of Activation, got ${String(activation)}`);
 }

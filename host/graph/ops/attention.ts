@@ -7,44 +7,48 @@ import { Slice, Tensor } from "../tensor";
 import { type Columns, LayerKeyValues } from "./keyvalues";
 import { expectDType, expectShape, expectTensor, needsGradient } from "./shared";
 
-/** What attention takes besides queries, keys and values. */
+/** Options of attention, besides queries, keys and values. */
 export interface AttentionOptions {
-  /** Query heads. */
+  /** Number of query heads. */
   heads: number;
-  /** Heads of keys and values, each shared by heads/keyValueHeads query heads (Ainslie et al. 2023); as many as query heads by default. */
+  /** Number of key and value heads, each shared by heads/keyValueHeads query heads (Ainslie et al. 2023); `heads` by default. */
   keyValueHeads?: number;
-  /** Width of a head; the columns divided by the heads by default. */
+  /** Width of a head; by default, the columns divided by the number of heads. */
   headSize?: number;
-  /** What scores are multiplied by; 1/√headSize by default. */
+  /** Factor applied to the scores; 1/√headSize by default. */
   scale?: number;
-  /** Query i attends to keys up to past + i, where past is Tk − Tq by default. Short for `window: { right: 0 }`. */
+  /** Query i attends to keys up to past + i, where past is Tk − Tq by default. Shorthand for `window: { right: 0 }`. */
   causal?: boolean;
-  /** Query i attends to the keys from past + i − left to past + i + right; all of them by default. */
+  /** Query i attends to keys from past + i − left to past + i + right; to all keys by default. */
   window?: { left?: number; right?: number };
-  /** i32 [B]: the position of each row's first query among its keys; Tk − Tq by default. */
+  /** i32 [B]: the position of each row's first query within its keys; Tk − Tq by default. */
   past?: Tensor<"i32"> | null;
   /** i32 [B]: how many keys of each row are valid; all of them by default. */
   lengths?: Tensor<"i32"> | null;
   /** f32 [B or 1, heads or 1, Tq, Tk], added to the scaled scores. */
   bias?: Tensor | null;
-  /** Probability of dropping a weight while training. */
+  /** Probability of dropping an attention weight during training. */
   dropout?: number;
 }
 
 const tensor = optional(typed("a tensor or null", (value) => value === null || value instanceof Tensor));
-const keys = optional({ ...whole, expected: "an integer from 0 to 2^30", accepts: (value) => whole.accepts(value) && (value as number) <= Window.Unlimited });
+const keys = optional({
+  ...whole,
+  expected: "an integer from 0 to 2^30",
+  accepts: (value) => whole.accepts(value) && (value as number) <= Window.Unlimited,
+});
 const fields: Fields<AttentionOptions> = {
-  heads: count, keyValueHeads: optional(count), headSize: optional(count), scale: optional(positive), causal: optional(flag), window: optional(object),
-  past: tensor, lengths: tensor, bias: tensor, dropout: optional(share),
+  heads: count, keyValueHeads: optional(count), headSize: optional(count), scale: optional(positive), causal: optional(flag),
+  window: optional(object), past: tensor, lengths: tensor, bias: tensor, dropout: optional(share),
 };
 const windowFields = { left: keys, right: keys };
 
 /**
- * softmax(Q·Kᵀ/√D)·V of every head (Vaswani 2017, section 3.2), of one sequence with itself.
+ * Self-attention: softmax(Q·Kᵀ/√D)·V for each head (Vaswani 2017, section 3.2).
  * @param qkv    f32 [B, T, (heads + 2·keyValueHeads)·D]: query heads, key heads and value heads side by side
- * @param cache  the run's keys and values are stored in it first, and queries attend to all that it holds
+ * @param cache  receives the keys and values of this run first; queries attend to everything it holds
  * @returns f32 [B, T, heads·D], heads side by side
- * @throws RangeError when the shapes do not fit
+ * @throws RangeError if the shapes do not match
  *
  * @example
  * const qkv = graph.input([2, 10, 3 * 64]); //               two sequences of ten tokens, width 64
@@ -56,9 +60,11 @@ export function selfAttention(qkv: Tensor, options: AttentionOptions, cache?: La
   const { heads, keyValueHeads = heads } = options;
   const D = options.headSize ?? qkv.columns / (heads + 2 * keyValueHeads);
   if (qkv.shape.length !== 3 || !Number.isInteger(D) || qkv.columns !== (heads + 2 * keyValueHeads) * D) {
-    throw new RangeError(`selfAttention: expected [B,T,${keyValueHeads === heads ? `3·C], C divisible by ${heads} heads` : `(${heads} + 2·${keyValueHeads})·D]`}, got ${formatShape(qkv.shape)}`);
+    const expected = keyValueHeads === heads ? `[B,T,3·C], C divisible by ${heads} heads` : `[B,T,(${heads} + 2·${keyValueHeads})·D]`;
+    throw new RangeError(`selfAttention: expected ${expected}, got ${formatShape(qkv.shape)}`);
   }
-  const [query, key, value] = [0, heads * D, (heads + keyValueHeads) * D].map((column) => ({ tensor: qkv, column })) as [Columns, Columns, Columns];
+  const columns = [0, heads * D, (heads + keyValueHeads) * D];
+  const [query, key, value] = columns.map((column) => ({ tensor: qkv, column })) as [Columns, Columns, Columns];
   if (!cache) return attention("selfAttention", query, { key, value }, { ...options, headSize: D });
   cache.append(key, value);
   return attention("selfAttention", query, cache, { ...options, headSize: D, past: cache.all.past });
@@ -69,7 +75,7 @@ export function selfAttention(qkv: Tensor, options: AttentionOptions, cache?: La
  * @param q   f32 [B, Tq, heads·D]
  * @param kv  f32 [B, Tk, 2·keyValueHeads·D], keys and values side by side; or a cache that holds them
  * @returns f32 [B, Tq, heads·D]
- * @throws RangeError when the shapes do not fit
+ * @throws RangeError if the shapes do not match
  *
  * @example
  * const lengths = graph.input([2], "i32"); //                valid keys of each sequence
@@ -80,17 +86,24 @@ export function crossAttention(q: Tensor, kv: Tensor | LayerKeyValues, options: 
   if (!(kv instanceof LayerKeyValues)) expectTensor("crossAttention", "keys and values", kv);
   checkConfig("crossAttention", options, fields);
   const { heads, keyValueHeads = heads, headSize = q.columns / heads } = options;
-  if (q.shape.length !== 3 || q.columns !== heads * headSize) throw new RangeError(`crossAttention: expected queries of shape [B,Tq,${heads}·D], got ${formatShape(q.shape)}`);
+  if (q.shape.length !== 3 || q.columns !== heads * headSize) {
+    throw new RangeError(`crossAttention: expected queries of shape [B,Tq,${heads}·D], got ${formatShape(q.shape)}`);
+  }
   const query = { tensor: q, column: 0 };
   if (kv instanceof LayerKeyValues) return attention("crossAttention", query, kv, { ...options, headSize, lengths: kv.all.past });
   if (kv.shape.length !== 3 || kv.columns !== 2 * keyValueHeads * headSize || kv.shape[0] !== q.shape[0]) {
-    throw new RangeError(`crossAttention: expected keys and values of shape [${q.shape[0]},Tk,${2 * keyValueHeads * headSize}] for queries ${formatShape(q.shape)}, got ${formatShape(kv.shape)}`);
+    const expected = `[${q.shape[0]},Tk,${2 * keyValueHeads * headSize}] for queries ${formatShape(q.shape)}`;
+    throw new RangeError(`crossAttention: expected keys and values of shape ${expected}, got ${formatShape(kv.shape)}`);
   }
-  return attention("crossAttention", query, { key: { tensor: kv, column: 0 }, value: { tensor: kv, column: keyValueHeads * headSize } }, { ...options, headSize });
+  const source = { key: { tensor: kv, column: 0 }, value: { tensor: kv, column: keyValueHeads * headSize } };
+  return attention("crossAttention", query, source, { ...options, headSize });
 }
 
-function attention(op: string, query: Columns, source: { key: Columns; value: Columns } | LayerKeyValues, options: AttentionOptions & { headSize: number }): Tensor {
-  const { heads: H, keyValueHeads: Hkv = H, headSize: D, scale = 1 / Math.sqrt(D), causal = false, window = {}, past = null, lengths = null, bias = null, dropout = 0 } = options;
+function attention(
+  op: string, query: Columns, source: { key: Columns; value: Columns } | LayerKeyValues, options: AttentionOptions & { headSize: number },
+): Tensor {
+  const { heads: H, keyValueHeads: Hkv = H, headSize: D, scale = 1 / Math.sqrt(D), causal = false, window = {} } = options;
+  const { past = null, lengths = null, bias = null, dropout = 0 } = options;
   const graph: Graph = query.tensor.graph;
   const [B = 0, Tq = 0] = query.tensor.shape;
   const isPaged = source instanceof LayerKeyValues;
@@ -114,7 +127,7 @@ function attention(op: string, query: Columns, source: { key: Columns; value: Co
   if (isPaged) {
     const { pages } = source.all;
     graph.emit(Op.AttentionForward, { out, lse, ...source.operands(), pages, P: pages.columns, ...shared }, { flops: 4 * D * pairs });
-    if (out.needsGradient) throw new TypeError(`${op}: a cache has no gradient; train without one`);
+    if (out.needsGradient) throw new TypeError(`${op}: no gradient flows through a cache; train without one`);
     return out;
   }
   const { key, value } = source;
@@ -124,9 +137,10 @@ function attention(op: string, query: Columns, source: { key: Columns; value: Co
   };
   graph.emit(Op.AttentionForward, { out, lse, pages: null, P: 0, pageK: 0, pageV: 0, ...contiguous, ...shared }, { flops: 4 * D * pairs });
   graph.differentiate(out, (dOut) => {
-    // The kernel writes whole gradients of the projections: each tensor's slices once.
+    // The kernel writes each slice of the gradients exactly once, so the gradients need not be zeroed.
     const gradients = new Map([query, key, value].map(({ tensor }) => [tensor, graph.tensor(tensor.shape)]));
-    const [dQ, dK, dV] = [query, key, value].map(({ tensor, column }) => new Slice(gradients.get(tensor)!, column)) as [Slice, Slice, Slice];
+    const gradientOf = ({ tensor, column }: Columns): Slice => new Slice(gradients.get(tensor)!, column);
+    const [dQ, dK, dV] = [gradientOf(query), gradientOf(key), gradientOf(value)];
     const dBias = bias?.needsGradient ? graph.tensor([B, H, Tq, Tk]) : null;
     graph.emit(Op.AttentionBackward, { dQ, dK, dV, dBias, dOut, out, lse, ...contiguous, ...shared }, { flops: 10 * D * pairs });
     for (const [tensor, gradient] of gradients) graph.addGradient(tensor, gradient);
@@ -153,11 +167,12 @@ function checkBias(op: string, bias: Tensor, [B, H, Tq, Tk]: [number, number, nu
   }
 }
 
-/** The scores' gradient [B, H, Tq, Tk], summed over the axes along which the bias was broadcast. */
+/** Adds the gradient of the scores [B, H, Tq, Tk] to the bias's, summed over the axes along which the bias was broadcast. */
 function addBiasGradient(graph: Graph, bias: Tensor, dScores: Tensor): void {
   const [B = 0, H = 0] = dScores.shape;
   const C = dScores.size / (B * H);
-  const sumRows = (x: Slice | Tensor, R: number, columns: number, out: Slice | Tensor): void => graph.emit(Op.ColumnSum, { out, x, R, C: columns }, { flops: R * columns });
+  const sumRows = (x: Slice | Tensor, R: number, columns: number, out: Slice | Tensor): void =>
+    graph.emit(Op.ColumnSum, { out, x, R, C: columns }, { flops: R * columns });
   if (bias.shape[0] === B && bias.shape[1] === H) return graph.addGradient(bias, dScores);
   const d = graph.cleared(bias);
   if (bias.shape[0] === 1) {
@@ -168,7 +183,7 @@ function addBiasGradient(graph: Graph, bias: Tensor, dScores: Tensor): void {
   }
 }
 
-/** Σ over queries of the keys that each attends to, when all keys are valid. */
+/** The number of query–key pairs, if all keys are valid. */
 function countPairs(Tq: number, Tk: number, past: number, left: number, right: number): number {
   let pairs = 0;
   for (let i = 0; i < Tq; i++) pairs += Math.max(0, Math.min(Tk - 1, past + i + right) - Math.max(0, past + i - left) + 1);

@@ -4,9 +4,9 @@ import { add } from "./elementwise";
 import { expectProbability, expectShape, graphOf, needsGradient } from "./shared";
 
 /**
- * Dropout (Srivastava et al. 2014): elements become 0 with probability `p`, the others x/(1 − p). Only while training.
- * The mask comes from Philox and is drawn again in backward, not stored.
- * @param residual  added to the result, in the same pass
+ * Dropout (Srivastava et al. 2014): each element becomes 0 with probability `p`, and x/(1 − p) otherwise. Applied only in training.
+ * The mask comes from Philox and is not stored but drawn again in the backward pass.
+ * @param residual  added to the result in the same pass
  *
  * @example
  * dropout(graph.input([2, 3]), 0.1).shape; // [2, 3]

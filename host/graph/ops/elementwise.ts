@@ -5,8 +5,8 @@ import type { Tensor } from "../tensor";
 import { expectDType, expectShape, graphOf, needsGradient } from "./shared";
 
 /**
- * a + b, of one shape.
- * @throws RangeError when the shapes differ
+ * a + b, elementwise.
+ * @throws RangeError if the shapes differ
  *
  * @example
  * add(graph.input([2, 3]), graph.input([2, 3])).shape; // [2, 3]
@@ -24,8 +24,8 @@ export function add(a: Tensor, b: Tensor): Tensor {
 }
 
 /**
- * a · b, element by element.
- * @throws RangeError when the shapes differ
+ * a · b, elementwise.
+ * @throws RangeError if the shapes differ
  *
  * @example
  * multiply(graph.input([2, 3]), graph.input([2, 3])).shape; // [2, 3]

@@ -7,8 +7,8 @@ import { formatCode, type Tensor } from "../tensor";
 import { expectDType, expectShape, graphOf, needsGradient } from "./shared";
 
 /**
- * out[..., :] = scale · weight[ids[...], :]. The ids must lie in [0, V): `Program.write` refuses others, and one that a program
- * computes gives a row of NaN.
+ * out[..., :] = scale · weight[ids[...], :]. The ids must be in [0, V): `Program.write` rejects any other, and an invalid id computed
+ * by a program gives a row of NaN.
  * @param ids     i32 [...]
  * @param weight  f32 [V, C]
  * @param scale   √d_model in Vaswani 2017, section 3.4
@@ -26,10 +26,11 @@ export function embedding(ids: Tensor<"i32">, weight: Tensor | Parameter, scale 
   expectIndices("embedding", ids, V);
   const N = ids.size;
   const out = graph.tensor([...ids.shape, C], { needsGradient: w.needsGradient });
-  const bytes = 4 * (ids.size + 2 * out.size); // of the table, only the rows that the ids name
+  const bytes = 4 * (ids.size + 2 * out.size); // only the rows of the table that the ids select
   graph.emit(Op.EmbeddingForward, { out, ids, weight: w, N, V, C, scale, format: formatCode(w) }, { flops: out.size, bytes });
   graph.differentiate(out, (dOut) => {
-    graph.emit(Op.EmbeddingBackward, { dWeight: graph.cleared(w), dOut, ids, scratch: scratchBytes(N, V, C), N, V, C, scale }, { flops: 2 * out.size, bytes });
+    const operands = { dWeight: graph.cleared(w), dOut, ids, scratch: scratchBytes(N, V, C), N, V, C, scale };
+    graph.emit(Op.EmbeddingBackward, operands, { flops: 2 * out.size, bytes });
   });
   return out;
 }
@@ -39,7 +40,7 @@ export function embedding(ids: Tensor<"i32">, weight: Tensor | Parameter, scale 
  * @param x      f32 [B, T, C]
  * @param table  f32 [at least T, C]
  * @param past   i32 [B]: the position of each row's first token; 0 by default. A position beyond the table gives NaN
- * @throws RangeError when the table is shorter than the sequence; TypeError for a gradient with `past`
+ * @throws RangeError if the table is shorter than the sequence; TypeError if `past` is given and the table needs a gradient
  *
  * @example
  * addPositions(graph.input([2, 10, 64]), graph.input([32, 64])).shape; // [2, 10, 64]
@@ -55,7 +56,7 @@ export function addPositions(x: Tensor, table: Tensor | Parameter | Table, past:
   if (past) {
     expectDType("addPositions", "i32 past", past, "i32");
     expectShape("addPositions", "past", past, [B]);
-    if (p.needsGradient) throw new TypeError("addPositions: with past, the table has no gradient");
+    if (p.needsGradient) throw new TypeError("addPositions: a table that needs a gradient cannot be used with past");
   }
   const out = graph.tensor(x.shape, { needsGradient: needsGradient(x, p) });
   graph.emit(Op.PositionsForward, { out, x, table: p, past, B, T, C, L }, { flops: x.size });
@@ -67,6 +68,8 @@ export function addPositions(x: Tensor, table: Tensor | Parameter | Table, past:
   return out;
 }
 
-/** Working memory of the backward pass, for ids that come so often that their gradients are summed apart. */
-const scratchBytes = (N: number, V: number, C: number): number =>
-  EmbeddingScratch.Base + EmbeddingScratch.PerId * V + Math.floor(N / EmbeddingScratch.Direct) * (EmbeddingScratch.PerRow + EmbeddingScratch.PerColumn * C);
+/** Working memory of the backward pass. Gradients of frequent ids are summed there first. */
+function scratchBytes(N: number, V: number, C: number): number {
+  const rows = Math.floor(N / EmbeddingScratch.Direct);
+  return EmbeddingScratch.Base + EmbeddingScratch.PerId * V + rows * (EmbeddingScratch.PerRow + EmbeddingScratch.PerColumn * C);
+}

@@ -4,28 +4,29 @@ import { formatShape } from "../shape";
 import { Slice, type Tensor } from "../tensor";
 import { expectShape } from "./shared";
 
-/** Some columns of token-major rows [B, T, columns]: a projection's queries, keys or values, so that it need not be split. */
+/** Some columns of token-major rows [B, T, columns]: the queries, keys or values in the output of a fused projection. */
 export interface Columns {
   readonly tensor: Tensor;
   readonly column: number;
 }
 
-/** What a page of keys and values holds. */
+/** The layout of a page of keys and values. */
 export interface PageLayout {
   readonly layers: number;
   readonly keyValueHeads: number;
   readonly headSize: number;
 }
 
-/** Tokens in a page: attention's block. */
+/** Tokens per page, which is attention's block size. */
 export const PAGE_TOKENS = Page.Tokens as number;
 
-/** Elements of a page: per layer K [heads, size, PAGE_TOKENS], then V [heads, PAGE_TOKENS, size]. */
-export const pageElements = ({ layers, keyValueHeads, headSize }: PageLayout): number => 2 * layers * keyValueHeads * headSize * PAGE_TOKENS;
+/** Elements of a page: for each layer, K [heads, size, PAGE_TOKENS], then V [heads, PAGE_TOKENS, size]. */
+export const pageElements = ({ layers, keyValueHeads, headSize }: PageLayout): number =>
+  2 * layers * keyValueHeads * headSize * PAGE_TOKENS;
 
 /**
- * The keys and values of some rows in a graph, kept in pages that outlive the run. Every layer has its part of each page.
- * A row's page table, and how many tokens it has stored, are read when the program runs.
+ * The keys and values of a graph's rows, stored in pages that outlive the run. Each page has a part for every layer.
+ * The page tables of the rows, and how many tokens they have stored, are read when the program runs.
  *
  * @example
  * const layout = { layers: 2, keyValueHeads: 2, headSize: 8 };
@@ -40,21 +41,25 @@ export class KeyValues {
     readonly pool: Tensor,
     /** i32 [B, P]: the pages of each row's tokens 0–63, 64–127, … */
     readonly pages: Tensor<"i32">,
-    /** i32 [B]: tokens that each row has stored before this run. */
+    /** i32 [B]: how many tokens each row has stored before this run. */
     readonly past: Tensor<"i32">,
-    /** i32 [B]: how many of this run's tokens count; all of them by default. */
+    /** i32 [B]: how many of this run's tokens are valid; all of them by default. */
     readonly counts: Tensor<"i32"> | null = null,
   ) {
     const [B = 0] = pages.shape;
     if (pages.shape.length !== 2) throw new RangeError(`KeyValues: expected pages of shape [B,P], got ${formatShape(pages.shape)}`);
     expectShape("KeyValues", "past", past, [B]);
     if (counts) expectShape("KeyValues", "counts", counts, [B]);
-    if (pool.columns !== pageElements(layout)) throw new RangeError(`KeyValues: a page holds ${pageElements(layout)} elements, got a pool of ${formatShape(pool.shape)}`);
+    if (pool.columns !== pageElements(layout)) {
+      throw new RangeError(`KeyValues: expected a pool of shape [pages,${pageElements(layout)}], got ${formatShape(pool.shape)}`);
+    }
   }
 
-  /** @throws RangeError for a layer that the pages have no room for */
+  /** @throws RangeError if the layout has no such layer */
   layer(index: number): LayerKeyValues {
-    if (!Number.isInteger(index) || index < 0 || index >= this.layout.layers) throw new RangeError(`KeyValues: the pages hold ${this.layout.layers} layers, so there is no layer ${index}`);
+    if (!Number.isInteger(index) || index < 0 || index >= this.layout.layers) {
+      throw new RangeError(`KeyValues: expected a layer from 0 to ${this.layout.layers - 1}, got ${index}`);
+    }
     return new LayerKeyValues(this, index);
   }
 }
@@ -73,12 +78,12 @@ export class LayerKeyValues {
     readonly index: number,
   ) {}
 
-  /** The most keys that a row can have. */
+  /** The maximum number of keys of a row. */
   get capacity(): number {
     return this.all.pages.columns * PAGE_TOKENS;
   }
 
-  /** Stores the run's keys and values behind those of earlier runs. key, value: f32 [B, T, …] from a column on */
+  /** Appends the run's keys and values to those of earlier runs. key, value: columns of f32 [B, T, …] */
   append(key: Columns, value: Columns): void {
     const { pages, past, counts, layout } = this.all;
     const [B = 0, T = 0] = key.tensor.shape;
@@ -89,7 +94,7 @@ export class LayerKeyValues {
     }, { bytes: 16 * B * T * layout.keyValueHeads * layout.headSize });
   }
 
-  /** Where attention finds keys and values, and their strides. */
+  /** The keys and values as operands of attention, with their strides. */
   operands() {
     const { layout: { keyValueHeads, headSize: D }, layout, pool } = this.all;
     const half = keyValueHeads * D * PAGE_TOKENS;

@@ -7,7 +7,7 @@ import { expectEpsilon, expectShape, graphOf, needsGradient } from "./shared";
  * (x − mean)/√(variance + ε)·weight + bias over the last axis (Ba et al. 2016, arXiv:1607.06450).
  * @param x       f32 [..., C]
  * @param weight  f32 [C]
- * @param bias    f32 [C], or none
+ * @param bias    f32 [C], or null
  *
  * @example
  * layerNorm(graph.input([2, 10, 64]), graph.input([64]), graph.input([64])).shape; // [2, 10, 64]

@@ -9,7 +9,7 @@ import { expectDType, graphOf, needsGradient } from "./shared";
 
 export type Layout = "NN" | "NT" | "TN";
 
-/** One product of two matrices (or of `batch` pairs of them), as the kernel takes it. */
+/** A product of two matrices, or of `batch` pairs of matrices: the arguments of a matmul kernel. */
 export interface Product {
   layout: Layout;
   out: Address<"f32">;
@@ -24,7 +24,7 @@ export interface Product {
   batch?: number;
 }
 
-/** Appends one matmul over dense matrices; the batch's matrices follow each other. */
+/** Appends one matmul of dense matrices; the matrices of a batch are contiguous. */
 export function emitMatmul(graph: Graph, product: Product): void {
   const { layout, out, a, b, M, N, K, bias = null, activation = Activation.None, accumulate = 0, batch = 1 } = product;
   const lda = layout === "TN" ? M : K;
@@ -39,12 +39,12 @@ export function emitMatmul(graph: Graph, product: Product): void {
 }
 
 /**
- * y = activation(x·Wᵀ + b), over the last axis.
+ * y = activation(x·Wᵀ + b) over the last axis.
  * @param x       f32 [..., in]
- * @param weight  [out, in], in any format
+ * @param weight  [out, in], in any weight format
  * @param bias    f32 [out]
  * @returns f32 [..., out]
- * @throws RangeError when the inner dimensions differ
+ * @throws RangeError if the inner dimensions differ
  *
  * @example
  * linear(graph.input([2, 10, 64]), graph.input([256, 64]), null, Activation.Relu).shape; // [2, 10, 256]
@@ -59,7 +59,8 @@ export function linear(x: Tensor, weight: Tensor | Parameter, bias?: Tensor | Pa
     throw new RangeError(`linear: inner dimensions must match, got x=${formatShape(x.shape)} weight=${formatShape(w.shape)}`);
   }
   if (b && !sameShape(b.shape, [N])) throw new RangeError(`linear: expected a bias of shape [${N}], got ${formatShape(b.shape)}`);
-  // The epilogue applies the activation in registers' reach. Backward needs what stood before it, which only ReLU can do without.
+  // The matmul's epilogue applies the activation while the results are in registers. But the backward pass needs the activation's
+  // input, except for ReLU, whose gradient follows from its output.
   const differentiable = needsGradient(x, w, b);
   const deferred = differentiable && activation !== Activation.None && activation !== Activation.Relu;
   const fused = deferred ? Activation.None : activation;
@@ -94,7 +95,7 @@ export function linear(x: Tensor, weight: Tensor | Parameter, bias?: Tensor | Pa
  * @param a  f32 [..., M, K]
  * @param b  f32 [..., K, N], with the same leading axes
  * @returns f32 [..., M, N]
- * @throws RangeError when the shapes do not fit
+ * @throws RangeError if the shapes do not match
  *
  * @example
  * matmul(graph.input([4, 2, 3]), graph.input([4, 3, 5])).shape; // [4, 2, 5]

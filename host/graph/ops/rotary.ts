@@ -5,26 +5,29 @@ import type { Tensor } from "../tensor";
 import { expectDType, expectShape, graphOf } from "./shared";
 
 /**
- * Turns each pair (d, d + r/2) of the first `heads` heads by the angle of its position (Su et al. 2021, arXiv:2104.09864); the columns
- * behind the heads stay.
+ * Rotates each pair (d, d + r/2) of the first `heads` heads by the angle of its position (Su et al. 2021, arXiv:2104.09864). The
+ * columns after those heads are copied unchanged.
  * @param x       f32 [B, T, C], heads side by side
- * @param table   f32 [at least T, r]: cosines, then sines; r is even and at most the size of a head
- * @param heads   heads to turn, and their size
+ * @param table   f32 [at least T, r]: cosines, then sines; r is even and at most the head size
+ * @param heads   the number of heads to rotate, and their size
  * @param past    i32 [B]: the position of each row's first token; 0 by default. A position beyond the table gives NaN
  * @returns f32 [B, T, C]
- * @throws RangeError when the shapes do not fit
+ * @throws RangeError if the shapes do not match
  *
  * @example
  * const qkv = graph.input([2, 10, 3 * 64]); // 4 query and 4 key heads of 16, then values
  * rotary(qkv, graph.input([32, 16]), { heads: 8, headSize: 16 }).shape; // [2, 10, 192]
  */
-export function rotary(x: Tensor, table: Tensor | Table, { heads: H, headSize: D }: { heads: number; headSize: number }, past: Tensor<"i32"> | null = null): Tensor {
+export function rotary(
+  x: Tensor, table: Tensor | Table, { heads: H, headSize: D }: { heads: number; headSize: number }, past: Tensor<"i32"> | null = null,
+): Tensor {
   const graph = graphOf("rotary", x);
   const t = graph.use(table);
   const [B = 0, T = 0, C = 0] = x.shape;
   const [L = 0, rotated = 0] = t.shape;
   if (x.shape.length !== 3 || t.shape.length !== 2 || rotated % 2 !== 0 || rotated > D || H * D > C || (!past && L < T)) {
-    throw new RangeError(`rotary: ${H} heads of ${D} in x=${formatShape(x.shape)} need a table of at least ${T} rows and an even width of at most ${D}, got ${formatShape(t.shape)}`);
+    const needs = `need a table of at least ${T} rows and an even width of at most ${D}`;
+    throw new RangeError(`rotary: ${H} heads of ${D} in x=${formatShape(x.shape)} ${needs}, got ${formatShape(t.shape)}`);
   }
   if (past) {
     expectDType("rotary", "i32 past", past, "i32");

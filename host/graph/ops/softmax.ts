@@ -3,7 +3,7 @@ import type { Tensor } from "../tensor";
 import { graphOf } from "./shared";
 
 /**
- * out[..., c] = exp(x[..., c] − max) / Σ_c exp(x[..., c] − max), over the last axis; a row of only −Infinity yields zeros.
+ * out[..., c] = exp(x[..., c] − max) / Σ_c exp(x[..., c] − max), over the last axis. A row of only −Infinity yields zeros.
  *
  * @example
  * softmax(graph.input([2, 3])).shape; // [2, 3]
