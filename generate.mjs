@@ -71,7 +71,8 @@ function writeExecute(kernels) {
   });
   const cases = kernels.map((kernel) => {
     const args = kernel.operands.map(({ type }, i) => `${NUMBERS[type] ?? "address"}(at, ${i})`);
-    return `    case Op.${opName(kernel)}:\n      ${kernel.name}(${wrap([...args, "thread", "threads"], kernel.name.length)});\n      break;\n`;
+    const call = `${kernel.name}(${wrap([...args, "thread", "threads"], kernel.name.length)})`;
+    return `    case Op.${opName(kernel)}:\n      ${call};\n      break;\n`;
   });
   return `${NOTE}
 import { Op } from "./opcodes";
@@ -105,7 +106,10 @@ function writeInstructions(kernels) {
     const fields = kernel.operands.map((operand) => `${operand.name}: ${hostType(operand)}`);
     return `  [Op.${opName(kernel)}]: { ${fields.join("; ")} };\n`;
   });
-  const rows = kernels.map((kernel) => `  [Op.${opName(kernel)}]: ["${kernel.name}", "${kernel.operands.map(signature).join(", ")}"],\n`);
+  const rows = kernels.map((kernel) => {
+    const operands = kernel.operands.map(signature).join(", ");
+    return `  [Op.${opName(kernel)}]: ["${kernel.name}", "${operands}"],\n`;
+  });
   return `${NOTE}
 import { Op } from "../../assembly/opcodes";
 import type { Count, Flag, In, InFormat, InOut, MaybeIn, MaybeInOut, MaybeOut, Out, Scalar, Scratch } from "./operands";

@@ -11,8 +11,8 @@ const CHAINS: i32 = ASC_FEATURE_RELAXED_SIMD ? 12 : 10;
 export const flopsPerTurn: i32 = CHAINS * 4 * 2;
 
 /**
- * Multiplies and adds: two by five or six products per iteration. Vectors are loaded from the 1 KB at `at`, because the compiler could
- * hoist constant products out of the loop.
+ * Multiplies and adds: two by five or six products per iteration. One factor of each is loaded from the 1 KB at `at`, so that the
+ * compiler cannot hoist the products out of the loop.
  */
 export function compute(at: usize, turns: i32): f32 {
   const x = v128.load(at);
