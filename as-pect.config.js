@@ -1,7 +1,7 @@
-// Tests of the core in its own language: `npm run test:core`.
+// Unit tests of the core, written in AssemblyScript: `npm run test:core`.
 import { setFlagsFromString } from "node:v8";
 
-// Node 20 has relaxed SIMD behind a flag.
+// On Node 20, relaxed SIMD is behind a flag.
 setFlagsFromString("--experimental-wasm-relaxed-simd");
 
 export default {

@@ -1,4 +1,4 @@
-// Builds what is older than its sources: the core's wasm files, then the package in dist/.
+// Rebuilds outputs that are older than their sources: the core's wasm files, then the package in dist/.
 //   node build.mjs [--force]
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, readdirSync, rmSync, statSync } from "node:fs";
@@ -18,8 +18,9 @@ if (isStale(wasm, ["assembly", "asconfig.json", ...settings])) {
   }
   for (const target of limits) node("node_modules/assemblyscript/bin/asc.js", "assembly/limit.ts", "--target", target);
 }
-if (isStale(["dist/index.js", "dist/cli.js", "dist/index.d.ts"], ["host", "assembly/opcodes.ts", "assembly/layouts.ts", "rollup.config.js", "tsconfig.json", ...wasm, ...settings])) {
-  rmSync("dist", { recursive: true, force: true }); // the names of shared chunks come and go
+const sources = ["host", "assembly/opcodes.ts", "assembly/layouts.ts", "rollup.config.js", "tsconfig.json", ...wasm, ...settings];
+if (isStale(["dist/index.js", "dist/cli.js", "dist/index.d.ts"], sources)) {
+  rmSync("dist", { recursive: true, force: true }); // shared chunks change names between builds, and old ones would stay behind
   node("node_modules/rollup/dist/bin/rollup", "-c", "--silent");
   chmodSync("dist/cli.js", 0o755);
 }
@@ -29,7 +30,7 @@ function node(...args) {
   if (status !== 0) process.exit(status ?? 1);
 }
 
-/** Whether an output is missing, or older than the newest of the sources (files, or folders of files). */
+/** Whether an output is missing or older than the newest source. A source is a file or a folder. */
 function isStale(outputs, sources) {
   if (force || !outputs.every(existsSync)) return true;
   const oldest = Math.min(...outputs.map((path) => statSync(path).mtimeMs));

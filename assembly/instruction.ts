@@ -1,4 +1,4 @@
-/** The operands of an instruction, as words in memory: its two header words come first. */
+/** Reads the operands of an instruction: one word each, after the two header words. */
 
 // @ts-ignore: decorator
 @inline

@@ -1,7 +1,7 @@
 /**
- * Layouts that the core and the host share: instructions' header words, cells, scratch sizes.
+ * Layouts shared by the core and the host: instruction headers, cells and scratch sizes.
  *
- * This file is read by two compilers (AssemblyScript and TypeScript), so it holds const enums and nothing else.
+ * Two compilers read this file, AssemblyScript and TypeScript, so it contains only const enums.
  */
 
 /** The core's builds (asconfig.json). */
@@ -11,73 +11,80 @@ export const enum Build {
   Turbo = 2,
 }
 
-/** The upper half of an instruction's word 1. All 0, each thread takes its slice and waits for the others before the next one. */
+/**
+ * The upper half of an instruction's word 1. If it is 0, every thread computes its slice, then waits for the others before the next
+ * instruction.
+ */
 export const enum Share {
-  /** How many threads take a slice, in seven bits; 0: all. */
+  /** The number of threads that compute a slice, in seven bits; 0: all threads. */
   Threads = 1 << 16,
-  /** The next instruction need not wait: it touches nothing that this one, and those before it that did not wait either, write. */
+  /**
+   * No barrier follows this instruction: the next one touches nothing that this one writes, nor anything written by the instructions
+   * directly before it that are `Free` as well.
+   */
   Free = 1 << 23,
 }
 
 /**
- * Byte offsets in the cells by which threads sync, in the shared memory: i32 each, a cache line for each that is written often.
+ * Byte offsets of the cells in shared memory that synchronize threads. Each is an i32; those that are written often have a cache line
+ * to themselves.
  */
 export const enum SyncCell {
-  /** Programs started so far. Threads with nothing to do wait for it to change. */
+  /** The number of programs started so far. Idle threads wait for it to change. */
   Job = 0,
-  /** Address of the program of the last job. */
+  /** The address of the most recently started program. */
   Program = 4,
-  /** Not 0: no program will ever run again, and threads leave. Whoever sets it adds to Job and Phase and wakes those who wait. */
+  /** If not 0, no program will run again and the threads exit. Setting it also increments Job and Phase and wakes all waiting threads. */
   Shutdown = 8,
-  /** Threads that have reached the barrier. */
+  /** The number of threads that have reached the barrier. */
   Arrived = 64,
-  /** Barriers passed so far. Threads that came too early wait for it to change. */
+  /** The number of barriers passed so far. Threads that arrive early wait for it to change. */
   Phase = 128,
-  /** Threads that sleep, by either. */
+  /** The number of threads that are asleep, waiting for either. */
   Asleep = 192,
   Bytes = 256,
 }
 
-/** How the elements of a weight lie in memory: `formats/` has a file for each. */
+/** How the elements of a weight are stored in memory. `formats/` has one file per format. */
 export const enum Format {
   F32 = 0,
-  /** The upper half of an f32, rows of C. */
+  /** The upper half of an f32, in rows of C elements. */
   BF16 = 1,
 }
 
-/** Pointwise non-linearities: an op of their own, and the epilogue of a matmul. */
+/** Pointwise non-linearities, used as separate ops and as the epilogue of a matmul. */
 export const enum Activation {
   None = 0,
   Relu,
-  /** x·Φ(x), by erf (Hendrycks & Gimpel 2016). */
+  /** x·Φ(x), computed with erf (Hendrycks & Gimpel 2016). */
   Gelu,
-  /** Its tanh approximation, as GPT-2 uses. */
+  /** The tanh approximation of GELU, as used by GPT-2. */
   GeluTanh,
   /** x·sigmoid(x). */
   Silu,
 }
 
 /**
- * Byte offsets in the training cells: what changes between two runs of one program, and what a run reports.
- * The host writes the learning rate and the step; the core accumulates the rest.
+ * Byte offsets in the training cells: values that change between runs of the same program, and values that a run reports.
+ * The host writes the learning rate and the step; the core computes the rest.
  */
 export const enum Cell {
-  /** f64: Σ loss over the tokens seen since the last update. */
+  /** f64: the sum of the losses over all tokens since the last update. */
   LossSum = 0,
-  /** f64: how many tokens counted into it. */
+  /** f64: the number of tokens in that sum. */
   TokenCount = 8,
-  /** f64: global L2 norm of the mean gradient, before clipping. */
+  /** f64: the global L2 norm of the mean gradient, before clipping. */
   GradientNorm = 16,
-  /** f32: what the optimizer multiplies gradients by: 1/TokenCount, times the clipping factor. NaN: skip the step. */
+  /** f32: the factor by which the optimizer multiplies gradients: 1/TokenCount times the clipping factor. NaN: skip the step. */
   GradientScale = 24,
   /** f32 */
   LearningRate = 28,
-  /** i32: updates applied so far, this one included (Adam's t, from 1). */
+  /** i32: the number of updates so far, including this one (Adam's t, starting at 1). */
   Step = 32,
   Bytes = 64,
 }
 
-/** Byte offsets in the random cell, a Philox key and the run's share of the counter: u32 each. */
+/** Byte offsets in the random cell: the Philox key and the run's part of the counter, u32 each. */
 export const enum Rng {
   SeedLow = 0,
   SeedHigh = 4,
@@ -86,37 +93,37 @@ export const enum Rng {
   Bytes = 16,
 }
 
-/** Byte offsets in the sampling settings of one row. */
+/** Byte offsets in one row's sampling settings. */
 export const enum Sampling {
-  /** f32, ≥ 0; 0: take the largest logit. */
+  /** f32, ≥ 0; 0: choose the largest logit. */
   Temperature = 0,
-  /** i32; 0: all of the vocabulary. */
+  /** i32; 0: the whole vocabulary. */
   TopK = 4,
   /** u32 */
   SeedLow = 8,
   SeedHigh = 12,
-  /** i32: tokens drawn so far; `Sample` adds 1. */
+  /** i32: the number of tokens drawn so far; `Sample` adds 1. */
   Step = 16,
   Bytes = 32,
 }
 
-/** Bytes of scratch that each thread of `Sample` needs: Base + PerToken · V. */
+/** Scratch of `Sample`, in bytes per thread: Base + PerToken·V. */
 export const enum SampleScratch {
-  /** A cache line between threads. */
+  /** A cache line, to keep threads apart. */
   Base = 64,
   PerToken = 4,
 }
 
-/** Elements that one f64 partial of `SquareSum` covers: fixed, so that the sum does not depend on the number of threads. */
+/** The number of elements per f64 partial of `SquareSum`. It is fixed, so the sum does not depend on the number of threads. */
 export const enum Reduction {
   Chunk = 16384,
 }
 
-/** Scratch of a matmul, in bytes for each thread: a block of packed B, one of A, and the sums of a few tiles. */
+/** Scratch of a matmul, in bytes per thread: a packed block of B, a block of A, and the sums of a few tiles. */
 export const enum MatmulScratch {
   /** f32 [128, 768], in panels. */
   Panels = 0,
-  /** f32 [144, 144]: a block of A, transposed for TN; or rows of B, decoded. */
+  /** f32 [144, 144]: a block of A transposed for TN, or decoded rows of B. */
   Rows = 393216,
   /** f32 [12, 16] */
   Sums = 476160,
@@ -124,36 +131,37 @@ export const enum MatmulScratch {
 }
 
 /**
- * Scratch of `EmbeddingBackward`, in bytes for each thread: Base + PerId·V + floor(N / Direct)·(PerRow + PerColumn·C).
+ * Scratch of `EmbeddingBackward`, in bytes per thread: Base + PerId·V + floor(N / Direct)·(PerRow + PerColumn·C).
  */
 export const enum EmbeddingScratch {
-  /** Tokens of an id whose gradients are added to its row directly. Later ones are added up in scratch. */
+  /** The number of tokens per id whose gradients are added directly to the id's row. Later ones are summed in scratch first. */
   Direct = 1024,
-  /** A cache line between threads. */
+  /** A cache line, to keep threads apart. */
   Base = 64,
   PerId = 4,
   PerRow = 16,
   PerColumn = 8,
 }
 
-/** How far a query sees from its own position: the operands `left` and `right` of attention. Causal attention has right = 0. */
+/** How far from its own position a query attends: attention's operands `left` and `right`. Causal attention has right = 0. */
 export const enum Window {
-  /** No bound. Positions stay below half of it, so that their sums fit in 31 bits. */
+  /** No limit. Positions must be less than half of it, so that the sums fit in 31 bits. */
   Unlimited = 1 << 30,
 }
 
-/** A page of a key-value cache. */
+/** The page size of the key-value cache. */
 export const enum Page {
-  /** Consecutive tokens of one sequence that a page holds: a block of keys. */
+  /** The number of consecutive tokens of one sequence in a page, which is one block of keys. */
   Tokens = 64,
 }
 
 /**
- * Attention's scratch, in bytes per thread: Base + PerDim·D.
- * Six matrices of Block rows by D (rounded up to 16), two of Block by Block, six rows of statistics, dropout's bits, a tile's edge.
+ * Scratch of attention, in bytes per thread: Base + PerDim·D.
+ * It holds six matrices of Block rows by D columns (rounded up to a multiple of 16), two matrices of Block by Block, six rows of
+ * statistics, the dropout mask, and the edge of a tile.
  */
 export const enum AttentionScratch {
-  /** Queries, and keys, in one block: a page, and a multiple of 32. */
+  /** The number of queries, and of keys, in a block. It equals the page size and is a multiple of 32. */
   Block = 64,
   PerDim = 6 * 4 * Block,
   Base = 15 * PerDim + 2 * 4 * Block * Block + 6 * 4 * Block + (Block * Block) / 8 + 384,

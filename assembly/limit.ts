@@ -1,16 +1,19 @@
 /**
- * A module of its own beside the core: loops that do nothing but what a machine limits, to compare kernels with.
- * Ten or twelve independent chains hide the latency, and their sum is returned, lest they be optimized away.
+ * A separate module that measures the machine's limits (peak FLOP/s and memory bandwidth), with which kernels are compared.
+ * Ten or twelve independent chains hide the latency. Their sum is returned, so that they are not optimized away.
  */
 import { madd, sum } from "./simd";
 
-// Products and sums apart need a register more, and of twelve chains one would spill.
+// Without fused multiply-add, a product needs one more register, and one of twelve chains would spill.
 const CHAINS: i32 = ASC_FEATURE_RELAXED_SIMD ? 12 : 10;
 
-/** Floating-point operations of a turn of `compute`: a multiplication and an addition in each chain's vector of 4. */
+/** Floating-point operations per iteration of `compute`: a multiplication and an addition for each lane of each chain. */
 export const flopsPerTurn: i32 = CHAINS * 4 * 2;
 
-/** Multiplies and adds, two by five or six products a turn, of vectors that come from 1 KB at `at` (else they could be computed once). */
+/**
+ * Multiplies and adds: two by five or six products per iteration. One factor of each is loaded from the 1 KB at `at`, so that the
+ * compiler cannot hoist the products out of the loop.
+ */
 export function compute(at: usize, turns: i32): f32 {
   const x = v128.load(at);
   const y = v128.load(at, 16);
@@ -42,7 +45,7 @@ export function compute(at: usize, turns: i32): f32 {
   return total(s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11);
 }
 
-/** Reads from `at` to `end`, a multiple of 192 bytes further on. */
+/** Reads from `at` up to `end`; the distance is a multiple of 192 bytes. */
 export function read(at: usize, end: usize): f32 {
   let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0, s8 = s0, s9 = s0, s10 = s0, s11 = s0;
   while (at < end) {

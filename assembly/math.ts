@@ -1,19 +1,18 @@
 /**
- * exp, log, tanh, erf and sigmoid of four f32 lanes: our own polynomials, so that no engine's `Math` leaks into results.
+ * exp, log, tanh, erf and sigmoid of four f32 lanes. We use our own polynomials, so that results do not depend on an engine's `Math`.
  *
- * The bounds hold in every build; a lane's result depends on that lane alone, so the scalar forms give the same bits.
- * NaN gives NaN. Coefficients stand in memory, each four times: V8 builds a v128 constant anew, in three instructions, at every use,
- * where a load is one.
+ * The error bounds hold in every build. A lane's result depends only on that lane, so the scalar forms give the same bits.
+ * NaN gives NaN. Coefficients are stored in memory, four times each: V8 rebuilds a v128 constant with three instructions at every use,
+ * whereas a load is a single instruction.
  */
 import { madd, nmadd } from "./simd";
-
 
 // prettier-ignore
 const EXP: usize = memory.data<f32>(
   [
     1.442695, 1.442695, 1.442695, 1.442695, // 1/ln 2
-    12583039.0, 12583039.0, 12583039.0, 12583039.0, // 1.5·2²³ + 127: adding it rounds to an integer, with the exponent's bias
-    12583166.0, 12583166.0, 12583166.0, 12583166.0, // the same, of the largest exponent
+    12583039.0, 12583039.0, 12583039.0, 12583039.0, // 1.5·2²³ + 127: adding it rounds to an integer and adds the exponent bias
+    12583166.0, 12583166.0, 12583166.0, 12583166.0, // the same for the largest exponent
     0.69314575, 0.69314575, 0.69314575, 0.69314575, // ln 2, high part
     1.4286068e-6, 1.4286068e-6, 1.4286068e-6, 1.4286068e-6, // ln 2, low part
     0.008289291, 0.008289291, 0.008289291, 0.008289291, // c5
@@ -27,8 +26,8 @@ const EXP: usize = memory.data<f32>(
 );
 
 /**
- * eˣ = 2ᵏ·eᵗ with k = round(x / ln 2) and t = x − k·ln 2, |t| ≤ ½ ln 2; eᵗ by a polynomial of degree 5.
- * Relative error < 3e-7 on [−87.33, 88.37], < 1e-4 up to 88.72. Above that Infinity; below −87.336 flushed to 0 (no subnormals).
+ * eˣ = 2ᵏ·eᵗ with k = round(x / ln 2) and t = x − k·ln 2, |t| ≤ ½ ln 2; eᵗ is a polynomial of degree 5.
+ * Relative error < 3e-7 on [−87.33, 88.37], and < 1e-4 up to 88.72. Above that, Infinity. Below −87.336, 0 (subnormals are flushed).
  * Source: XNNPACK f32-raddstoreexpminusmax, rr2-p5.
  */
 // @ts-ignore: decorator
@@ -60,7 +59,7 @@ export function sigmoid(x: v128): v128 {
 // prettier-ignore
 const TANH: usize = memory.data<f32>(
   [
-    9.1953125, 9.1953125, 9.1953125, 9.1953125, // clamp: the quotient is 1 from here
+    9.1953125, 9.1953125, 9.1953125, 9.1953125, // clamp: the quotient is 1 from here on
     1.3319247e-8, 1.3319247e-8, 1.3319247e-8, 1.3319247e-8, // p9
     2.0583646e-5, 2.0583646e-5, 2.0583646e-5, 2.0583646e-5, // p7
     0.0034940462, 0.0034940462, 0.0034940462, 0.0034940462, // p5
@@ -75,8 +74,8 @@ const TANH: usize = memory.data<f32>(
 );
 
 /**
- * tanh x = x·P(x²) / Q(x²), degrees 9 and 8, our own minimax fit of the relative error on [−9.02, 9.02].
- * Relative error < 5e-7 everywhere; |tanh x| ≤ 1, and exactly ±1 from |x| = 9.2 on.
+ * tanh x = x·P(x²) / Q(x²), of degrees 9 and 8: our own minimax fit of the relative error on [−9.02, 9.02].
+ * Relative error < 5e-7 everywhere; |tanh x| ≤ 1, and exactly ±1 for |x| ≥ 9.2.
  */
 // @ts-ignore: decorator
 @inline
@@ -98,7 +97,7 @@ export function tanh(x: v128): v128 {
 // prettier-ignore
 const ERF: usize = memory.data<f32>(
   [
-    4.0, 4.0, 4.0, 4.0, // clamp: the quotient is 1 from here
+    4.0, 4.0, 4.0, 4.0, // clamp: the quotient is 1 from here on
     2.0502303e-6, 2.0502303e-6, 2.0502303e-6, 2.0502303e-6, // p11
     0.0002848699, 0.0002848699, 0.0002848699, 0.0002848699, // p9
     0.0037649488, 0.0037649488, 0.0037649488, 0.0037649488, // p7
@@ -116,8 +115,8 @@ const ERF: usize = memory.data<f32>(
 );
 
 /**
- * erf x = x·P(x²) / Q(x²), degrees 11 and 10, our own minimax fit of the relative error on [−3.92, 3.92].
- * Relative error < 5e-7 everywhere; |erf x| ≤ 1, and exactly ±1 from |x| = 4 on.
+ * erf x = x·P(x²) / Q(x²), of degrees 11 and 10: our own minimax fit of the relative error on [−3.92, 3.92].
+ * Relative error < 5e-7 everywhere; |erf x| ≤ 1, and exactly ±1 for |x| ≥ 4.
  */
 // @ts-ignore: decorator
 @inline
@@ -138,7 +137,7 @@ export function erf(x: v128): v128 {
   return clamp(f32x4.div(f32x4.mul(c, p), q), one);
 }
 
-/** x, cut to [−limit, limit]; NaN stays. */
+/** x clamped to [−limit, limit]; NaN stays NaN. */
 // @ts-ignore: decorator
 @inline
 export function clamp(x: v128, limit: v128): v128 {
@@ -164,8 +163,8 @@ const LOG: usize = memory.data<f32>(
 );
 
 /**
- * ln x = k·ln 2 + ln(1 + f) with 1 + f in [√½, √2); ln(1 + f) = f − f²/2 + f³·P(f), degree 8.
- * Relative error < 1e-7 on the normal numbers. Subnormals count as 0, whose logarithm is −Infinity; x < 0 gives NaN.
+ * ln x = k·ln 2 + ln(1 + f) with 1 + f in [√½, √2); ln(1 + f) = f − f²/2 + f³·P(f), where P has degree 8.
+ * Relative error < 1e-7 for normal numbers. Subnormals are treated as 0, which gives −Infinity; x < 0 gives NaN.
  * Source: Cephes logf.
  */
 // @ts-ignore: decorator
@@ -187,7 +186,7 @@ export function log(x: v128): v128 {
   p = madd(k, v128.load(LOG, 160), f32x4.mul(f32x4.mul(square, f), p));
   p = f32x4.add(f, nmadd(square, f32x4.splat(0.5), p));
   const value = madd(k, v128.load(LOG, 144), p);
-  const finite = v128.bitselect(value, x, f32x4.lt(x, f32x4.splat(f32.POSITIVE_INFINITY))); // Infinity and NaN stay
+  const finite = v128.bitselect(value, x, f32x4.lt(x, f32x4.splat(f32.POSITIVE_INFINITY))); // Infinity and NaN are kept
   const positive = v128.or(finite, f32x4.lt(x, f32x4.splat(0)));
   return v128.bitselect(f32x4.splat(-f32.POSITIVE_INFINITY), positive, f32x4.lt(f32x4.abs(x), f32x4.splat(f32.MIN_NORMAL_VALUE)));
 }

@@ -1,12 +1,12 @@
 /**
- * exp, log, sin and cos of one f64: for what is computed once (tables of positions, initial weights), where accuracy matters, not speed.
- * Source of the polynomials: fdlibm (Sun Microsystems 1993), within 1 ulp.
+ * exp, log, sin and cos of one f64, for values that are computed once (position tables, initial weights), where accuracy matters more
+ * than speed. The polynomials are those of fdlibm (Sun Microsystems 1993), accurate to within 1 ulp.
  */
 
 const LN2_HIGH: f64 = 6.9314718036912381649e-1;
 const LN2_LOW: f64 = 1.90821492927058770002e-10;
 
-/** eˣ. Relative error < 4e-16 on [−708, 709]; Infinity above 709.78, 0 below −745.13 (subnormals are kept). */
+/** eˣ. Relative error < 4e-16 on [−708, 709]. Infinity above 709.78, 0 below −745.13; subnormals are kept. */
 export function exp64(x: f64): f64 {
   if (x != x) return x;
   if (x > 709.782712893384) return f64.POSITIVE_INFINITY;
@@ -19,7 +19,7 @@ export function exp64(x: f64): f64 {
   const p = 2.7777777777015593e-3 - tt * (6.6137563214379343e-5 - tt * (1.6533902205465252e-6 - tt * 4.1381367970572385e-8));
   const c = t - tt * (1.66666666666666019037e-1 - tt * p);
   const y = 1 + ((t * c) / (2 - c) - low + high);
-  const half = <i32>k / 2; // 2ᵏ may overflow where eˣ does not
+  const half = <i32>k / 2; // 2ᵏ can overflow even if eˣ does not
   return y * power64(half) * power64(<i32>k - half);
 }
 
@@ -30,7 +30,7 @@ function power64(k: i32): f64 {
   return reinterpret<f64>(<i64>(k + 1023) << 52);
 }
 
-/** ln x. Relative error < 4e-16 on the normal numbers. ln 0 = −Infinity (subnormals count as 0), x < 0 gives NaN. */
+/** ln x. Relative error < 4e-16 for normal numbers. 0 and subnormals give −Infinity; x < 0 gives NaN. */
 export function log64(x: f64): f64 {
   if (x < 0) return f64.NaN;
   if (x < f64.MIN_NORMAL_VALUE) return f64.NEGATIVE_INFINITY;
@@ -48,7 +48,7 @@ export function log64(x: f64): f64 {
   return s * (half + even + odd) + k * LN2_LOW - half + f + k * LN2_HIGH;
 }
 
-/** sin x. Absolute error < 3e-16 for |x| ≤ 2²⁰ (beyond, the reduction by π/2 loses bits). */
+/** sin x. Absolute error < 3e-16 for |x| ≤ 2²⁰; beyond that, the reduction by π/2 loses bits. */
 export function sin64(x: f64): f64 {
   const quarter = nearest<f64>(x * TWO_OVER_PI);
   return quadrant(reduce(x, quarter), <i32>quarter);
@@ -62,7 +62,7 @@ export function cos64(x: f64): f64 {
 
 const TWO_OVER_PI: f64 = 6.36619772367581382433e-1;
 
-// x − quarter·π/2, with π/2 in parts of 33, 33 and 53 bits
+// x − quarter·π/2, with π/2 split into parts of 33, 33 and 53 bits
 // @ts-ignore: decorator
 @inline
 function reduce(x: f64, quarter: f64): f64 {

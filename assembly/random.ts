@@ -1,12 +1,12 @@
 /**
  * Counter-based random numbers: Philox 4x32-10 (Salmon et al. 2011, "Parallel Random Numbers: As Easy as 1, 2, 3").
  *
- * A block is 128 random bits, a pure function of a key and a counter, so that any thread can compute any element's bits:
+ * A block is 128 random bits. It is a pure function of a key and a counter, so any thread can compute the bits of any element:
  *
  *     key     = (seedLow, seedHigh)
  *     counter = (block, stream, step, microBatch)
  *
- * `rng` is the address of the cell that holds all but `block` and `stream` (see `Rng`); a stream is one op of the program.
+ * `rng` is the address of the cell that holds everything except `block` and `stream` (see `Rng`). Each op of a program has its own stream.
  */
 import { Rng } from "./layouts";
 
@@ -16,14 +16,14 @@ const W0: u32 = 0x9e3779b9; // the golden ratio
 const W1: u32 = 0xbb67ae85; // √3 − 1
 const ROUNDS = 10;
 
-/** The four random words of one block, u32x4. */
+/** The four random words of one block, as u32x4. */
 export function philox(rng: usize, stream: u32, block: u32): v128 {
   const key0 = load<u32>(rng, Rng.SeedLow);
   const key1 = load<u32>(rng, Rng.SeedHigh);
   return philox4x32(key0, key1, block, stream, load<u32>(rng, Rng.Step), load<u32>(rng, Rng.MicroBatch));
 }
 
-/** The same, of a key and a counter. */
+/** The same, with the key and the counter as arguments. */
 export function philox4x32(k0: u32, k1: u32, c0: u32, c1: u32, c2: u32, c3: u32): v128 {
   for (let round = 0; round < ROUNDS; round++) {
     const p0 = <u64>c0 * M0;
@@ -39,21 +39,21 @@ export function philox4x32(k0: u32, k1: u32, c0: u32, c1: u32, c2: u32, c3: u32)
   return i32x4.replace_lane(i32x4.replace_lane(low, 2, c2), 3, c3);
 }
 
-/** Dropout's threshold for `keepBits`: an element is dropped when its 16 random bits are below it. */
+/** The threshold of `keepBits` for dropout probability p: an element is dropped if its 16 random bits are below it. */
 // @ts-ignore: decorator
 @inline
 export function dropThreshold(p: f32): i32 {
   return <i32>nearest<f64>(<f64>p * 65536.0);
 }
 
-// Loaded, not spelt: V8 builds a constant anew in every round.
+// Loaded from memory, because V8 would rebuild a literal constant in every round.
 const VECTORS: usize = memory.data<u32>([M0, M0, M0, M0, M1, M1, M1, M1, W0, W0, W0, W0, W1, W1, W1, W1], 16);
 
 /**
- * Which of 32 consecutive elements dropout keeps: bit e is element 8·block + e. One pass over four blocks.
+ * Which of 32 consecutive elements dropout keeps: bit e is for element 8·block + e. Computes four blocks at once.
  *
- * Element e of a stream has half-word e & 7 of block e >> 3 (word by word, the low half first) and is kept iff that is ≥ `threshold`.
- * @param block      of the first element
+ * Element e of a stream uses half-word e & 7 of block e >> 3 (word by word, low half first) and is kept iff that is ≥ `threshold`.
+ * @param block      the block of the first element
  * @param threshold  `dropThreshold(p)`, 0 (keep all) to 65536 (drop all)
  */
 export function keepBits(rng: usize, stream: u32, block: u32, threshold: i32): u32 {
@@ -81,7 +81,8 @@ export function keepBits(rng: usize, stream: u32, block: u32, threshold: i32): u
     k0 = i32x4.add(k0, w0);
     k1 = i32x4.add(k1, w1);
   }
-  // A byte an element: 2b + half of word 0 (bytes 0–7) and 1 (8–15), of word 2 and 3; then in the order of the elements.
+  // One byte per element. In words01, byte 2b + half is word 0 of block b, and byte 8 + 2b + half is word 1; words23 likewise.
+  // The shuffles then put the bytes in element order.
   const t = i16x8.splat(<i16>threshold);
   const words01 = i8x16.narrow_i16x8_s(i16x8.ge_u(c0, t), i16x8.ge_u(c1, t));
   const words23 = i8x16.narrow_i16x8_s(i16x8.ge_u(c2, t), i16x8.ge_u(c3, t));
@@ -92,7 +93,7 @@ export function keepBits(rng: usize, stream: u32, block: u32, threshold: i32): u
 
 const LANE_BITS: usize = memory.data<i32>([1, 2, 4, 8], 16);
 
-/** All ones in lane i where bit i of `bits` is set: shift by 4 for the next four elements. */
+/** Lane i is all ones if bit i of `bits` is set, else 0. Shift `bits` right by 4 for the next four elements. */
 // @ts-ignore: decorator
 @inline
 export function keepMask(bits: u32): v128 {

@@ -1,6 +1,6 @@
-/** What every kernel does with vectors of four f32: fused multiply-add, lane sums and maxima, and the tail of a row. */
+/** Operations on vectors of four f32 that all kernels share: fused multiply-add, lane sums and maxima, row tails. */
 
-/** a·b + c, rounded once in the relaxed build (where the machine can) and twice in the plain one. */
+/** a·b + c, rounded once in the relaxed build (if the machine has fused multiply-add) and twice in the plain build. */
 // @ts-ignore: decorator
 @inline
 export function madd(a: v128, b: v128, c: v128): v128 {
@@ -8,7 +8,7 @@ export function madd(a: v128, b: v128, c: v128): v128 {
   return f32x4.add(f32x4.mul(a, b), c);
 }
 
-/** c − a·b, rounded as `madd`. */
+/** c − a·b, rounded like `madd`. */
 // @ts-ignore: decorator
 @inline
 export function nmadd(a: v128, b: v128, c: v128): v128 {
@@ -16,21 +16,21 @@ export function nmadd(a: v128, b: v128, c: v128): v128 {
   return f32x4.sub(c, f32x4.mul(a, b));
 }
 
-/** Lane-wise maximum that skips a NaN in `x`: one instruction. Start from −Infinity, and the result is a number. */
+/** Lane-wise maximum that ignores a NaN in `x`, in one instruction. Starting from −Infinity, the result is never NaN. */
 // @ts-ignore: decorator
 @inline
 export function maxNumber(running: v128, x: v128): v128 {
   return f32x4.pmax(running, x);
 }
 
-/** Lane-wise maximum where a NaN on either side gives NaN: three instructions; f32x4.max takes eight on x64. */
+/** Lane-wise maximum that is NaN if either operand is, in three instructions. On x64, f32x4.max takes eight. */
 // @ts-ignore: decorator
 @inline
 export function maxOrNaN(running: v128, x: v128): v128 {
   return v128.or(f32x4.pmax(running, x), f32x4.ne(x, x));
 }
 
-/** Sum of the lanes, always as (v0 + v2) + (v1 + v3). */
+/** The sum of the lanes, always computed as (v0 + v2) + (v1 + v3). */
 // @ts-ignore: decorator
 @inline
 export function sum(v: v128): f32 {
@@ -38,7 +38,7 @@ export function sum(v: v128): f32 {
   return f32x4.extract_lane(pairs, 0) + f32x4.extract_lane(pairs, 1);
 }
 
-/** [Σ a, Σ b, Σ c, Σ d], each as (v0 + v1) + (v2 + v3). */
+/** [Σ a, Σ b, Σ c, Σ d], each computed as (v0 + v1) + (v2 + v3). */
 // @ts-ignore: decorator
 @inline
 export function sums(a: v128, b: v128, c: v128, d: v128): v128 {
@@ -47,7 +47,7 @@ export function sums(a: v128, b: v128, c: v128, d: v128): v128 {
   return f32x4.add(lowHalves(pairs, others), highHalves(pairs, others));
 }
 
-// A 4x4 transpose takes two steps: interleave rows 0 and 1, and rows 2 and 3; then join the halves of the results.
+// A 4x4 transpose takes two steps: interleave rows 0 and 1, and rows 2 and 3; then combine halves of the results.
 
 /** [a0, b0, a1, b1] */
 // @ts-ignore: decorator
@@ -77,7 +77,7 @@ export function highHalves(a: v128, b: v128): v128 {
   return v128.shuffle<f64>(a, b, 1, 3);
 }
 
-/** Stores the transpose of four rows: their column i at `to` + i·`pitch` bytes. */
+/** Stores the transpose of four rows: column i at `to` + i·`pitch` bytes. */
 // @ts-ignore: decorator
 @inline
 export function storeTransposed(to: usize, pitch: usize, row0: v128, row1: v128, row2: v128, row3: v128): void {
@@ -96,7 +96,7 @@ export function maximum(v: v128): f32 {
   return max(max(f32x4.extract_lane(v, 0), f32x4.extract_lane(v, 1)), max(f32x4.extract_lane(v, 2), f32x4.extract_lane(v, 3)));
 }
 
-/** The `n` floats at `at` (1 to 3), followed by zeros; touches no other byte. */
+/** Loads the `n` floats (1 to 3) at `at`, followed by zeros. Reads no other byte. */
 // @ts-ignore: decorator
 @inline
 export function loadTail(at: usize, n: i32): v128 {
@@ -105,7 +105,7 @@ export function loadTail(at: usize, n: i32): v128 {
   return n == 2 ? pair : v128.load32_lane(at, pair, 2, 8);
 }
 
-/** Writes the first `n` lanes (1 to 3) to `at`; touches no other byte. */
+/** Stores the first `n` lanes (1 to 3) at `at`. Writes no other byte. */
 // @ts-ignore: decorator
 @inline
 export function storeTail(at: usize, v: v128, n: i32): void {

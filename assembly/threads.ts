@@ -1,8 +1,8 @@
 /**
- * What the builds for several threads export besides `run`: one thread starts a program, the others serve.
+ * The additional exports of the multi-threaded builds: one thread starts a program, and the others serve.
  *
- * Each thread has an instance of the module of its own, all over one imported memory. Nothing but that memory is shared: the core has no
- * state in globals, and its tables, which every instance writes anew, are constant.
+ * Each thread has its own instance of the module, and all instances import one memory. Only that memory is shared: the core keeps no
+ * state in globals, and its tables, which every instance writes again, are constant.
  */
 import { Share } from "./layouts";
 import { Op } from "./opcodes";
@@ -10,17 +10,17 @@ import { awaitJob, barrier, startJob } from "./parallel";
 import { execute } from "./execute";
 
 /**
- * Runs the program at `at` as thread 0, while the others `serve`. Returns when all are done.
- * @param sync      address of the `SyncCell` cells, at first all 0
+ * Runs the program at `at` as thread 0 while the other threads `serve`. Returns when all threads have finished.
+ * @param sync      address of the `SyncCell` cells, all initially 0
  * @param maySleep  0 on a browser's main thread
- * @returns 0 when a thread has ended meanwhile, and the program is not done; 1 otherwise
+ * @returns 1 if the program has run to its end; 0 if a thread exited before that
  */
 export function start(at: usize, sync: usize, threads: i32, maySleep: i32): i32 {
   startJob(sync, at);
   return i32(replay(at, sync, 0, threads, maySleep));
 }
 
-/** Takes part in every program that thread 0 starts, as thread 1 … threads − 1. Returns when all is over. */
+/** Takes part in every program that thread 0 starts, as thread 1 … threads − 1. Returns after a shutdown. */
 export function serve(sync: usize, thread: i32, threads: i32): void {
   for (let done = 0; ; done++) {
     const at = awaitJob(sync, done);

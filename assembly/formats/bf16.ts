@@ -1,7 +1,7 @@
-/** bfloat16: the upper half of an f32, u16 [R, C], dense. Decoding is exact. */
+/** bfloat16: the upper half of an f32, stored as dense u16 [R, C]. Decoding is exact. */
 import { element } from "../kernels/element";
 
-/** to[r, c] = x[row + r, column + c] for [rows, columns], as `decodeRows` has its operands. */
+/** to[r, c] = x[row + r, column + c] for [rows, columns]. Operands as in `decodeRows`. */
 export function decodeBf16(to: usize, ldTo: i32, x: usize, C: i32, row: i32, column: i32, rows: i32, columns: i32): void {
   for (let r = 0; r < rows; r++) {
     let at = element(to, r * ldTo);

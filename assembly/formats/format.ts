@@ -1,6 +1,6 @@
 /**
- * Formats of weights. Whatever reads a weight decodes the rows that it needs to f32, so that a format is one file and works in every
- * product and in the embedding. Each but f32 is dense and decides on its layout, which may depend on R and C.
+ * Weight formats. A kernel that reads weights decodes the rows it needs to f32. A format is therefore a single file, and works in every
+ * matrix product and in the embedding. Every format except f32 is dense and defines its own layout, which may depend on R and C.
  */
 import { element } from "../kernels/element";
 import { Format } from "../layouts";
@@ -9,8 +9,9 @@ import { decodeBf16 } from "./bf16";
 /**
  * to[r, c] = x[row + r, column + c] as f32, for [rows, columns].
  *
- * Callers guarantee that `column` is a multiple of 32, and `columns` too unless they end at C; that either `rows` is 1, or `row` is a
- * multiple of 8, and `rows` too unless they end at R. So a format may keep groups of 32 elements in a row, or eight rows side by side.
+ * Callers guarantee that `column` is a multiple of 32, and that `columns` is too, unless the range ends at C. They also guarantee that
+ * `rows` is 1, or that `row` is a multiple of 8 and `rows` is too, unless the range ends at R. A format may therefore group 32
+ * consecutive elements of a row, or interleave eight rows.
  * @param to  f32 [rows, columns], rows `ldTo` apart
  * @param x   an array [R, C] in `format`
  */

@@ -1,4 +1,4 @@
-/** Pointwise non-linearities, forward and backward: ReLU, GELU (by erf, or its tanh approximation) and SiLU. */
+/** Pointwise non-linearities, forward and backward: ReLU, GELU (with erf or its tanh approximation) and SiLU. */
 import { Count, Flag, In, Out } from "../operands";
 import { Activation } from "../layouts";
 import { sliceEnd, sliceStart } from "../parallel";
@@ -10,14 +10,14 @@ const GRAIN = 16; // elements in a cache line
 // prettier-ignore
 const CONSTANTS: usize = memory.data<f32>(
   [
-    3.4028235e38, 3.4028235e38, 3.4028235e38, 3.4028235e38, // the largest number: it stands for Infinity, since 0·Infinity is NaN
+    3.4028235e38, 3.4028235e38, 3.4028235e38, 3.4028235e38, // the largest number, used instead of Infinity because 0·Infinity is NaN
     0.70710678, 0.70710678, 0.70710678, 0.70710678, // √½
     0.5, 0.5, 0.5, 0.5,
     0.39894228, 0.39894228, 0.39894228, 0.39894228, // 1/√(2π)
     1.5957691, 1.5957691, 1.5957691, 1.5957691, // 2√(2/π)
     0.071354816, 0.071354816, 0.071354816, 0.071354816, // 0.044715 · 2√(2/π)
     0.21406445, 0.21406445, 0.21406445, 0.21406445, // 3 · 0.044715 · 2√(2/π)
-    10, 10, 10, 10, // beyond it geluTanh's sigmoid is 0 or 1
+    10, 10, 10, 10, // geluTanh's sigmoid is 0 or 1 beyond ±10
     1, 1, 1, 1,
     -3.4028235e38, -3.4028235e38, -3.4028235e38, -3.4028235e38, // the lowest number
   ],
@@ -25,7 +25,7 @@ const CONSTANTS: usize = memory.data<f32>(
 );
 
 /**
- * out = f(x), with f by `activation`:
+ * out = f(x), where `activation` selects f:
  *
  *     Relu       max(x, 0)
  *     Gelu       x·Φ(x) = ½x·(1 + erf(x/√2))                                absolute error < 1e-6·max(1, |x|)
@@ -56,7 +56,7 @@ function geluForward(out: usize, x: usize, n: i32): void { forward(out, x, n, Ac
 function geluTanhForward(out: usize, x: usize, n: i32): void { forward(out, x, n, Activation.GeluTanh); }
 function siluForward(out: usize, x: usize, n: i32): void { forward(out, x, n, Activation.Silu); }
 
-// The loop of each: `activation` is a constant, and only its branch of `value` is compiled.
+// The loop shared by all activations. `activation` is a constant, so only its branch of `value` is compiled.
 // @ts-ignore: decorator
 @inline
 function forward(out: usize, x: usize, n: i32, activation: i32): void {
@@ -90,7 +90,7 @@ function value(x: v128, activation: i32): v128 {
  *
  * @param dX    f32 [n], may alias dOut
  * @param dOut  f32 [n]
- * @param x     f32 [n], what the forward pass read
+ * @param x     f32 [n], the input of the forward pass
  * Absolute error of f′ < 2e-6.
  */
 export function activationBackward(dX: Out<f32>, dOut: In<f32>, x: In<f32>, n: Count, activation: Flag, thread: i32, threads: i32): void {
@@ -152,7 +152,7 @@ function gradient(dOut: v128, x: v128, activation: i32): v128 {
   return f32x4.mul(dOut, madd(inner, s, s));
 }
 
-// Φ(x), the normal distribution's mass below x.
+// Φ(x), the cumulative distribution function of the standard normal distribution.
 // @ts-ignore: decorator
 @inline
 function normalCdf(x: v128): v128 {

@@ -12,18 +12,18 @@ import { element } from "./element";
 import { packColumns, packRows } from "./pack";
 
 /**
- * Gradients of `attentionForward`, which are written: dQ, dK and dV with the tokens of q, k and v.
+ * The gradients of `attentionForward`. They are written, not added to; dQ, dK and dV have the layouts of q, k and v.
  * With P_ij = exp(s_ij − lse_i), M the dropout mask times 1/(1 − dropout), and δ_i = dOut_i·out_i:
  *
  *     dV_j = Σ_i M_ij·P_ij·dOut_i,  dS_ij = P_ij·(M_ij·dOut_i·v_j − δ_i),
  *     dQ_i = scale·Σ_j dS_ij·k_j,  dK_j = scale·Σ_i dS_ij·q_i.
  *
- * @param dBias  f32 [B, H, Tq, Tk]: dS, 0 where a query does not see a key
- * @param dOut   f32 [B, Tq, H, D], tokens `ldo` apart, as `out`
- * @param rng    with the step and micro-batch of the forward pass, as `stream`
- * @param dimK   1: keys are written in the forward pass's layout without pages
- * The others are `attentionForward`'s. A key that no query sees has gradient 0, and so has a query that sees no key.
- * One thread owns a key-value head's dK and dV, and sums over the query heads that share it, then over queries, in their order.
+ * @param dBias  f32 [B, H, Tq, Tk]: dS, 0 where the query does not attend to the key
+ * @param dOut   f32 [B, Tq, H, D], tokens `ldo` apart, like `out`
+ * @param rng    with the step and micro-batch of the forward pass; `stream` must also be the same
+ * @param dimK   must be 1: key gradients are written in the forward pass's layout without pages
+ * The other operands are those of `attentionForward`. A key that no query attends to has gradient 0, as has a query without keys.
+ * One thread owns the dK and dV of a key-value head. It sums over the query heads that share it, then over their queries, in order.
  */
 export function attentionBackward(
   dQ: Out<f32>, dK: Out<f32>, dV: Out<f32>, dBias: MaybeOut<f32>, dOut: In<f32>, out: In<f32>, lse: In<f32>,
@@ -38,9 +38,9 @@ export function attentionBackward(
   assert(D > 0 && Hkv > 0 && H % Hkv == 0 && dimK == 1 && scale > 0 && dropout >= 0 && dropout < 1 && (scratch & 15) == 0);
   assert(left >= 0 && left <= Window.Unlimited && right >= 0 && right <= Window.Unlimited);
   const matrix = <usize>(BLOCK * ((D + 15) & -16)) << 2;
-  const qRows = scratch + thread * (AttentionScratch.Base + AttentionScratch.PerDim * D); // by packRows, for the scores
+  const qRows = scratch + thread * (AttentionScratch.Base + AttentionScratch.PerDim * D); // packed by packRows, for the scores
   const gRows = qRows + matrix; // dOut
-  const qColumns = gRows + matrix; // by packColumns, for the sums
+  const qColumns = gRows + matrix; // packed by packColumns, for the sums
   const gColumns = qColumns + matrix;
   const kColumns = gColumns + matrix;
   const p = kColumns + matrix;
@@ -63,7 +63,7 @@ export function attentionBackward(
     const vHead = b * Tk * tokenV + kvHead * headV;
     if (dBias) memory.fill(element(dBias, head * Tq * Tk), 0, <usize>(Tq * Tk) << 2);
     if (isFirst) {
-      // The first block of queries writes the gradients of the keys it sees; the others start from 0.
+      // The first block of queries writes the gradients of the keys it attends to. The other keys' gradients start at 0.
       const start = min(startOfKeys(past0, left, length), Tk);
       const end = max(start, endOfKeys(past0 + min(BLOCK, Tq) - 1, right, length));
       clearRows(element(dK, kHead), tokenK, start, D);
@@ -123,7 +123,7 @@ export function attentionBackward(
   }
 }
 
-/** For four queries: scores s become p = exp(scale·s − lse), and dP becomes factor·dS = factor·p·(dP − δ). */
+/** For four queries, in place: scores s become p = exp(scale·s − lse), and dP becomes factor·dS = factor·p·(dP − δ). */
 function softmaxGradient(s: usize, dP: usize, from: i32, to: i32, minusLse: v128, delta: v128, scale: f32, factor: f32): void {
   const vscale = f32x4.splat(scale);
   const vfactor = f32x4.splat(factor);
@@ -137,7 +137,7 @@ function softmaxGradient(s: usize, dP: usize, from: i32, to: i32, minusLse: v128
   }
 }
 
-/** dBias[i, j] = dS[j, i] for the keys j that query i sees, rows of dBias `ld` apart; dS becomes scale·dS. */
+/** dBias[i, j] = dS[j, i] for the keys j that query i attends to, rows of dBias `ld` apart. Then dS becomes scale·dS. */
 function takeBiasGradient(dBias: usize, ld: i32, dS: usize, queries: i32, keys: i32, low: i32, high: i32, scale: f32): void {
   for (let i = 0; i < queries; i++) {
     const end = endSeen(i, keys, high);
@@ -150,7 +150,7 @@ function takeBiasGradient(dBias: usize, ld: i32, dS: usize, queries: i32, keys: 
   }
 }
 
-/** minusLse_i = −lse_i, δ_i = dOut_i·out_i for a block of queries; a query that sees no key gets −Infinity, so that its p is 0. */
+/** minusLse_i = −lse_i and δ_i = dOut_i·out_i for a block of queries. A query without keys gets minusLse = −Infinity, so its p is 0. */
 function loadStatistics(minusLse: usize, delta: usize, lse: usize, dOut: usize, out: usize, ldo: i32, queries: i32, D: i32): void {
   for (let i = 0; i < queries; i++) {
     const value = load<f32>(element(lse, i));

@@ -1,9 +1,9 @@
 /**
- * The products of one block of attention: up to BLOCK queries by BLOCK keys, whose scores never leave the scratch.
+ * The products of one block of attention: up to BLOCK queries by BLOCK keys, whose scores stay in the scratch memory.
  *
- * Scores are transposed, f32 [keys, queries] with rows BLOCK apart: a vector holds one key's score for four queries, so the
- * softmax needs no sums across lanes, and the tile reads the weights of either product where they lie.
- * `low` and `high` bound the keys of the block that a query sees (attention-visibility.ts).
+ * Scores are transposed, f32 [keys, queries] with rows BLOCK apart. A vector holds one key's scores for four queries, so the softmax
+ * needs no sums across lanes, and the tile reads the weights of both products in place.
+ * `low` and `high` say which keys of the block a query attends to (attention-visibility.ts).
  */
 import { loadTail, madd, storeTail } from "../simd";
 import { BLOCK, ROW, endSeen, firstSeen } from "./attention-visibility";
@@ -12,10 +12,10 @@ import { transposeRows } from "./pack";
 import { MR, NR, tile } from "./tile";
 
 /**
- * s[j, i] = Σ_d k[j, d]·q[i, d], summed in the order of d; tiles that no query sees are left out.
+ * s[j, i] = Σ_d k[j, d]·q[i, d], summed in the order of d. Tiles in which no query attends to a key are skipped.
  * @param s       f32 [keys, BLOCK]
  * @param k       f32 [keys, D]: element (j, d) at k + 4(j·token + d·dim)
- * @param panels  q [queries, D], by `packRows`
+ * @param panels  q [queries, D], packed by `packRows`
  */
 export function scores(
   s: usize, k: usize, token: i32, dim: i32, panels: usize, keys: i32, queries: i32, D: i32, low: i32, high: i32,
@@ -31,7 +31,7 @@ export function scores(
 
 /**
  * s[j, i] = scale·s[j, i] + bias[i, j].
- * @param bias        f32 [queries, keys], rows `ld` apart (0: the same for all queries)
+ * @param bias        f32 [queries, keys], rows `ld` apart (0: one row for all queries)
  * @param transposed  f32 [keys, BLOCK], scratch
  */
 export function addBias(s: usize, bias: usize, ld: i32, transposed: usize, keys: i32, queries: i32, scale: f32): void {
@@ -45,12 +45,12 @@ export function addBias(s: usize, bias: usize, ld: i32, transposed: usize, keys:
 }
 
 /**
- * c[i, d] = start + Σ_j w[j, i]·x[j, d] over the keys j that query i sees, in their order.
+ * c[i, d] = start + Σ_j w[j, i]·x[j, d] over the keys j that query i attends to, in order.
  * @param c       f32 [queries, D], rows `ldc` apart
- * @param fresh   start is zero, or else c
- * @param w       f32 [keys, BLOCK], zero where a query does not see the key
- * @param panels  x [keys, D], by `packColumns`
- * @param exact   a hidden key's weight, though zero, is not even multiplied: its x may be NaN or Infinity
+ * @param fresh   start is zero; otherwise, start is c
+ * @param w       f32 [keys, BLOCK], zero where the query does not attend to the key
+ * @param panels  x [keys, D], packed by `packColumns`
+ * @param exact   skip masked keys instead of multiplying them by zero, because their x may be NaN or Infinity
  * @param edge    EDGE_BYTES of scratch
  */
 export function sumOverKeys(
@@ -71,10 +71,10 @@ export function sumOverKeys(
 }
 
 /**
- * c[j, d] = start + Σ_i w[j, i]·x[i, d] over the queries i that see key j, in their order.
+ * c[j, d] = start + Σ_i w[j, i]·x[i, d] over the queries i that attend to key j, in order.
  * @param c       f32 [keys, D], rows `ldc` apart
- * @param panels  x [queries, D], by `packColumns`
- * The others are `sumOverKeys`'s.
+ * @param panels  x [queries, D], packed by `packColumns`
+ * The other operands are as in `sumOverKeys`.
  */
 export function sumOverQueries(
   c: usize, ldc: i32, fresh: bool, w: usize, panels: usize, keys: i32, queries: i32, D: i32, low: i32, high: i32,
@@ -93,7 +93,7 @@ export function sumOverQueries(
   }
 }
 
-/** A tile of which only `columns` may be written. */
+/** A tile that writes only its first `columns` columns. */
 // @ts-ignore: decorator
 @inline
 function edgeTile(
@@ -107,7 +107,7 @@ function edgeTile(
   }
 }
 
-/** Writes x to a row of D floats, or adds it. */
+/** Writes x to a row of D floats, or adds it unless `fresh`. */
 function addRow(row: usize, x: usize, D: i32, fresh: bool): void {
   for (; D > 3; D -= 4) {
     v128.store(row, fresh ? v128.load(x) : f32x4.add(v128.load(row), v128.load(x)));
@@ -117,7 +117,7 @@ function addRow(row: usize, x: usize, D: i32, fresh: bool): void {
   if (D > 0) storeTail(row, fresh ? v128.load(x) : f32x4.add(loadTail(row, D), v128.load(x)), D);
 }
 
-/** Whether all of x [K, D], packed by `packColumns`, is finite: by the exponents, of which 0xff means NaN or Infinity. */
+/** Whether every element of x [K, D], packed by `packColumns`, is finite. An exponent of 0xff means NaN or Infinity. */
 export function allFinite(panels: usize, K: i32, D: i32): bool {
   let largest0 = i32x4.splat(0), largest1 = largest0;
   const end = element(panels, ((D + NR - 1) & -NR) * K);

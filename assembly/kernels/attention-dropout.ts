@@ -1,13 +1,13 @@
-/** Dropout of attention's weights: the mask is a function of the weight's position, so backward draws it again. */
+/** Dropout of attention weights. The mask is a function of the weight's position, so the backward pass regenerates it. */
 import { dropThreshold, keepBits } from "../random";
 import { BLOCK, ROW, endSeen, firstSeen } from "./attention-visibility";
 import { element } from "./element";
 
 /**
- * Draws the mask of what a block's queries see: bit j & 31 of bits[j / 32, i] says whether query i keeps key j.
+ * Draws the mask for the keys that a block's queries attend to. Bit j & 31 of bits[j / 32, i] says whether query i keeps key j.
  * @param bits   u32 [BLOCK / 32, BLOCK]
- * @param row    of the block's first query among all: (b·H + h)·Tq + i
- * @param start  of the block's keys among all Tk: a multiple of 32
+ * @param row    index of the block's first query among all queries: (b·H + h)·Tq + i
+ * @param start  index of the block's first key among all Tk, a multiple of 32
  */
 export function drawMask(
   bits: usize, rng: usize, stream: i32, dropout: f32, row: i32, queries: i32, start: i32, keys: i32, Tk: i32, low: i32, high: i32,
@@ -23,7 +23,7 @@ export function drawMask(
   }
 }
 
-/** column [from … to) of the four queries from i: what the mask keeps times `keepScale`, zero elsewhere. */
+/** In column [from … to) of the four queries starting at i, multiplies what the mask keeps by `keepScale` and zeroes the rest. */
 export function dropColumn(column: usize, bits: usize, i: i32, from: i32, to: i32, keepScale: f32): void {
   const vscale = f32x4.splat(keepScale);
   for (let j = from; j < to; j++) {

@@ -1,8 +1,8 @@
 /**
- * Attention of few queries, as in decoding: keys and values are read in place, from memory only once per key-value head.
+ * Attention for a few queries, as in decoding. Keys and values are read in place, and from memory only once per key-value head.
  *
- * All queries of a key-value head process one block of keys while it is in the cache, one query at a time: its scores are contiguous,
- * so a vector is four keys. Every sum has the same order as in the block form (attention-forward.ts), so the bits are the same.
+ * All queries of a key-value head process a block of keys while it is in cache, one query at a time. A query's scores are contiguous,
+ * so a vector holds four keys. Every sum has the same order as in the block form (attention-forward.ts), so the bits are the same.
  */
 import {
   addProduct, addToTotal, endsChunk, spansChunks, startChunk, startTotal, takeTotal, writeRows,
@@ -14,9 +14,10 @@ import {
 import { element } from "./element";
 
 /**
- * `attentionForward` without dropout, for the query heads [head … last) of all B·H; Tq <= BLOCK.
- * @param columns  f32 [D, BLOCK], scratch
- * @param product  f32 [BLOCK, wide], scratch, as are the others from here
+ * `attentionForward` without dropout, for the query heads [head … last) of all B·H, with Tq <= BLOCK.
+ * The following are scratch:
+ * @param columns  f32 [D, BLOCK]
+ * @param product  f32 [BLOCK, wide]
  * @param sum      f32 [3, BLOCK, wide]
  * @param s        f32 [BLOCK, BLOCK]
  * @param state    see attention-softmax.ts
@@ -35,7 +36,7 @@ export function attendFew(
     const b = head / H;
     const h = head - b * H;
     const kvHead = h / group;
-    heads = min(min(last - head, (kvHead + 1) * group - h), BLOCK / Tq); // that share keys
+    heads = min(min(last - head, (kvHead + 1) * group - h), BLOCK / Tq); // query heads that share keys
     const rows = heads * Tq;
     const length = keyCount(lengths, b, Tk);
     const position = firstPosition(past, b, Tq, Tk);

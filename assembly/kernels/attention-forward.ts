@@ -16,35 +16,35 @@ import { element } from "./element";
 import { packColumns, packRows } from "./pack";
 import { NR } from "./tile";
 
-/** Up to this many queries are processed one at a time, as in decoding. */
+/** Up to this many queries per sequence are processed one at a time, as in decoding. */
 const FEW: i32 = 4;
 
 /**
  * Scaled dot-product attention of H query heads over Hkv key-value heads, for every batch row b and query head h:
  *
- *     out_i = Σ_j P_ij·v_j with P_i = softmax_j(s_ij) and s_ij = scale·q_i·k_j + bias_ij, over the keys j that query i sees:
+ *     out_i = Σ_j P_ij·v_j with P_i = softmax_j(s_ij) and s_ij = scale·q_i·k_j + bias_ij, over the keys j that query i attends to:
  *     past + i − left <= j <= past + i + right and j < length.
  *
  * @param out      f32 [B, Tq, H, D], tokens `ldo` apart
- * @param lse      f32 [B, H, Tq]: log Σ_j exp(s_ij), which the backward pass reads; −Infinity where no key is seen
+ * @param lse      f32 [B, H, Tq]: log Σ_j exp(s_ij), read by the backward pass; −Infinity for a query without keys
  * @param q        f32 [B, Tq, H, D], tokens `ldq` apart
  * @param k        f32, element (j, d) of head g at g·headK + j·tokenK + d·dimK. Without pages, batch row b starts at b·Tk·tokenK;
  *                 with pages, j counts from the page's first token and page n starts at n·pageK. tokenK or dimK is 1
- * @param v        f32, likewise by tokenV, headV, pageV; a head's dims are adjacent
- * @param bias     f32, s_ij's at b·biasBatch + h·biasHead + i·biasRow + j; a stride of 0 broadcasts
- * @param pages    i32 [B, P], the pages of each batch row's keys, Page.Tokens in each
+ * @param v        f32, likewise with tokenV, headV and pageV; a head's dims are contiguous
+ * @param bias     f32, bias_ij of head h and batch row b at b·biasBatch + h·biasHead + i·biasRow + j; a stride of 0 broadcasts
+ * @param pages    i32 [B, P], the pages that hold each batch row's keys, Page.Tokens keys per page
  * @param past     i32 [B], the position of each batch row's first query among its keys; absent: Tk − Tq
- * @param lengths  i32 [B], keys in each batch row; absent: Tk
+ * @param lengths  i32 [B], the number of keys in each batch row; absent: Tk
  * @param rng      the random cell (see `Rng`); read if dropout > 0
- * @param scratch  AttentionScratch.Base + AttentionScratch.PerDim·D bytes for each thread, aligned to 16
+ * @param scratch  AttentionScratch.Base + AttentionScratch.PerDim·D bytes per thread, aligned to 16
  * @param H        a multiple of Hkv: query head h reads key-value head ⌊h / (H / Hkv)⌋
- * @param left     keys that a query sees before its own position; Window.Unlimited: all
- * @param right    keys that it sees after its own; 0: causal
- * @param scale    > 0, 1/√D as a rule
- * @param dropout  probability in [0, 1) that a weight is zeroed, the others scaled by 1/(1 − dropout)
- * A query that sees no key yields zeros; what a query does not see cannot touch it, even NaN.
- * Without dropout a query's bits do not depend on the other queries of the call, on threads, or on pages.
- * Error: a few 1e-6 of the largest |v| while scores are in the tens, for any number of keys (attention-softmax.ts).
+ * @param left     the number of keys before its own position that a query attends to; Window.Unlimited: all
+ * @param right    the number of keys after its own position that a query attends to; 0: causal
+ * @param scale    > 0, usually 1/√D
+ * @param dropout  probability in [0, 1) that a weight is zeroed; the others are scaled by 1/(1 − dropout)
+ * A query without keys yields zeros. Masked keys and values cannot affect a query, even if they are NaN.
+ * Without dropout, a query's bits do not depend on the other queries of the call, on threads, or on pages.
+ * Error: a few 1e-6 of the largest |v| for scores in the tens and any number of keys (attention-softmax.ts).
  * Source: Dao 2023 (arXiv:2307.08691); grouped heads: Ainslie et al. 2023 (arXiv:2305.13245).
  */
 export function attentionForward(
@@ -64,7 +64,7 @@ export function attentionForward(
   const qPanels = scratch + thread * (AttentionScratch.Base + AttentionScratch.PerDim * D);
   const vPanels = qPanels + matrix;
   const product = vPanels + matrix; // Σ_j P_ij·v_j of one block of keys
-  const sum = product + matrix; // O, and after it O's total and what that lost
+  const sum = product + matrix; // O, followed by O's total and its rounding error
   const s = sum + 3 * matrix;
   const spare = s + ROW * BLOCK;
   const state = spare + ROW * BLOCK;
@@ -135,8 +135,8 @@ export function attentionForward(
 }
 
 /**
- * Takes the scores [from … to) of four queries into the online softmax; leaves exp(scale·s − m) in their place.
- * `from` and `to` are multiples of 4: l is summed in four lanes by the key's number mod 4.
+ * Adds the scores [from … to) of four queries to the online softmax, and replaces them by exp(scale·s − m).
+ * `from` and `to` are multiples of 4, because l is summed in four lanes by key number mod 4.
  */
 function addToSoftmax(s: usize, from: i32, to: i32, state: usize, scale: f32): void {
   const stop = s + to * ROW;

@@ -1,4 +1,4 @@
-/** One query and a block of keys: its scores are contiguous, so a vector is four keys. Sums match the block form bit for bit. */
+/** One query and a block of keys. Its scores are contiguous, so a vector holds four keys. Sums match the block form bit for bit. */
 import { exp } from "../math";
 import { loadTail, madd, maxNumber, maximum, sum } from "../simd";
 import { L, M, SHRINK, orZero } from "./attention-softmax";
@@ -15,7 +15,7 @@ export function columnsOfKeys(columns: usize, k: usize, token: i32, dim: i32, ke
   }
 }
 
-/** s[j] = Σ_d q[d]·k[d, j] for the keys [from … to) and up to the next multiples of 16, summed in the order of d. */
+/** s[j] = Σ_d q[d]·k[d, j] for the keys [from … to), extended to multiples of 16, summed in the order of d. */
 export function rowScores(s: usize, q: usize, k: usize, ldk: i32, from: i32, to: i32, D: i32): void {
   const pitch = <usize>ldk << 2;
   const qEnd = element(q, D);
@@ -49,7 +49,7 @@ export function rowScores(s: usize, q: usize, k: usize, ldk: i32, from: i32, to:
 }
 
 /**
- * `rowScores` of token-major keys, transposed in registers. For a single query, faster than `columnsOfKeys`: 40 → 29 µs (1x128x12x64).
+ * `rowScores` for token-major keys, transposed in registers. Faster than `columnsOfKeys` for one query: 40 → 29 µs (1x128x12x64).
  * Scores are written up to the next multiple of 4.
  * @param k  f32 [to, D], rows `ldk` apart
  */
@@ -74,7 +74,7 @@ export function rowScoresOfTokens(s: usize, q: usize, k: usize, ldk: i32, from: 
     q -= vectorEnd;
   }
   for (; j < to; j += 4) {
-    // Past the last key, it is read again.
+    // Rows past the last key repeat it.
     const x0 = element(k, j * ldk);
     const x1 = j + 1 < to ? x0 + pitch : x0;
     const x2 = j + 2 < to ? x1 + pitch : x1;
@@ -96,7 +96,7 @@ export function rowScoresOfTokens(s: usize, q: usize, k: usize, ldk: i32, from: 
   }
 }
 
-/** acc + Σ_d q_d·x_d for d = 0 … 3, a lane for each of the rows x0 to x3. */
+/** acc + Σ_d q_d·x_d for d = 0 … 3, with one lane for each of the rows x0 to x3. */
 // @ts-ignore: decorator
 @inline
 function addFour(acc: v128, x0: usize, x1: usize, x2: usize, x3: usize, q0: v128, q1: v128, q2: v128, q3: v128): v128 {
@@ -118,7 +118,7 @@ export function addRowBias(s: usize, bias: usize, from: i32, to: i32, scale: f32
   }
 }
 
-/** Takes the scores [from … to) of one query into the online softmax; leaves exp(scale·s − m) in their place. */
+/** Adds the scores [from … to) of one query to the online softmax, and replaces them by exp(scale·s − m). */
 export function addRowToSoftmax(s: usize, from: i32, to: i32, state: usize, scale: f32): void {
   const start = element(s, from & -4);
   const stop = element(s, (to + 3) & -4);
@@ -146,14 +146,14 @@ export function addRowToSoftmax(s: usize, from: i32, to: i32, state: usize, scal
   v128.store32_lane(state, madd(v128.load32_splat(state + L), shrink, f32x4.splat(sum(total))), 0, L);
 }
 
-/** Sets those of the four scores at `at`, of the keys from j on, to −Infinity that are not of the keys [from … to). */
+/** Of the four scores at `at`, which belong to the keys j … j + 3, sets those outside [from … to) to −Infinity. */
 function hideOutside(at: usize, j: i32, from: i32, to: i32): void {
   const key = i32x4.add(i32x4.splat(j), i32x4(0, 1, 2, 3));
   const seen = v128.and(i32x4.ge_s(key, i32x4.splat(from)), i32x4.lt_s(key, i32x4.splat(to)));
   v128.store(at, v128.bitselect(v128.load(at), f32x4.splat(-Infinity), seen));
 }
 
-/** out = Σ_j s[j]·v[j, :] over the keys [from … to), in their order. `out` is written up to the next multiple of 4. */
+/** out = Σ_j s[j]·v[j, :] over the keys [from … to), in order. `out` is written up to the next multiple of 4. */
 export function addValues(out: usize, s: usize, v: usize, from: i32, to: i32, D: i32, ldv: i32): void {
   const pitch = <usize>ldv << 2;
   const start = element(s, from);

@@ -1,36 +1,36 @@
 /**
  * The online softmax over blocks of keys, with sums whose error does not grow with the number of keys.
  *
- * Per query: m, the largest score so far; l = Σ_j exp(s_j − m); O = Σ_j exp(s_j − m)·v_j. When m grows, l and O shrink.
- * Sums have three levels with fixed boundaries among the keys, so that a query's bits depend only on its own operands:
- *   block   64 keys: O in key order, from zero; l in four lanes by j mod 4, joined as (0 + 2) + (1 + 3)
- *   chunk   1024 keys: its blocks in order
- *   row     its chunks in order, by compensated summation (Neumaier 1974)
- * A block in which a query sees no key leaves that query's m, l and O bit for bit as they were.
+ * Per query: m, the largest score so far; l = Σ_j exp(s_j − m); O = Σ_j exp(s_j − m)·v_j. When m grows, l and O are rescaled.
+ * Sums have three levels, whose boundaries are at fixed keys, so a query's bits depend only on its own operands:
+ *   block   64 keys: O from zero, in key order; l in four lanes by j mod 4, combined as (0 + 2) + (1 + 3)
+ *   chunk   1024 keys: its blocks, in order
+ *   row     its chunks, in order, with compensated summation (Neumaier 1974)
+ * A block in which a query attends to no key leaves that query's m, l and O unchanged, bit for bit.
  *
- * Weights sum to 1 within 3e-6, whatever the scores: 2.2e-6 is the worst found over 1024 keys (one large score, the others equal), 3e-7
- * over 10⁵ and 10⁶ keys. lse is then within 1e-6 + 1e-7·|lse|.
+ * Weights sum to 1 within 3e-6 for any scores. The worst case found is 2.2e-6 over 1024 keys (one large score, all others equal) and
+ * 3e-7 over 10⁵ and 10⁶ keys. The error of lse is then at most 1e-6 + 1e-7·|lse|.
  */
 import { exp, log } from "../math";
 import { madd, maxNumber, storeTail } from "../simd";
 import { ROW } from "./attention-visibility";
 import { element } from "./element";
 
-/** Keys in a chunk, a multiple of BLOCK. */
+/** The number of keys in a chunk, a multiple of BLOCK. */
 const CHUNK: i32 = 1024;
 
-// The state of up to BLOCK queries: rows of BLOCK floats in the scratch, by byte offsets.
+// The state of up to BLOCK queries consists of rows of BLOCK floats in the scratch, at these byte offsets.
 export const M: usize = 0;
 export const L: usize = ROW;
-/** exp(m_old − m), by which the last block shrank O. */
+/** exp(m_old − m), the factor by which the last block scaled O. */
 export const SHRINK: usize = 2 * ROW;
-/** m and l over all completed chunks, and what l's rounding has lost. */
+/** m and l over all completed chunks, and the rounding error of l. */
 const TOTAL_M: usize = 3 * ROW;
 const TOTAL_L: usize = 4 * ROW;
 const LOST_L: usize = 5 * ROW;
-// O is `sum`, f32 [queries, wide]. One `matrix` of bytes further is O over all completed chunks; two further, what its rounding has lost.
+// O is at `sum`, f32 [queries, wide]. O over all completed chunks is at `sum + matrix`, and its rounding error at `sum + 2·matrix`.
 
-/** Whether keys [from … to) belong to more than one chunk. */
+/** Whether the keys [from … to) span more than one chunk. */
 // @ts-ignore: decorator
 @inline
 export function spansChunks(from: i32, to: i32): bool {
@@ -44,7 +44,7 @@ export function endsChunk(j: i32): bool {
   return (j & (CHUNK - 1)) == 0;
 }
 
-/** Starts a chunk: no key seen yet. The chunk's first block writes O. */
+/** Starts a chunk, with no keys yet. The chunk's first block writes O. */
 export function startChunk(state: usize, rows: i32): void {
   for (const end = element(state, rows); state < end; state += 16) {
     v128.store(state, f32x4.splat(-Infinity), M);
@@ -93,7 +93,7 @@ export function addToTotal(state: usize, sum: usize, matrix: usize, wide: i32, r
     const factor = exp(f32x4.sub(chunk, base));
     addCompensated(at + TOTAL_L, LOST_L - TOTAL_L, v128.load(at, L), shrink, factor);
     v128.store(at, shrink, SHRINK);
-    v128.store(at, factor, L); // l itself is in the total now
+    v128.store(at, factor, L); // l has been added to the total, so its place is free
   }
   for (const end = element(state, rows); state < end; state += 4) {
     const shrink = v128.load32_splat(state + SHRINK);
@@ -102,7 +102,7 @@ export function addToTotal(state: usize, sum: usize, matrix: usize, wide: i32, r
   }
 }
 
-/** Ends a row of several chunks: m, l and O become those of all its keys. */
+/** Ends a row of several chunks: m, l and O become those over all its keys. */
 export function takeTotal(state: usize, sum: usize, matrix: usize, wide: i32, rows: i32): void {
   for (const end = element(state, rows); state < end; state += 16) {
     v128.store(state, v128.load(state, TOTAL_M), M);
@@ -113,7 +113,7 @@ export function takeTotal(state: usize, sum: usize, matrix: usize, wide: i32, ro
   }
 }
 
-/** total = shrink·total + factor·x; what rounding loses accumulates `apart` bytes further. */
+/** total = shrink·total + factor·x. The rounding error accumulates at `total + apart`. */
 // @ts-ignore: decorator
 @inline
 function addCompensated(total: usize, apart: usize, x: v128, shrink: v128, factor: v128): void {
@@ -123,7 +123,7 @@ function addCompensated(total: usize, apart: usize, x: v128, shrink: v128, facto
   const bRounded = f32x4.sub(both, a);
   const lost = f32x4.add(f32x4.sub(a, f32x4.sub(both, bRounded)), f32x4.sub(b, bRounded));
   v128.store(total, both);
-  // Where the total is infinite, `lost` is Infinity − Infinity; the total alone is the result.
+  // If the total is infinite, `lost` is Infinity − Infinity = NaN and must not be added.
   v128.store(total + apart, v128.and(f32x4.add(f32x4.mul(v128.load(total + apart), shrink), lost), f32x4.eq(lost, lost)));
 }
 
@@ -145,7 +145,7 @@ export function writeRows(out: usize, ldo: i32, lse: usize, sum: usize, wide: i3
   }
 }
 
-/** out = factor·x. Adding zero makes −0 positive: the sign of a zero sum depends on hidden keys, which are added with weight 0. */
+/** out = factor·x. Adding zero turns −0 into 0: the sign of a zero sum depends on masked keys, which are added with weight 0. */
 function writeRow(out: usize, x: usize, D: i32, factor: f32): void {
   const vfactor = f32x4.splat(factor);
   const zero = f32x4.splat(0);
@@ -157,7 +157,7 @@ function writeRow(out: usize, x: usize, D: i32, factor: f32): void {
   if (D > 0) storeTail(out, madd(v128.load(x), vfactor, zero), D);
 }
 
-/** x, with 0 for −Infinity: a query that has seen no key has m = −Infinity, and exp(−Infinity − 0) = 0. */
+/** x, with 0 in place of −Infinity: a query without keys so far has m = −Infinity, and exp(−Infinity − 0) = 0. */
 // @ts-ignore: decorator
 @inline
 export function orZero(x: v128): v128 {

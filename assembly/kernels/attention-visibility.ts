@@ -1,16 +1,16 @@
 /**
  * Which keys a query attends to: causal masks, sliding windows, sequence lengths, positions in a cache.
  *
- * Query i of a batch row is at position past + i; it sees key j iff past + i − left <= j <= past + i + right and j < length.
- * Within a block of queries and keys this reduces to two numbers: query i sees key j iff i + low <= j <= i + high and j < keys.
+ * Query i of a batch row is at position past + i. It sees (attends to) key j iff past + i − left <= j <= past + i + right and
+ * j < length. Within a block of queries and keys, two numbers suffice: query i sees key j iff i + low <= j <= i + high and j < keys.
  */
 import { AttentionScratch, Window } from "../layouts";
 import { element } from "./element";
 import { MR } from "./tile";
 
-/** Queries, and keys, in a block. */
+/** The number of queries, and of keys, in a block. */
 export const BLOCK: i32 = AttentionScratch.Block;
-/** Bytes from one key's scores to the next key's. */
+/** The distance in bytes between the scores of consecutive keys. */
 export const ROW: i32 = 4 * BLOCK;
 
 /** The position of a batch row's first query among the keys. */
@@ -20,57 +20,60 @@ export function firstPosition(past: usize, b: i32, Tq: i32, Tk: i32): i32 {
   return position;
 }
 
-/** How many keys a batch row has. */
+/** The number of keys in a batch row. */
 export function keyCount(lengths: usize, b: i32, Tk: i32): i32 {
   return lengths ? max(0, min(Tk, load<i32>(element(lengths, b)))) : Tk;
 }
 
-/** First key of the first block that a query at `position`, or a later one, sees. */
+/** The first key of the first block that is seen by a query at `position` or later. */
 export function startOfKeys(position: i32, left: i32, length: i32): i32 {
   return max(0, min(length, position - left)) & -BLOCK;
 }
 
-/** One past the last key that the query at `position`, or an earlier one, sees. */
+/** One past the last key that is seen by a query at `position` or earlier. */
 export function endOfKeys(position: i32, right: i32, length: i32): i32 {
   return max(0, min(length, position + right + 1));
 }
 
-/** The first of the block's keys that query i sees. */
+/** The first key of the block that query i sees. */
 // @ts-ignore: decorator
 @inline
 export function firstSeen(i: i32, keys: i32, low: i32): i32 {
   return max(0, min(keys, i + low));
 }
 
-/** One past the last of the block's keys that query i sees. */
+/** One past the last key of the block that query i sees. */
 // @ts-ignore: decorator
 @inline
 export function endSeen(i: i32, keys: i32, high: i32): i32 {
   return max(0, min(keys, i + high + 1));
 }
 
-/** Whether some query of the block does not see some key of it. */
+/** Whether some key of the block is hidden from some query of the block. */
 // @ts-ignore: decorator
 @inline
 export function isPartial(queries: i32, keys: i32, low: i32, high: i32): bool {
   return firstSeen(queries - 1, keys, low) > 0 || endSeen(0, keys, high) < keys;
 }
 
-/** The first key whose weight for the four queries from i is read: a tile of MR queries, or keys, reads what one of its queries sees. */
+/**
+ * The first key whose weight is read for the four queries starting at i. A tile of MR queries, or keys, reads every key that any of its
+ * queries sees.
+ */
 // @ts-ignore: decorator
 @inline
 export function firstRead(i: i32, keys: i32, low: i32): i32 {
   return firstSeen(i + 1 - MR, keys, low);
 }
 
-/** One past the last. */
+/** One past the last key whose weight is read. */
 // @ts-ignore: decorator
 @inline
 export function endRead(i: i32, keys: i32, high: i32): i32 {
   return endSeen(i + 2 + MR, keys, high);
 }
 
-/** Sets `column` [from … to), scores or weights of the four queries from i, to `value` where the query does not see the key. */
+/** Sets the scores or weights `column` [from … to) of the four queries starting at i to `value` if the query does not see the key. */
 export function hide(column: usize, i: i32, from: i32, to: i32, keys: i32, low: i32, high: i32, value: f32): void {
   const first = min(to, firstSeen(i + 3, keys, low));
   const last = max(from, endSeen(i, keys, high));
@@ -91,7 +94,7 @@ function hideAll(column: usize, i: i32, from: i32, to: i32, keys: i32, low: i32,
 }
 
 /**
- * Address of a batch row's keys, or values, from j0 on: in their page if there are pages, otherwise after the keys before them.
+ * The address of a batch row's keys or values starting at j0: in their page if there are pages, otherwise in the dense array.
  * @param j0  a multiple of BLOCK
  */
 export function keyBlock(x: usize, pages: usize, P: i32, b: i32, j0: i32, Tk: i32, token: i32, page: i32): usize {

@@ -1,4 +1,4 @@
-/** The key-value cache: pages of Page.Tokens tokens, which `attentionForward` reads. */
+/** The key-value cache: pages of Page.Tokens tokens, read by `attentionForward`. */
 import { Page } from "../layouts";
 import { Count, In, MaybeIn, Out } from "../operands";
 import { sliceEnd, sliceStart } from "../parallel";
@@ -13,8 +13,8 @@ import { transposeRows } from "./pack";
  * @param v       f32 [B, T, Hkv, D], tokens `ldv` apart
  * @param pages   i32 [B, P]: position j of batch row b is in page pages[b, ⌊j / Page.Tokens⌋]
  * @param past    i32 [B]
- * @param counts  i32 [B], tokens of each batch row; absent: T
- * Two batch rows never write the same position: the host's duty, as are page numbers.
+ * @param counts  i32 [B], the number of tokens in each batch row; absent: T
+ * The host ensures that no two batch rows write to the same position, and that page numbers are valid.
  */
 export function cacheKeyValue(
   kPages: Out<f32>, vPages: Out<f32>, k: In<f32>, v: In<f32>, pages: In<i32>, past: In<i32>, counts: MaybeIn<i32>,
@@ -32,7 +32,7 @@ export function cacheKeyValue(
     assert(position >= 0 && position + count <= P * Page.Tokens, "cacheKeyValue: more tokens than its pages hold");
     for (let t = 0, run = 0; t < count; t += run) {
       const at = (position + t) % Page.Tokens;
-      run = min(count - t, Page.Tokens - at); // tokens that go to the same page
+      run = min(count - t, Page.Tokens - at); // tokens in the same page
       const page = load<i32>(element(pages, b * P + (position + t) / Page.Tokens));
       assert(page >= 0, "cacheKeyValue: a page number is negative");
       const kRun = element(k, (b * T + t) * ldk + head * D);
@@ -48,7 +48,7 @@ function copyTokens(to: usize, ldTo: i32, from: usize, ld: i32, R: i32, D: i32):
   for (let r = 0; r < R; r++) memory.copy(element(to, r * ldTo), element(from, r * ld), <usize>D << 2);
 }
 
-/** to[d, r] = x[r, d]; not a byte past the last r. */
+/** to[d, r] = x[r, d], without writing past the last r. */
 function transposeTokens(to: usize, ldTo: i32, x: usize, ld: i32, R: i32, D: i32): void {
   const whole = R & -4;
   if (whole) transposeRows(to, ldTo, x, ld, whole, D);

@@ -10,14 +10,14 @@ import { exponentials, rowMaximum, rowSum } from "./rows";
  *
  *     loss[r] = −factor·Σ_v q_v·log p_v          dLogits[r, v] = factor·(p_v − q_v)
  *
- * zeros, of both, for a row whose target is `ignored`, and NaN for one whose target is not in [0, V) (Szegedy et al. 2016, section 7;
- * Vaswani et al. 2017, section 5.4).
+ * A row whose target is `ignored` yields a loss and gradients of 0; any other target outside [0, V) yields NaN. Sources: Szegedy et al.
+ * 2016, section 7; Vaswani et al. 2017, section 5.4.
  * @param loss     f32 [R]
- * @param dLogits  f32 [R, V], of the sum of all losses; may alias logits; 0: not wanted
+ * @param dLogits  f32 [R, V], the gradient of the sum of all losses; may alias logits; 0: not computed
  * @param logits   f32 [R, V]
  * @param targets  i32 [R]
- * For V up to 10⁶ and factor 1, absolute error of the loss < 4e-6 + 2e-7·(max_r − logits[r, target]); relative error of p as in
- * softmaxForward. A NaN or +Infinity among the logits makes the loss NaN. −Infinity is a probability of 0: where q is not 0, the loss
+ * For V up to 10⁶ and factor 1, the absolute error of the loss is < 4e-6 + 2e-7·(max_r − logits[r, target]). The relative error of p is
+ * that of softmaxForward. A NaN or +Infinity logit makes the loss NaN. A −Infinity logit has probability 0; if its q is not 0, the loss
  * is Infinity.
  */
 export function crossEntropy(
@@ -41,7 +41,7 @@ export function crossEntropy(
     }
     const x = logits + row;
     const largest = rowMaximum(x, V);
-    const correct = load<f32>(x + (<usize>target << 2)) - largest; // before dLogits overwrites it
+    const correct = load<f32>(x + (<usize>target << 2)) - largest; // read before dLogits may overwrite it
     // log p = x − largest − log total, and q sums to 1
     let expected = correct;
     if (smoothing > 0) expected = (1 - smoothing) * correct + smoothing * (rowSum(x, largest, V) / <f32>V);
@@ -63,12 +63,12 @@ function scaleAndShift(x: usize, factor: f32, shift: f32, V: i32): void {
 }
 
 /**
- * Adds a batch to the training cells: LossSum += Σ_r loss[r] and TokenCount += how many targets are not `ignored`.
+ * Adds a batch to the training cells: LossSum += Σ_r loss[r], and TokenCount += the number of targets that are not `ignored`.
  * @param cells    see Cell
  * @param loss     f32 [R], 0 where ignored
  * @param targets  i32 [R]
- * @param counted  0: TokenCount stays as it is, for a second loss over the same tokens
- * One thread does it, in f64 and in the order of the rows.
+ * @param counted  0: leave TokenCount unchanged, for a second loss over the same tokens
+ * Thread 0 sums alone, in f64 and in row order.
  */
 export function lossSum(
   cells: InOut<f32>, loss: In<f32>, targets: In<i32>, R: Count, ignored: Count, counted: Flag,

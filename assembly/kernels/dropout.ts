@@ -1,21 +1,21 @@
-/** Dropout, alone or with the residual connection it feeds. */
+/** Dropout, optionally fused with the addition of a residual. */
 import { Count, In, MaybeIn, Out, Scalar } from "../operands";
 import { sliceEnd, sliceStart } from "../parallel";
 import { dropThreshold, keepBits, keepMask } from "../random";
 import { loadTail, madd, storeTail } from "../simd";
 
-const GROUP = 32; // elements of one `keepBits`
+const GROUP = 32; // elements per call of `keepBits`
 
 /**
  * out[e] = residual[e] + x[e]·keep[e]/(1 − p), where keep[e] is 0 with probability p and 1 otherwise.
- * Backward is the same op on dOut, without the residual: keep[e] is a function of (rng, stream, e), and computed anew.
+ * Backward is the same op on dOut without the residual: keep[e] is a function of (rng, stream, e) and is recomputed.
  * @param out       f32 [n], may alias x or residual
  * @param x         f32 [n]
  * @param residual  f32 [n], or 0: none
  * @param rng       the random cell
- * @param p         0 to 1, rounded to a multiple of 2⁻¹⁶ in drawing; 0 keeps every bit of x, 1 gives the residual or zeros
- * @param stream    this op's share of the counter
- * A NaN in x is never dropped. Source: Srivastava et al. 2014, "Dropout".
+ * @param p         in [0, 1], rounded to a multiple of 2⁻¹⁶ for drawing; 0 leaves x unchanged, 1 gives the residual or zeros
+ * @param stream    this op's part of the counter
+ * NaN in x is always kept. Source: Srivastava et al. 2014, "Dropout".
  */
 export function dropout(
   out: Out<f32>, x: In<f32>, residual: MaybeIn<f32>, rng: In<i32>, n: Count, p: Scalar, stream: Count,

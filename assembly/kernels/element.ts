@@ -1,4 +1,4 @@
-/** Address of an f32 by its index. */
+/** The address of an f32 element, by index. */
 // @ts-ignore: decorator
 @inline
 export function element(base: usize, index: i32): usize {

@@ -1,10 +1,10 @@
-/** Copies, sums and moves: kernels bound by memory. n, R, C, … count elements; all tensors are f32 unless told otherwise. */
+/** Memory-bound kernels: copies, sums and transposes. n, R, C, … count elements. Tensors are f32 unless stated otherwise. */
 import { Count, In, InOut, Out, Scalar } from "../operands";
 import { LINE, sliceStart, sliceEnd } from "../parallel";
 import { storeTransposed } from "../simd";
 import { element } from "./element";
 
-/** Rows that `columnSum` adds up in registers before it touches its output. */
+/** The number of rows that `columnSum` adds up in registers before it updates its output. */
 const ROWS: i32 = 64;
 
 /**
@@ -70,8 +70,8 @@ export function fill(out: Out<f32>, n: Count, value: Scalar, thread: i32, thread
 }
 
 /**
- * out[c, r] = x[r, c], in tiles of 4x4, two abreast: half a cache line of x at a time, so that eight lines of out stay in cache
- * even where they fall on one set.
+ * out[c, r] = x[r, c], in 4x4 tiles, two side by side. This reads half a cache line of x at a time and writes eight lines of out, which
+ * stay in cache even if they all map to one set.
  * @param out  f32 [C, R], must not overlap x
  * @param x    f32 [R, C]
  */
@@ -103,10 +103,10 @@ function transpose4x4(out: usize, pitchOut: usize, x: usize, pitch: usize): void
 }
 
 /**
- * Sums over rows, added to what is there: out[c] += Σ_r x[r, c].
- * @param out  f32 [C]
+ * Adds the column sums to out: out[c] += Σ_r x[r, c].
+ * @param out  f32 [C], added to
  * @param x    f32 [R, C]
- * Rows are added in order, 64 at a time: partial sums of bounded length keep the error of R rows near that of R / 64.
+ * Rows are summed in order, 64 at a time. Partial sums of bounded length keep the error for R rows close to that for R / 64.
  */
 export function columnSum(out: InOut<f32>, x: In<f32>, R: Count, C: Count, thread: i32, threads: i32): void {
   const start = sliceStart(C, LINE, thread, threads);

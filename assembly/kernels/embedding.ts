@@ -1,4 +1,4 @@
-/** Rows of a table by number, and their gradients. */
+/** Embedding lookup: rows of a table selected by id, and their gradients. */
 import { decodeRows } from "../formats/format";
 import { EmbeddingScratch, Format } from "../layouts";
 import { Count, Flag, In, InFormat, InOut, Out, Scalar, Scratch } from "../operands";
@@ -8,11 +8,11 @@ import { element } from "./element";
 import { addScaledRow } from "./rows";
 
 /**
- * out[n, :] = scale · weight[ids[n], :], and NaN where ids[n] is no row of weight: a program that computes its ids passes −1 on.
+ * out[n, :] = scale · weight[ids[n], :], or NaN if ids[n] is not in [0, V), such as the −1 of `argmax` and `sample`.
  * @param out     f32 [N, C]
  * @param ids     i32 [N]
  * @param weight  [V, C] in `format`
- * @param scale   √C in Vaswani et al. 2017, section 3.4; otherwise 1
+ * @param scale   1, or √C as in Vaswani et al. 2017, section 3.4
  * @param format  a `Format`
  */
 export function embeddingForward(
@@ -42,16 +42,16 @@ function scaleRow(out: usize, x: usize, C: i32, scale: f32): void {
 }
 
 /**
- * dWeight[ids[n], :] += scale · dOut[n, :] for n in order; skips ids that are no row of dWeight.
+ * dWeight[ids[n], :] += scale · dOut[n, :] for n in order. Ids outside [0, V) are skipped.
  * @param dWeight  f32 [V, C], added to
  * @param dOut     f32 [N, C]
  * @param ids      i32 [N]
- * @param scratch  `EmbeddingScratch` says how many bytes
- * Threads share the columns, so that an id may come twice.
+ * @param scratch  see `EmbeddingScratch` for its size
+ * Threads divide the columns among themselves, so an id may occur more than once.
  *
- * The first 1024 tokens of an id are added to its row. Later ones are summed in scratch with a compensation (Kahan 1965), and this
- * sum is added last. So the error is at most 1027·2⁻²⁴·(|dWeight| + Σ|scale·dOut|) to first order, for any number of tokens. An
- * infinite gradient among the later ones gives NaN.
+ * The first 1024 tokens of an id are added to its row directly. Later ones are summed in scratch with compensated summation (Kahan
+ * 1965), and that sum is added at the end. The error is therefore at most 1027·2⁻²⁴·(|dWeight| + Σ|scale·dOut|) to first order, for
+ * any number of tokens. An infinite gradient among the later tokens gives NaN.
  */
 export function embeddingBackward(
   dWeight: InOut<f32>, dOut: In<f32>, ids: In<i32>, scratch: Scratch, N: Count, V: Count, C: Count, scale: Scalar,
@@ -59,11 +59,11 @@ export function embeddingBackward(
 ): void {
   const start = sliceStart(C, LINE, thread, threads);
   const columns = sliceEnd(C, LINE, thread, threads) - start;
-  const most = N / EmbeddingScratch.Direct; // ids that can have more tokens than that
+  const most = N / EmbeddingScratch.Direct; // the most ids that can have more than Direct tokens
   const rowBytes = <usize>(EmbeddingScratch.PerRow + EmbeddingScratch.PerColumn * C);
   scratch += <usize>thread * ((<usize>V << 2) + <usize>most * rowBytes + EmbeddingScratch.Base);
-  const counts = scratch; // i32 [V]: tokens of an id so far, or −1 − its row of `sums`
-  const sums = scratch + ((<usize>V << 2) + 15 & ~15); // [most]: the id; then its sum and compensation, f32 [2, columns]
+  const counts = scratch; // i32 [V]: the number of tokens of each id so far, or −1 − the id's row in `sums`
+  const sums = scratch + ((<usize>V << 2) + 15 & ~15); // [most]: an id, then its sum and compensation, f32 [2, columns]
   let rows = 0;
   if (most > 0) memory.fill(counts, 0, <usize>V << 2);
   for (let n = 0; n < N; n++) {
@@ -92,7 +92,7 @@ export function embeddingBackward(
   }
 }
 
-// sum[c] += factor·x[c], where sum is f32 [2, n]: the second row is what the first has lost by rounding.
+// sum[c] += factor·x[c], where sum is f32 [2, n] and its second row holds the rounding error of the first.
 function addCompensated(sum: usize, factor: f32, x: usize, n: i32): void {
   const vfactor = f32x4.splat(factor);
   const rest = element(sum, n);

@@ -1,9 +1,9 @@
 /**
- * c = start + A·Bᵀ for a few rows of A: the shape of decoding. B is read once, as it lies.
+ * c = start + A·Bᵀ for a few rows of A, as in decoding. B is read once, in place.
  *
- * A row of the product must not depend on how many rows there are, so every sum is taken in the order in which `tile.ts` takes it.
- * From three rows on, the tiles do it with A and B in each other's place: a vector holds the sums of four rows of A. For one row,
- * four k of four rows of B are transposed in registers, and a vector holds the sums of four columns.
+ * A row of the product must not depend on the number of rows, so every sum is computed in the same order as in `tile.ts`.
+ * For three or more rows, the tiles are used with the roles of A and B swapped: a vector holds the sums of four rows of A. For one or
+ * two rows, four k of four rows of B are transposed in registers, and a vector holds the sums of four columns.
  */
 import { highHalves, interleaveHigh, interleaveLow, lowHalves, madd } from "../simd";
 import { element } from "./element";
@@ -11,20 +11,23 @@ import { transposeRows } from "./pack";
 import { KC, LONG } from "./tile";
 import { tile4x8, tile8x4 } from "./tile4x8";
 
-/** Elements of a matrix that may be in a cache (16 MB): from memory eight rows at a time are read faster, from a cache sixteen. */
+/**
+ * The largest matrix, in elements, that may be in a cache (16 MB). From memory, reading eight rows at a time is faster; from a cache,
+ * sixteen.
+ */
 const IN_CACHE: i64 = 1 << 22;
-/** Elements of a page. Rows that are a multiple of it apart share one set of L1, which holds eight lines. */
+/** The number of elements in a memory page. Rows that are a multiple of it apart map to one set of L1, which holds eight lines. */
 const PAGE: i32 = 1024;
-/** Bytes of a group of sums, [columns, lanes] of at most 32. */
+/** The size in bytes of a group of sums: [columns, lanes], at most 32 elements. */
 const SUMS: usize = 128;
-/** Bytes of a panel of eight rows of A. */
+/** The size in bytes of a panel of eight rows of A. */
 const PANEL: usize = (<usize>LONG * 8) << 2;
 
 /**
- * c[i, j] = start[i, j] + Σ_k a[i, k]·b[j, k]. Operands as `multiplyPanels` has them, but B plain: rows `ldb` apart.
+ * c[i, j] = start[i, j] + Σ_k a[i, k]·b[j, k]. Operands as in `multiplyPanels`, except that B is not packed: its rows are `ldb` apart.
  *
- * Rows of B that are read together are far apart: each continues through memory, and the processor fetches ahead. Their distance is
- * odd, so that as few as possible fall on one set of L1.
+ * Rows of B that are read together are far apart, so that each is a sequential stream that the processor prefetches. Their distance is
+ * odd, so that as few of them as possible map to the same set of L1.
  * @param scratch  2·SUMS + 2·PANEL bytes, aligned to 16
  */
 export function fewRowsNT(
@@ -49,7 +52,7 @@ export function fewRowsNT(
   }
 }
 
-// Columns j, j + apart, … of all rows.
+// Computes the columns j, j + apart, … of all rows.
 function columnGroup(
   c: usize, ldc: i32, start: usize, ldStart: i32, a: usize, aRow: i32, panels: usize, b: usize, ldb: i32,
   M: i32, j: i32, columns: i32, apart: i32, K: i32, block: i32, scratch: usize,
@@ -69,7 +72,7 @@ function columnGroup(
   }
 }
 
-// `rows` by `columns` sums, in scratch as [columns, lanes]. With a block, each of its sums is taken from zero.
+// Computes `rows` by `columns` sums in scratch, as [columns, lanes]. If `block` is not 0, every block of k is summed from zero, then added.
 function sumGroup(
   c: usize, ldc: i32, start: usize, ldStart: i32, a: usize, b: usize, bRow: i32,
   rows: i32, lanes: i32, columns: i32, apart: i32, K: i32, block: i32, scratch: usize,
@@ -93,7 +96,7 @@ function sumGroup(
   }
 }
 
-// Eight stores: memory.fill is a call that takes longer.
+// Eight stores are faster than a call of memory.fill.
 function clear(sums: usize): void {
   for (let at = sums; at < sums + SUMS; at += 16) v128.store(at, f32x4.splat(0));
 }
@@ -107,7 +110,7 @@ function addProducts(sums: usize, a: usize, lanes: i32, b: usize, bRow: i32, col
   dots(sums, element(a, fours), element(b, fours), <usize>bRow << 2, columns, K - fours);
 }
 
-// Any number of columns and of k, one k at a time.
+// Handles any number of columns and any K, one k at a time.
 function dots(sums: usize, a: usize, b: usize, pitch: usize, columns: i32, K: i32): void {
   const end = element(a, K);
   for (; columns > 0; columns -= 4, sums += 16, b += 4 * pitch) {
@@ -121,7 +124,7 @@ function dots(sums: usize, a: usize, b: usize, pitch: usize, columns: i32, K: i3
   }
 }
 
-// Sixteen columns, four k a turn. Without a tail: on Node 20, sums that are added to after the loop spill within it.
+// Sixteen columns, four k per iteration. It has no tail: on Node 20, sums that are updated after the loop are spilled inside it.
 function dots16(sums: usize, a: usize, b: usize, pitch: usize, K: i32): void {
   const pitch2 = pitch + pitch, pitch3 = pitch2 + pitch, pitch4 = pitch2 + pitch2;
   let b4 = b + pitch4, b8 = b4 + pitch4, b12 = b8 + pitch4;
@@ -152,7 +155,7 @@ function dots8(sums: usize, a: usize, b: usize, pitch: usize, K: i32): void {
   v128.store(sums, s0), v128.store(sums, s1, 16);
 }
 
-// Sums of four columns: s + Σ a_k·b[j, k] of four k.
+// The sums of four columns after four more k: s + Σ a_k·b[j, k].
 // @ts-ignore: decorator
 @inline
 function addFour(s: v128, va0: v128, va1: v128, va2: v128, va3: v128, b0: usize, b1: usize, b2: usize, b3: usize): v128 {

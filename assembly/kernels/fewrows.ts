@@ -1,18 +1,18 @@
 /**
- * c = start + A·B for a few rows of A: B is read once, as it lies, and its speed is the memory's.
+ * c = start + A·B for a few rows of A. B is read once, in place, so memory bandwidth limits the speed.
  *
- * Operands as `multiplyPanels` has them, but B plain: rows `ldb` apart.
+ * Operands as in `multiplyPanels`, except that B is not packed: its rows are `ldb` apart.
  */
 import { madd } from "../simd";
 import { element } from "./element";
 import { addScaledRow } from "./rows";
 import { KC, LONG } from "./tile";
 
-/** Columns of out that stay in L1 while four rows of B pass by. */
+/** The number of columns of c that stay in L1 while rows of B are streamed, four at a time. */
 const CHUNK: i32 = 1024;
 
 /**
- * c[i, j] = start[i, j] + Σ_k a[i, k]·b[k, j], in the order of `tile.ts`: four rows of B are added to a row of c at a time.
+ * c[i, j] = start[i, j] + Σ_k a[i, k]·b[k, j], summed in the same order as in `tile.ts`. Four rows of B are added to a row of c at a time.
  * @param scratch  f32 [M, 1024], aligned to 16
  */
 export function fewRowsNN(

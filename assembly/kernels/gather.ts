@@ -1,11 +1,11 @@
-/** Rows picked by an index, one of each matrix in a batch, and their gradient. */
+/** Selects one row, by index, from each matrix of a batch; and the gradient. */
 import { Count, In, InOut, Out } from "../operands";
 import { sliceEnd, sliceStart } from "../parallel";
 import { element } from "./element";
 import { addScaledRow } from "./rows";
 
 /**
- * out[b, :] = x[b, index[b], :], and NaN where index[b] is not in [0, T).
+ * out[b, :] = x[b, index[b], :], or NaN if index[b] is not in [0, T).
  * @param out    f32 [B, C]
  * @param x      f32 [B, T, C]
  * @param index  i32 [B]
@@ -20,7 +20,7 @@ export function gatherRows(out: Out<f32>, x: In<f32>, index: In<i32>, B: Count, 
 }
 
 /**
- * dX[b, index[b], :] += dOut[b, :], where index[b] is in [0, T).
+ * dX[b, index[b], :] += dOut[b, :] if index[b] is in [0, T).
  * @param dX     f32 [B, T, C], added to
  * @param dOut   f32 [B, C]
  * @param index  i32 [B]

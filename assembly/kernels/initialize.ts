@@ -1,18 +1,18 @@
-/** Random initial values. Element e depends on (rng, stream, e) alone, and has the same bits in every build. */
+/** Random initial values. Element e depends only on (rng, stream, e), and has the same bits in every build. */
 import { Count, In, Out, Scalar } from "../operands";
 import { cos64, log64, sin64 } from "../math64";
 import { sliceEnd, sliceStart } from "../parallel";
 import { philox } from "../random";
 import { storeTail } from "../simd";
 
-const GRAIN = 16; // elements in a cache line; a Philox block makes 4
+const GRAIN = 16; // elements in a cache line; a Philox block yields 4
 
 /**
- * out[e] ~ N(0, deviation²), by Box & Muller 1958: of each two words (v, w) of a block, with u = (v + 1)/2³² in (0, 1],
+ * out[e] ~ N(0, deviation²), after Box & Muller 1958. With u = (v + 1)/2³² in (0, 1], each pair of words (v, w) of a block yields
  *
  *     √(−2 ln u)·cos(2π w/2³²)  and  √(−2 ln u)·sin(2π w/2³²)        |out| ≤ 6.67·deviation
  *
- * computed in f64 and rounded once.
+ * These are computed in f64 and rounded once.
  * @param out  f32 [n]
  * @param rng  the random cell
  */
@@ -48,8 +48,8 @@ function angle(word: u32): f64 {
 }
 
 /**
- * out[e] = low + (high − low)·u, with u uniform on the multiples of 2⁻²⁴ in [0, 1).
- * @param out  f32 [n]; `high` itself may come out by rounding
+ * out[e] = low + (high − low)·u, with u uniformly distributed over the multiples of 2⁻²⁴ in [0, 1).
+ * @param out  f32 [n]; rounding may produce `high` itself
  * @param rng  the random cell
  */
 export function randomUniform(

@@ -1,7 +1,7 @@
 /**
- * Layer normalisation (Ba, Kiros & Hinton 2016): each row to mean 0 and variance 1, then an affine map.
+ * Layer normalization (Ba, Kiros & Hinton 2016): scales each row to mean 0 and variance 1, then applies an affine map.
  *
- * With μ and r = 1/√(variance + epsilon) of a row, x̂ = (x − μ)·r is what both passes speak of.
+ * In both passes, x̂ = (x − μ)·r, where μ is the mean of a row and r = 1/√(variance + epsilon).
  */
 import { Count, Flag, In, InOut, MaybeIn, MaybeInOut, Out, Scalar } from "../operands";
 import { LINE, sliceStart, sliceEnd } from "../parallel";
@@ -16,9 +16,9 @@ import { rowSquareSum, rowSum } from "./rows";
  * @param rstd    f32 [R], saved for backward: 1 / √(variance + epsilon), with the biased variance
  * @param x       f32 [R, C]
  * @param weight  f32 [C]
- * @param bias    f32 [C]; 0: none
- * The mean is subtracted before squaring, so a large mean cancels nothing. A row whose squares overflow f32 is computed from SHRINK·x.
- * Error of x̂ < 5e-6·(1 + |mean|·rstd + |x̂|) for any finite x and C up to 10⁶. NaN or Infinity makes its row NaN.
+ * @param bias    f32 [C]; 0: no bias
+ * The mean is subtracted before squaring, so a large mean causes no cancellation. A row whose squares overflow f32 is computed from
+ * SHRINK·x. The error of x̂ is < 5e-6·(1 + |mean|·rstd + |x̂|) for any finite x and C up to 10⁶. NaN or Infinity makes the whole row NaN.
  */
 export function layerNormForward(
   out: Out<f32>, mean: Out<f32>, rstd: Out<f32>, x: In<f32>, weight: In<f32>, bias: MaybeIn<f32>,
@@ -53,7 +53,7 @@ function normalizeRow(out: usize, x: usize, weight: usize, bias: usize, mu: f32,
 
 /**
  * With g = dOut·weight: dX[r, c] = rstd[r]·(g[r, c] − mean_c(g) − x̂[r, c]·mean_c(g·x̂)).
- * @param dX      f32 [R, C], written or added to; may alias dOut if written
+ * @param dX      f32 [R, C], added to if `accumulate`; may alias dOut if not
  * @param dOut    f32 [R, C]
  * @param x       f32 [R, C]
  * @param mean    f32 [R], from forward
@@ -86,7 +86,7 @@ function wideRow(dX: usize, dOut: usize, x: usize, mu: f32, rstd: f32, weight: u
 /**
  * dWeight[c] += Σ_r dOut[r, c]·x̂[r, c] and dBias[c] += Σ_r dOut[r, c].
  * @param dWeight  f32 [C], added to
- * @param dBias    f32 [C], added to; 0: none
+ * @param dBias    f32 [C], added to; 0: no bias
  * @param dOut     f32 [R, C]
  * @param x        f32 [R, C]
  * @param mean     f32 [R], from forward

@@ -1,23 +1,25 @@
 /**
- * Matrix products: out = activation(A·B + bias) or out += A·B, named by how A and B lie in memory.
+ * Matrix products: out = activation(A·B + bias) or out += A·B, named after the memory layouts of A and B.
  *
- * With W stored [out, in], y = x·Wᵀ is NT, its dX = dY·W is NN and dW = dYᵀ·x is TN: there is no backward of its own.
- * Blocked as Goto & van de Geijn 2008 do: a block of B packed for L2, its panels for L1, a tile of C in registers (`tile.ts`).
- * A is read in place, or its block transposed first. A few rows (a token, or the beams of one) do not repay packing: `fewrows.ts`.
+ * With W stored [out, in], y = x·Wᵀ is NT, dX = dY·W is NN and dW = dYᵀ·x is TN, so no separate backward kernel is needed.
+ * Blocking follows Goto & van de Geijn 2008: a block of B is packed for L2, its panels for L1, and a tile of C stays in registers
+ * (`tile.ts`). A is read in place, or a block of it is transposed first. For a few rows (one token, or its beams), packing does not pay
+ * off: see `fewrows.ts`.
  *
- * Operands of the three, `out` disjoint from the inputs:
+ * Operands of all three kernels; `out` must not overlap the inputs:
  *   out      f32 [batch, M, N], rows `ldo` apart, matrices `strideOut` apart
  *   a        f32 [batch, M, K], for TN [batch, K, M], rows `lda` apart, matrices `strideA` apart
- *   b        [batch, K, N], for NT [batch, N, K], rows `ldb` apart, matrices `strideB` apart (0: one for all)
+ *   b        [batch, K, N], for NT [batch, N, K], rows `ldb` apart, matrices `strideB` apart (0: one matrix for the whole batch)
  *   bias     f32 [N], or absent
- *   scratch  `MatmulScratch.Bytes` for each thread, aligned to 16
- *   activation, accumulate   an `Activation`; or 1 for out += A·B, which takes neither bias nor activation
- *   format   a `Format`, of b. One that is not F32 takes a whole, dense array and batch = 1; TN takes only F32
+ *   scratch  `MatmulScratch.Bytes` bytes per thread, aligned to 16
+ *   activation  an `Activation`
+ *   accumulate  1 for out += A·B, which allows neither bias nor activation
+ *   format   the `Format` of b. A format other than F32 requires a complete, dense array and batch = 1. TN supports only F32
  *
- * An element's bits depend on its row of A, its column of B and its start, not on M, N, the slice or (in the plain build) the layout:
- * `tile.ts` says how it is summed. A weight in another format gives the bits of the same weight decoded to f32.
- * In f32, without fused multiply-add, the error is at most n·2⁻²⁴·(|start| + Σ|a|·|b|) to first order, start being the bias or the
- * element that is added to, with n = K + 1 for K ≤ 1024 and n = 130 + K / 128 beyond.
+ * An element's bits depend on its row of A, its column of B and its start value, but not on M, N, the slice or (in the plain build) the
+ * layout; `tile.ts` describes the order of summation. A weight in another format gives the same bits as that weight decoded to f32.
+ * In f32 without fused multiply-add, the error is at most n·2⁻²⁴·(|start| + Σ|a|·|b|) to first order, where start is the bias or the
+ * element that is added to, and n = K + 1 for K ≤ 1024 and n = 130 + K / 128 beyond that.
  */
 import { decodeRows } from "../formats/format";
 import { Count, Flag, In, InFormat, InOut, MaybeIn, Scratch } from "../operands";
@@ -30,22 +32,24 @@ import { fewRowsNT } from "./fewrows-nt";
 import { packColumns, packFourRows, packRows, transposeRows } from "./pack";
 import { addPanels, KC, LONG, MR, multiplyPanels, NR } from "./tile";
 
-// Blocks: KC rows of a panel of B stay in L1, [KC, NC] of B and [MC, KC] of A in L2. MatmulScratch holds them.
+// Block sizes: KC rows of a panel of B stay in L1; a [KC, NC] block of B and an [MC, KC] block of A stay in L2. MatmulScratch has room
+// for them.
 const MC: i32 = 144;
 const NC: i32 = 768;
-/** Length of a row of A's block where it is transposed: 9 cache lines, so that a column does not fall into a few sets of the cache. */
+/** The row length of a transposed block of A: 9 cache lines, so that the elements of a column do not share a few sets of the cache. */
 const ROW: i32 = KC + 16;
 /**
- * A transposed A whose rows are not longer is read down its columns, in place: its block stays in L1 while the tiles pass along it.
- * In the plain build a tile takes two columns and comes by more often. At 768 either loses, at 1024 it takes half as long again.
+ * If the rows of a transposed A are at most this long, its columns are read in place, because a block stays in L1 while the tiles pass
+ * over it. In the plain build, a tile takes only two columns, so there are more passes. Reading in place is slower than transposing in
+ * both builds at 768, and takes 1.5 times as long at 1024.
  */
 const IN_PLACE: i32 = ASC_FEATURE_RELAXED_SIMD ? 512 : 128;
-/** Columns that a format may keep together: threads do not divide them. */
+/** The number of columns that a format may group together. Threads do not split such a group. */
 const GROUP: i32 = 32;
-/** Fewer rows than this are multiplied without packing B. */
+/** With fewer rows than this, B is not packed. */
 const MIN_ROWS: i32 = 12;
 
-/** out[i, j] = activation(Σ_k a[i, k]·b[k, j] + bias[j]), for each of the batch. */
+/** out[i, j] = activation(Σ_k a[i, k]·b[k, j] + bias[j]) for each batch item. */
 export function matmulNN(
   out: InOut<f32>, a: In<f32>, b: InFormat, bias: MaybeIn<f32>, scratch: Scratch, batch: Count, M: Count, N: Count, K: Count,
   ldo: Count, lda: Count, ldb: Count, strideOut: Count, strideA: Count, strideB: Count, activation: Flag, accumulate: Flag,
@@ -57,7 +61,7 @@ export function matmulNN(
   );
 }
 
-/** out[i, j] = activation(Σ_k a[i, k]·b[j, k] + bias[j]), for each of the batch. */
+/** out[i, j] = activation(Σ_k a[i, k]·b[j, k] + bias[j]) for each batch item. */
 export function matmulNT(
   out: InOut<f32>, a: In<f32>, b: InFormat, bias: MaybeIn<f32>, scratch: Scratch, batch: Count, M: Count, N: Count, K: Count,
   ldo: Count, lda: Count, ldb: Count, strideOut: Count, strideA: Count, strideB: Count, activation: Flag, accumulate: Flag,
@@ -69,7 +73,7 @@ export function matmulNT(
   );
 }
 
-/** out[i, j] = activation(Σ_k a[k, i]·b[k, j] + bias[j]), for each of the batch. */
+/** out[i, j] = activation(Σ_k a[k, i]·b[k, j] + bias[j]) for each batch item. */
 export function matmulTN(
   out: InOut<f32>, a: In<f32>, b: In<f32>, bias: MaybeIn<f32>, scratch: Scratch, batch: Count, M: Count, N: Count, K: Count,
   ldo: Count, lda: Count, ldb: Count, strideOut: Count, strideA: Count, strideB: Count, activation: Flag, accumulate: Flag,
@@ -81,12 +85,12 @@ export function matmulTN(
   );
 }
 
-/** An element packed costs as much as so many multiplied and added. */
+/** The cost of packing one element, in multiply-adds. */
 const PACKED: i64 = 20;
 
 /**
- * Whether threads share the rows, or else the columns: whichever leaves the busiest of them less to do.
- * Those that share rows each pack all of B; those that share columns each transpose all of A, where it has to be.
+ * Whether threads divide the rows rather than the columns: whichever leaves less work for the busiest thread.
+ * When rows are divided, every thread packs all of B. When columns are divided, every thread transposes all of A, if necessary.
  */
 function sharesRows(batch: i32, M: i32, N: i32, aTransposed: bool, threads: i32): bool {
   if (M < MIN_ROWS) return false;
@@ -96,12 +100,12 @@ function sharesRows(batch: i32, M: i32, N: i32, aTransposed: bool, threads: i32)
   return rows * N + <i64>N * PACKED < columns * M + (aTransposed ? <i64>M * PACKED : 0);
 }
 
-// Rows (or columns) of the busiest thread, of `batch` matrices with n each, in tiles.
+// The number of rows (or columns) of the busiest thread, for `batch` matrices with n each, in whole tiles.
 function largestShare(batch: i32, n: i32, tile: i32, threads: i32): i32 {
   return ((batch * ((n + tile - 1) / tile) + threads - 1) / threads) * tile;
 }
 
-// This thread's share: a range of the batch's rows or columns, in tiles.
+// Computes this thread's share: a range of the batch's rows or columns, in whole tiles.
 function multiplySlice(
   out: usize, a: usize, b: usize, bias: usize, scratch: usize, batch: i32, M: i32, N: i32, K: i32,
   ldo: i32, lda: i32, ldb: i32, aTransposed: bool, bTransposed: bool,
@@ -153,7 +157,7 @@ function multiplyFewRows(
   activateRows(out, ldo, M, N, activation);
 }
 
-// The N columns of the product from `first` on, of `columns` that b has.
+// Computes N columns of the product, starting at `first`; b has `columns` columns.
 function multiplyBlocks(
   out: usize, a: usize, b: usize, bias: usize, scratch: usize, M: i32, N: i32, K: i32,
   ldo: i32, lda: i32, ldb: i32, aTransposed: bool, bTransposed: bool, activation: i32, accumulate: i32,
@@ -162,7 +166,7 @@ function multiplyBlocks(
   const panels = scratch + MatmulScratch.Panels;
   for (let j = 0; j < N; j += NC) {
     const n = min(NC, N - j);
-    for (let k = 0; k == 0 || k < K; k += KC) { // once even for K = 0
+    for (let k = 0; k == 0 || k < K; k += KC) { // runs once even if K = 0
       const kc = min(KC, K - k);
       if (format != Format.F32) packDecoded(panels, b, scratch + MatmulScratch.Rows, format, bTransposed, first + j, k, n, kc, columns, K);
       else if (bTransposed) packRows(panels, element(b, (first + j) * ldb + k), ldb, n, kc);
@@ -193,7 +197,7 @@ function multiplyBlocks(
   }
 }
 
-// Packs the block [K, N] of B from (k, j) on: b is [rowsK, columns], or [columns, rowsK] if transposed.
+// Packs the [K, N] block of B that starts at (k, j). b is [rowsK, columns], or [columns, rowsK] if transposed.
 function packDecoded(
   panels: usize, b: usize, rows: usize, format: i32, transposed: bool, j: i32, k: i32, N: i32, K: i32, columns: i32, rowsK: i32,
 ): void {
@@ -213,7 +217,7 @@ function packDecoded(
   }
 }
 
-// The block is still in L2, and one call takes a whole row of it.
+// Runs while the block is still in L2, with one call per row.
 function activateRows(out: usize, ldo: i32, M: i32, N: i32, activation: i32): void {
   if (activation == Activation.None) return;
   for (let i = 0; i < M; i++) {

@@ -1,10 +1,10 @@
-/** Products of elements. */
+/** Elementwise products. */
 import { Count, Flag, In, InOut } from "../operands";
 import { LINE, sliceEnd, sliceStart } from "../parallel";
 import { loadTail, madd, storeTail } from "../simd";
 
 /**
- * out[i] (+)= a[i]·b[i]. Its gradients are of the same form: dA (+)= dOut·b and dB (+)= dOut·a.
+ * out[i] (+)= a[i]·b[i]. The gradients have the same form: dA (+)= dOut·b and dB (+)= dOut·a.
  * @param out  f32 [n], added to if `accumulate`; may alias a or b if not
  * @param a    f32 [n]
  * @param b    f32 [n]

@@ -1,16 +1,16 @@
-/** The gradients of LayerNorm's and RMSNorm's parameters: sums over rows. */
+/** Gradients of the parameters of LayerNorm and RMSNorm: sums over rows. */
 import { madd } from "../simd";
 import { isWide } from "./normalize";
 
-/** Rows whose contributions are added up in registers before memory is touched. */
+/** The number of rows whose contributions are added up in registers before memory is updated. */
 const ROWS: i32 = 64;
 
 /**
- * dWeight[c] += Σ_r dOut[r, c]·x̂[r, c] and dBias[c] += Σ_r dOut[r, c] for the columns from `start` to `end`.
- * @param dBias  0: none
- * @param mus    f32 [R], μ of each row; 0: none, for RMSNorm
+ * dWeight[c] += Σ_r dOut[r, c]·x̂[r, c] and dBias[c] += Σ_r dOut[r, c] for the columns [start … end).
+ * @param dBias  0: no bias
+ * @param mus    f32 [R], the mean μ of each row; 0 for RMSNorm, which has none
  * @param rstds  f32 [R]
- * Rows are added in order, 64 at a time: partial sums of bounded length bound the error, and the rows stay in cache.
+ * Rows are summed in order, 64 at a time. Partial sums of bounded length limit the error, and the rows stay in cache.
  */
 export function addParameters(
   dWeight: usize, dBias: usize, dOut: usize, x: usize, mus: usize, rstds: usize, R: i32, C: i32, start: i32, end: i32,
@@ -43,7 +43,7 @@ function anyWide(rstd: usize, rows: i32): bool {
   return isWide(min(f32x4.extract_lane(pairs, 0), f32x4.extract_lane(pairs, 1)));
 }
 
-// Eight columns of some rows, which are `pitch` bytes apart.
+// Eight columns; rows are `pitch` bytes apart.
 function add8(dWeight: usize, dBias: usize, dOut: usize, x: usize, mu: usize, rstd: usize, rows: i32, pitch: usize): void {
   let vweight0 = f32x4.splat(0);
   let vweight1 = f32x4.splat(0);
@@ -74,7 +74,7 @@ function add8(dWeight: usize, dBias: usize, dOut: usize, x: usize, mu: usize, rs
   v128.store(dBias, f32x4.add(v128.load(dBias, 16), vbias1), 16);
 }
 
-// One column, with x̂ = (scale·x − scale·μ)·(rstd/scale): a power of two changes no bits, and ¼ keeps x − μ from overflowing.
+// One column, with x̂ = (scale·x − scale·μ)·(rstd/scale). A power of two causes no rounding, and ¼ keeps x − μ from overflowing.
 function add1(
   dWeight: usize, dBias: usize, dOut: usize, x: usize, mu: usize, rstd: usize, rows: i32, pitch: usize, scale: f32,
 ): void {

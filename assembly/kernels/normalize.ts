@@ -1,21 +1,21 @@
 /**
- * The rows of LayerNorm and RMSNorm. Both multiply x̂ by a weight. With the row's mean μ and r = rstd, `Mean` selects x̂:
+ * Row operations shared by LayerNorm and RMSNorm. Both multiply x̂ by a weight. With the row's mean μ and r = rstd, `Mean` selects x̂:
  *
  *     None   x·r                RMSNorm
  *     Plain  (x − μ)·r          LayerNorm
- *     Wide   (x/4 − μ/4)·4r     LayerNorm, for rows where x − μ may overflow f32
+ *     Wide   (x/4 − μ/4)·4r     LayerNorm, for rows in which x − μ may overflow f32
  *
- * Every caller passes `mean` as a constant, so only its branches are compiled.
+ * Callers pass `mean` as a constant, so only its branches are compiled.
  */
 import { loadTail, madd, nmadd, storeTail, sum } from "../simd";
 import { BLOCK } from "./rows";
 
 export const enum Mean { None, Plain, Wide }
 
-/** A power of two: the squares of 1024 values SHRINK·x do not overflow f32, for any finite x. */
+/** A power of two, small enough that the sum of 1024 squares (SHRINK·x)² does not overflow f32 for any finite x. */
 export const SHRINK: f32 = 8.271806125530277e-25; // 2⁻⁸⁰
 
-/** out[c] = SHRINK·x[c], and returns `out`. */
+/** out[c] = SHRINK·x[c]. Returns `out`. */
 export function shrink(out: usize, x: usize, C: i32): usize {
   for (let c: usize = 0; c < <usize>C << 2; c += 4) store<f32>(out + c, SHRINK * load<f32>(x + c));
   return out;
@@ -26,14 +26,14 @@ export function shrunkRstd(squares: f32, C: i32, epsilon: f32): f32 {
   return <f32>(1 / Math.sqrt(<f64>squares / C + <f64>epsilon * SHRINK * SHRINK));
 }
 
-/** Whether x − μ may overflow f32 in a row: |x − μ| ≤ √C / rstd, and √C < 2¹⁶. */
+/** Whether x − μ may overflow f32 in a row. We know |x − μ| ≤ √C / rstd and √C < 2¹⁶. */
 // @ts-ignore: decorator
 @inline
 export function isWide(rstd: f32): bool {
   return rstd < 1.925929944387236e-34; // 2⁻¹¹²
 }
 
-/** x̂ of four elements, with μ and rstd by `splatMu` and `splatRstd`. */
+/** x̂ of four elements. `splatMu` and `splatRstd` prepare vmu and vrstd. */
 // @ts-ignore: decorator
 @inline
 export function hat(vx: v128, vmu: v128, vrstd: v128, mean: Mean): v128 {
@@ -54,7 +54,7 @@ export function splatRstd(rstd: f32, mean: Mean): v128 {
   return f32x4.splat(mean == Mean.Wide ? 4 * rstd : rstd);
 }
 
-/** out[c] = x̂[c]·weight[c] + bias[c]; no bias if 0. */
+/** out[c] = x̂[c]·weight[c] + bias[c]. If `bias` is 0, none is added. */
 // @ts-ignore: decorator
 @inline
 export function normalize(out: usize, x: usize, weight: usize, bias: usize, mu: f32, rstd: f32, C: i32, mean: Mean): void {
@@ -86,7 +86,7 @@ export function normalizeBackward(
   let blockG: f32 = 0;
   let blockDot: f32 = 0;
 
-  // Σ g and Σ g·x̂, in blocks as rows.ts has them; a tail's missing lanes have weight 0.
+  // Σ g and Σ g·x̂, in blocks as in rows.ts. The missing lanes of a tail have weight 0.
   for (let first = 0; first < C; first += BLOCK) {
     let c = <usize>first << 2;
     const blockEnd = <usize>min(C, first + BLOCK) << 2;
@@ -123,7 +123,7 @@ export function normalizeBackward(
   }
 
   const vrstd = f32x4.splat(rstd);
-  const isBlock = C <= BLOCK; // skips f64 for one block: 3 % of a row of 384
+  const isBlock = C <= BLOCK; // a single block needs no f64, which saves 3 % for a row of 384
   const vmeanG = f32x4.splat((isBlock ? blockG : <f32>sumG) / <f32>C);
   const vmeanDot = f32x4.splat((isBlock ? blockDot : <f32>sumDot) / <f32>C);
   const end = (<usize>C << 2) & ~15;

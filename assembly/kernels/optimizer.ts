@@ -1,15 +1,15 @@
 /**
- * From gradients to weights: the global norm, clipping, AdamW and SGD.
+ * Weight updates: the global gradient norm, clipping, AdamW and SGD.
  *
- * Gradients arrive as sums over tokens. `clipGradient` leaves in `Cell.GradientScale` what turns them into a clipped mean;
- * NaN there (a loss or a norm that is not finite, or no tokens) makes the steps leave everything as it is.
+ * Gradients are sums over tokens. `clipGradient` writes the factor that turns them into a clipped mean to `Cell.GradientScale`.
+ * If it writes NaN (because the loss or the norm is not finite, or there were no tokens), the steps change nothing.
  */
 import { Count, In, InOut, MaybeInOut, Out, Scalar } from "../operands";
 import { Cell, Reduction } from "../layouts";
 import { LINE, sliceStart, sliceEnd } from "../parallel";
 
 /**
- * Sum of squares, a partial for each chunk of the tensor: partials[i] = Σ x[j]² for j in chunk i.
+ * Sums of squares, one partial sum per chunk of the tensor: partials[i] = Σ x[j]² for j in chunk i.
  * @param partials  f64 [ceil(n / Reduction.Chunk)]
  * @param x         f32 [n]
  */
@@ -47,9 +47,9 @@ function chunkSquareSum(x: usize, n: i32): f64 {
 /**
  * Clipping by global norm (Pascanu et al. 2013):
  * norm = √(Σ partials) / TokenCount and scale = min(1, maxNorm / norm) / TokenCount.
- * Writes Cell.GradientNorm and Cell.GradientScale; the scale is NaN if the loss or the norm is not finite, or there were no tokens.
+ * Writes Cell.GradientNorm and Cell.GradientScale. The scale is NaN if the loss or the norm is not finite, or if there were no tokens.
  * @param cells     see Cell
- * @param partials  f64 [count], of all parameters' `squareSum`
+ * @param partials  f64 [count], from `squareSum`, over all parameters
  * @param maxNorm   0: no clipping
  */
 export function clipGradient(cells: InOut<f32>, partials: In<f64>, count: Count, maxNorm: Scalar, thread: i32, threads: i32): void {
@@ -57,7 +57,7 @@ export function clipGradient(cells: InOut<f32>, partials: In<f64>, count: Count,
   let sum: f64 = 0;
   for (let i = 0; i < count; i++) sum += load<f64>(partials + (<usize>i << 3));
   const tokens = load<f64>(cells, Cell.TokenCount);
-  const norm = Math.sqrt(sum) / tokens; // of no tokens: not finite
+  const norm = Math.sqrt(sum) / tokens; // not finite if there are no tokens
   const clip = maxNorm > 0 ? min<f64>(1, <f64>maxNorm / norm) : 1;
   const valid = isFinite(norm) && isFinite(load<f64>(cells, Cell.LossSum));
   store<f64>(cells, norm, Cell.GradientNorm);
@@ -87,7 +87,7 @@ export function adamwStep(
   const rate = <f64>load<f32>(cells, Cell.LearningRate);
   const step = load<i32>(cells, Cell.Step);
   assert(step > 0, "adamwStep: steps count from 1");
-  // √v̂ = √v · root; the rate and the decay of the weight are one factor each.
+  // √v̂ = √v · root. The learning rate and the weight decay are folded into one factor each.
   const rest1 = <f32>(1 - <f64>beta1);
   const rest2 = <f32>(1 - <f64>beta2);
   const root = <f32>(1 / Math.sqrt(1 - power(beta2, step)));
@@ -126,7 +126,7 @@ export function adamwStep(
  *
  * @param weight    f32 [n], updated
  * @param gradient  f32 [n]
- * @param velocity  f32 [n], updated; 0 (absent) only without momentum
+ * @param velocity  f32 [n], updated; may be 0 (absent) only if momentum is 0
  * @param cells     see Cell; a NaN GradientScale skips the step
  */
 export function sgdStep(
@@ -164,7 +164,7 @@ export function sgdStep(
   }
 }
 
-// base^exponent for exponent >= 0, by repeated squaring.
+// base^exponent for exponent ≥ 0, by repeated squaring.
 function power(base: f64, exponent: i32): f64 {
   let result: f64 = 1;
   for (; exponent > 0; exponent >>= 1, base *= base) {

@@ -1,25 +1,25 @@
 /**
- * Packing: B rearranged into panels of NR columns, [ceil(N / NR), K, NR], so that a tile reads it front to back.
+ * Packing: rearranges B into panels of NR columns, [ceil(N / NR), K, NR], so that a tile reads it sequentially.
  *
- * Columns past N are filled with something finite or repeated, and never reach an output.
+ * Columns past N hold arbitrary values (zeros, repeated columns or stale data) that never reach an output.
  */
 import { storeTransposed } from "../simd";
 import { element } from "./element";
 import { NR } from "./tile";
 
 /**
- * Packs B as it lies: panels[j / NR, k, j % NR] = b[k, j].
+ * Packs B: panels[j / NR, k, j % NR] = b[k, j].
  * @param panels  f32 [ceil(N / NR), K, NR], aligned to 16
  * @param b       f32 [K, N], rows `ldb` apart
  */
 export function packColumns(panels: usize, b: usize, ldb: i32, N: i32, K: i32): void {
-  // Four rows at a time, each read from end to end: their lines are used whole, and prefetched.
+  // Four rows at a time, each read from start to end: whole cache lines are used, and the processor prefetches them.
   for (let k = 0; k < K; k += 4) packFourRows(element(panels, k * NR), K, element(b, k * ldb), ldb, N, min(4, K - k));
 }
 
 /**
  * Packs up to four rows of B.
- * @param panels  the place of their first in panels of K rows
+ * @param panels  where the first of them belongs, in panels of K rows
  * @param b       f32 [rows, N], rows `ldb` apart
  */
 export function packFourRows(panels: usize, K: i32, b: usize, ldb: i32, N: i32, rows: i32): void {
@@ -48,7 +48,7 @@ function copyRows(to: usize, from: usize, ld: i32, R: i32, C: i32): void {
 }
 
 /**
- * Packs the transpose: panels[j / NR, k, j % NR] = b[j, k].
+ * Packs the transpose of b: panels[j / NR, k, j % NR] = b[j, k].
  * @param panels  f32 [ceil(N / NR), K, NR], aligned to 16
  * @param b       f32 [N, K], rows `ldb` apart
  */
@@ -60,7 +60,7 @@ export function packRows(panels: usize, b: usize, ldb: i32, N: i32, K: i32): voi
 }
 
 /**
- * Transposes: to[c, r] = x[r, c], up to the next multiple of four in r, where the last row of x is repeated.
+ * Transposes: to[c, r] = x[r, c]. R is rounded up to a multiple of 4, and the additional r repeat the last row of x.
  * @param to  f32 [C, R], rows `ldTo` apart
  * @param x   f32 [R, C], rows `ld` apart
  */

@@ -1,15 +1,15 @@
-/** Where a token stands: a table with a row for each position, added to the embeddings; learned or sinusoidal. */
+/** Absolute positions: a table, learned or sinusoidal, with a row per position, which is added to the embeddings. */
 import { Count, In, InOut, MaybeIn, Out } from "../operands";
 import { cos64, exp64, sin64 } from "../math64";
 import { LINE, sliceEnd, sliceStart } from "../parallel";
 import { loadTail, storeTail } from "../simd";
 
 /**
- * out[b, t, c] = x[b, t, c] + table[past[b] + t, c]; NaN where past[b] + t is outside the table.
+ * out[b, t, c] = x[b, t, c] + table[past[b] + t, c], or NaN if past[b] + t is outside the table.
  * @param out    f32 [B, T, C], may alias x
  * @param x      f32 [B, T, C]
  * @param table  f32 [L, C]
- * @param past   i32 [B], tokens before the first one of each row; 0: none
+ * @param past   i32 [B], the number of tokens before the first one of each row; absent: 0 for all rows
  */
 export function positionsForward(
   out: Out<f32>, x: In<f32>, table: In<f32>, past: MaybeIn<i32>, B: Count, T: Count, C: Count, L: Count,
@@ -20,7 +20,7 @@ export function positionsForward(
   for (let b = 0; b < B; b++) {
     const first = past != 0 ? load<i32>(past + (<usize>b << 2)) : 0;
     const rows = first >= 0 && first < L ? min(T, L - first) : 0;
-    const known = max(0, min(count, rows * C - start)); // elements of the slice that have a position
+    const known = max(0, min(count, rows * C - start)); // elements of the slice whose position is in the table
     const at = (<usize>b * <usize>(T * C) + <usize>start) << 2;
     addRow(out + at, x + at, table + ((<usize>first * <usize>C + <usize>start) << 2), known);
     for (let i = known; i < count; i++) store<f32>(out + at + (<usize>i << 2), f32.NaN);
@@ -36,8 +36,8 @@ function addRow(out: usize, a: usize, b: usize, n: i32): void {
 }
 
 /**
- * dTable[t, c] += Σ_b dOut[b, t, c], summed from b = 0 up and then added.
- * @param dTable  f32 [≥ T, C]; rows from T on stay
+ * dTable[t, c] += Σ_b dOut[b, t, c]. The sum is computed in the order of b, then added.
+ * @param dTable  f32 [≥ T, C], added to; rows from T on are not touched
  * @param dOut    f32 [B, T, C]
  */
 export function positionsBackward(dTable: InOut<f32>, dOut: In<f32>, B: Count, T: Count, C: Count, thread: i32, threads: i32): void {
@@ -63,7 +63,7 @@ export function positionsBackward(dTable: InOut<f32>, dOut: In<f32>, B: Count, T
 }
 
 /**
- * out[t, 2i] = sin(t/10000^(2i/C)), out[t, 2i + 1] = cos(t/10000^(2i/C)).
+ * out[t, 2i] = sin(t/10000^(2i/C)) and out[t, 2i + 1] = cos(t/10000^(2i/C)).
  * @param out  f32 [T, C]; computed in f64 and rounded once: absolute error < 1e-7 for T ≤ 2²⁰
  * Source: Vaswani et al. 2017, "Attention Is All You Need", section 3.5.
  */
@@ -80,9 +80,9 @@ export function sinusoidalPositions(out: Out<f32>, T: Count, C: Count, thread: i
 }
 
 /**
- * past[b] += counts[b]: the tokens that a decoding step appended to each row.
+ * past[b] += counts[b], the number of tokens that a decoding step has appended to each row.
  * @param past    i32 [B]
- * @param counts  i32 [B]; 0: one token each
+ * @param counts  i32 [B]; absent: one token per row
  */
 export function advance(past: InOut<i32>, counts: MaybeIn<i32>, B: Count, thread: i32, threads: i32): void {
   const end = sliceEnd(B, LINE, thread, threads);

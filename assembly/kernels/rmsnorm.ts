@@ -1,4 +1,4 @@
-/** RMSNorm (Zhang & Sennrich 2019, arXiv:1910.07467), as in Llama: each row to a root mean square of 1, then a weight. */
+/** RMSNorm (Zhang & Sennrich 2019, arXiv:1910.07467), as in Llama: scales each row to a root mean square of 1, then applies a weight. */
 import { Count, Flag, In, InOut, Out, Scalar } from "../operands";
 import { LINE, sliceStart, sliceEnd } from "../parallel";
 import { Mean, normalize, normalizeBackward, shrink, SHRINK, shrunkRstd } from "./normalize";
@@ -11,8 +11,8 @@ import { rowDot } from "./rows";
  * @param rstd    f32 [R], saved for backward: 1 / √(mean_c(x²) + epsilon)
  * @param x       f32 [R, C]
  * @param weight  f32 [C]
- * A row whose squares overflow f32 is computed from SHRINK·x. Relative error < 4e-6 for any finite x and C up to 10⁶.
- * NaN makes its row NaN. ±Infinity becomes NaN and the rest of its row zeros.
+ * A row whose squares overflow f32 is computed from SHRINK·x. The relative error is < 4e-6 for any finite x and C up to 10⁶.
+ * NaN makes the whole row NaN. ±Infinity becomes NaN, and the rest of the row becomes zeros.
  */
 export function rmsNormForward(
   out: Out<f32>, rstd: Out<f32>, x: In<f32>, weight: In<f32>, R: Count, C: Count, epsilon: Scalar,
@@ -41,7 +41,7 @@ function normalizeRow(out: usize, x: usize, weight: usize, rstd: f32, C: i32): v
 
 /**
  * With g = dOut·weight and x̂ = x·rstd: dX[r, c] = rstd[r]·(g[r, c] − x̂[r, c]·mean_c(g·x̂)).
- * @param dX      f32 [R, C], written or added to; may alias dOut if written
+ * @param dX      f32 [R, C], added to if `accumulate`; may alias dOut if not
  * @param dOut    f32 [R, C]
  * @param x       f32 [R, C]
  * @param rstd    f32 [R], from forward

@@ -1,4 +1,4 @@
-/** Rotary positions (Su et al. 2021, arXiv:2104.09864), in the half-split convention of Hugging Face's `rotate_half`. */
+/** Rotary position embeddings (Su et al. 2021, arXiv:2104.09864), in the half-split convention of Hugging Face's `rotate_half`. */
 import { Count, Flag, In, MaybeIn, Out, Scalar } from "../operands";
 import { cos64, exp64, log64, sin64 } from "../math64";
 import { sliceEnd, sliceStart } from "../parallel";
@@ -9,12 +9,12 @@ import { loadTail, storeTail } from "../simd";
  *
  *     out[c] = x[c]·cos[p, c] − x[c + h]·sin[p, c]          out[c + h] = x[c + h]·cos[p, c] + x[c]·sin[p, c]
  *
- * and out[c] = x[c] for c ≥ rotated, and in the columns of a token behind its H heads. Backward is the same op on dOut with `inverse`,
- * which rotates by −angle.
- * @param out      f32 [B, T, C], tokens ldo apart: H adjacent heads of D, then other columns; may alias x if ldo = ldx
+ * Columns c ≥ rotated, and the columns of a token after its H heads, are copied. Backward is the same op on dOut with `inverse`, which
+ * rotates by −angle.
+ * @param out      f32 [B, T, C], tokens ldo apart: H contiguous heads of D, then other columns; may alias x if ldo = ldx
  * @param x        f32 [B, T, C], tokens ldx apart, likewise
- * @param table    f32 [L, rotated], see rotaryTable
- * @param past     i32 [B], tokens before the first one of each row; 0: none
+ * @param table    f32 [L, rotated], from rotaryTable
+ * @param past     i32 [B], the number of tokens before the first one of each row; absent: 0 for all rows
  * @param rotated  even, ≤ D
  * A position outside the table gives NaN in the rotated columns.
  */
@@ -41,7 +41,7 @@ export function rotary(
   }
 }
 
-// One head of one token; `table` is the position's row of cosines and sines, or 0.
+// One head of one token. `table` is the position's row of cosines and sines, or 0 for a position outside the table.
 function rotate(out: usize, x: usize, table: usize, half: i32, sign: f32): void {
   if (table == 0) {
     for (let c = 0; c < 2 * half; c++) store<f32>(out + (<usize>c << 2), f32.NaN);
@@ -69,12 +69,12 @@ function rotate(out: usize, x: usize, table: usize, half: i32, sign: f32): void 
 }
 
 /**
- * The table of `rotary`: with angle(p, i) = p·base^(−2i/rotated)·factors[i] for i < rotated/2,
+ * Computes the table of `rotary`. With angle(p, i) = p·base^(−2i/rotated)·factors[i] for i < rotated/2,
  *
  *     out[p, i] = scale·cos(angle(p, i))          out[p, rotated/2 + i] = scale·sin(angle(p, i))
  *
  * @param out      f32 [L, rotated]; computed in f64 and rounded once: absolute error < 1e-7·|scale| for angles up to 2²⁰
- * @param factors  f32 [rotated/2], a scaling of each frequency (linear, YaRN, Llama 3); 0: none
+ * @param factors  f32 [rotated/2], a scaling factor per frequency (linear, YaRN, Llama 3); absent: 1 for all
  * @param base     10000 in the paper
  * @param scale    1, or YaRN's attention factor
  */

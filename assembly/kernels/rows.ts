@@ -1,19 +1,19 @@
 /**
  * Reductions of one row, which may start at any multiple of 4 bytes.
  *
- * A row is summed in blocks, each block in f32 and the blocks in f64, in a fixed order. A term takes part in at most 70 f32 additions,
- * so the error of a sum is < 70·2⁻²⁴ = 4.2e-6 of Σ |term|, however long the row.
+ * A row is summed in blocks: each block in f32, the block sums in f64, in a fixed order. A term takes part in at most 70 f32 additions,
+ * so the error of a sum is < 70·2⁻²⁴ = 4.2e-6 times Σ |term| for rows of any length.
  */
 import { exp } from "../math";
 import { loadTail, madd, maximum, maxOrNaN, storeTail, sum } from "../simd";
 import { element } from "./element";
 
-/** Elements of a block, which has 16 partial sums. */
+/** The number of elements in a block, which has 16 partial sums. */
 export const BLOCK: i32 = 1024;
-/** Elements of a block of `exponentials`, which has four. */
+/** The number of elements in a block of `exponentials`, which has four partial sums. */
 const EXP_BLOCK: i32 = 256;
 
-/** The largest x[i]; NaN if any is; −Infinity if n is 0. */
+/** The largest x[i]; NaN if any x[i] is NaN; −Infinity if n is 0. */
 export function rowMaximum(x: usize, n: i32): f32 {
   let vmax0 = f32x4.splat(-f32.POSITIVE_INFINITY);
   let vmax1 = vmax0;
@@ -22,7 +22,7 @@ export function rowMaximum(x: usize, n: i32): f32 {
     vmax1 = maxOrNaN(vmax1, v128.load(x, 16));
   }
   let largest = maximum(maxOrNaN(vmax0, vmax1));
-  for (; n > 0; n--, x += 4) largest = max(largest, load<f32>(x)); // wasm's f32.max passes NaN on
+  for (; n > 0; n--, x += 4) largest = max(largest, load<f32>(x)); // wasm's f32.max propagates NaN
   return largest;
 }
 
@@ -37,7 +37,7 @@ export function rowSquareSum(x: usize, shift: f32, n: i32): f32 { return sumTerm
 /** Σ a[i]·b[i]. */
 export function rowDot(a: usize, b: usize, n: i32): f32 { return sumTerms(a, b, 0, n, Term.Product); }
 
-// The loop of each: `term` is a constant, and only its branches are compiled.
+// The loop shared by the three sums. `term` is a constant, so only its branches are compiled.
 // @ts-ignore: decorator
 @inline
 function sumTerms(x: usize, y: usize, shift: f32, n: i32, term: Term): f32 {
@@ -71,7 +71,8 @@ function sumTerms(x: usize, y: usize, shift: f32, n: i32, term: Term): f32 {
         y += 4;
       }
     }
-    if (n == 0) return total == 0 ? blockTotal : <f32>(total + <f64>blockTotal); // skips f64 for one block: 5 % of a row of 384
+    // A single block needs no f64, which saves 5 % for a row of 384.
+    if (n == 0) return total == 0 ? blockTotal : <f32>(total + <f64>blockTotal);
     total += <f64>blockTotal;
   }
 }
@@ -84,7 +85,7 @@ function addTerms(vacc: v128, vx: v128, y: usize, vshift: v128, term: Term): v12
   return term == Term.Value ? f32x4.add(vacc, value) : madd(value, value, vacc);
 }
 
-/** Stores out[i] = exp(x[i] − shift) and returns their sum. `out` may be x; 0: only the sum is wanted. */
+/** out[i] = exp(x[i] − shift). Returns their sum. `out` may alias x, or be 0 to compute only the sum. */
 export function exponentials(out: usize, x: usize, shift: f32, n: i32): f32 {
   const vshift = f32x4.splat(shift);
   let total: f64 = 0;
@@ -92,7 +93,7 @@ export function exponentials(out: usize, x: usize, shift: f32, n: i32): f32 {
     let count = min(n & ~3, EXP_BLOCK);
     n -= count;
     let vacc = f32x4.splat(0);
-    for (; count >= 8; count -= 8, x += 32) { // two vectors at a time: 8 % of a softmax
+    for (; count >= 8; count -= 8, x += 32) { // two vectors at a time, which saves 8 % of a softmax
       const ve0 = exp(f32x4.sub(v128.load(x), vshift));
       const ve1 = exp(f32x4.sub(v128.load(x, 16), vshift));
       vacc = f32x4.add(f32x4.add(vacc, ve0), ve1);
@@ -121,7 +122,7 @@ export function exponentials(out: usize, x: usize, shift: f32, n: i32): f32 {
   return <f32>(total + <f64>rest);
 }
 
-/** to[i] += factor·x[i]. Inlined: rows are often short. */
+/** to[i] += factor·x[i]. Inlined because rows are often short. */
 // @ts-ignore: decorator
 @inline
 export function addScaledRow(to: usize, factor: f32, x: usize, n: i32): void {

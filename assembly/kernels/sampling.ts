@@ -1,4 +1,4 @@
-/** From logits to tokens: the most likely one, or one drawn with temperature and top-k. */
+/** From logits to tokens: the most likely token, or one sampled with temperature and top-k. */
 import { Count, In, InOut, Out, Scratch } from "../operands";
 import { sliceStart, sliceEnd } from "../parallel";
 import { exp, expScalar } from "../math";
@@ -7,7 +7,7 @@ import { Sampling, SampleScratch } from "../layouts";
 import { rowMaximum } from "./rows";
 
 /**
- * The index of the largest of each row; of equals the lowest.
+ * The index of the largest logit of each row. Ties go to the lowest index.
  * @param out     i32 [R]; −1 for a row with a NaN
  * @param logits  f32 [R, V]
  */
@@ -19,7 +19,7 @@ export function argmax(out: Out<i32>, logits: In<f32>, R: Count, V: Count, threa
   }
 }
 
-// The lowest v with x[v] == value; −1 if none.
+// The lowest v with x[v] == value, or −1 if there is none.
 function firstEqual(x: usize, value: f32, V: i32): i32 {
   const vvalue = f32x4.splat(value);
   let v = 0;
@@ -34,15 +34,15 @@ function firstEqual(x: usize, value: f32, V: i32): i32 {
 }
 
 /**
- * One token per row, drawn from softmax(logits / temperature) over the top k logits (Fan et al. 2018, section 5.1) with the row's own
- * settings. Temperature 0 takes the largest logit, the lowest index of equals.
- * The uniform is word 0 of the Philox block with key Seed and counter (0, 0, Step, 0): it does not depend on r. The token is the first,
- * in the order of the vocabulary, at which the cumulative probability exceeds it. Of logits equal to the k-th largest, the lowest
- * indices are kept.
+ * Samples one token per row from softmax(logits / temperature) over the top k logits (Fan et al. 2018, section 5.1), with the row's own
+ * settings. Temperature 0 chooses the largest logit, as argmax does.
+ * The uniform random number is word 0 of the Philox block with key Seed and counter (0, 0, Step, 0), so it does not depend on r. The
+ * token is the first, in vocabulary order, at which the cumulative probability exceeds that number. If several logits equal the k-th
+ * largest, those with the lowest indices are kept.
  * @param out       i32 [R]; −1 for a row with a NaN or +Infinity, or only −Infinity
  * @param logits    f32 [R, V]
- * @param settings  Sampling.Bytes for each row; Step is increased by 1
- * @param scratch   SampleScratch.Base + SampleScratch.PerToken · V bytes for each thread
+ * @param settings  Sampling.Bytes bytes per row; Step is increased by 1
+ * @param scratch   SampleScratch.Base + SampleScratch.PerToken·V bytes per thread
  */
 export function sample(
   out: Out<i32>, logits: In<f32>, settings: InOut<i32>, scratch: Scratch, R: Count, V: Count,
@@ -74,7 +74,7 @@ function sampleRow(scratch: usize, x: usize, settings: usize, V: i32): i32 {
   return pick(scratch, (<f64>word / 4294967296.0) * total, V);
 }
 
-// The index of the k-th largest x[v], where of equals the lower index is the larger: a min-heap of the k best indices so far.
+// The index of the k-th largest x[v], where a lower index wins ties. Keeps a min-heap of the k best indices so far.
 function kthLargest(heap: usize, x: usize, k: i32, V: i32): i32 {
   for (let v = 0; v < k; v++) store<i32>(heap + (<usize>v << 2), v);
   for (let node = k / 2 - 1; node >= 0; node--) sink(heap, x, k, node, load<i32>(heap + (<usize>node << 2)));
@@ -94,7 +94,7 @@ function kthLargest(heap: usize, x: usize, k: i32, V: i32): i32 {
   return load<i32>(heap);
 }
 
-// Puts index v into the heap at `node` or below it: a parent is worse than its children.
+// Puts index v into the heap at `node` or below. A parent is worse than its children.
 function sink(heap: usize, x: usize, k: i32, node: i32, v: i32): void {
   while (true) {
     let child = 2 * node + 1;
@@ -119,7 +119,7 @@ function worse(x: usize, a: i32, b: i32): bool {
   return xa < xb || (xa == xb && a > b);
 }
 
-// weights[v] = exp((x[v] − largest) / temperature) where x[v] > threshold, or equals it and v <= last; else 0. Returns their sum.
+// weights[v] = exp((x[v] − largest) / temperature) if x[v] > threshold, or if they are equal and v <= last; else 0. Returns their sum.
 function weigh(weights: usize, x: usize, largest: f32, temperature: f32, threshold: f32, last: i32, V: i32): f64 {
   const vlast = i32x4.splat(last);
   const vthreshold = f32x4.splat(threshold);
@@ -152,7 +152,7 @@ function weigh(weights: usize, x: usize, largest: f32, temperature: f32, thresho
   return total;
 }
 
-// The first v at which the running sum of weights exceeds target; should rounding deny it, the last v with a weight.
+// The first v at which the running sum of weights exceeds target; if rounding prevents that, the last v with a nonzero weight.
 function pick(weights: usize, target: f64, V: i32): i32 {
   let running: f64 = 0;
   let picked = -1;

@@ -9,7 +9,7 @@ import { exponentials, rowDot } from "./rows";
  * @param out  f32 [R, C], may alias x
  * @param x    f32 [R, C]
  * A row of only −Infinity yields zeros; a row with a NaN or +Infinity yields NaN.
- * Relative error < 4e-6 + 6e-8·(max_r − x) for C up to 10⁶; the second part is the rounding of the difference.
+ * The relative error is < 4e-6 + 6e-8·(max_r − x) for C up to 10⁶. The second term comes from rounding the difference.
  */
 export function softmaxForward(out: Out<f32>, x: In<f32>, R: Count, C: Count, thread: i32, threads: i32): void {
   const end = sliceEnd(R, 1, thread, threads);
@@ -23,7 +23,7 @@ function softmaxRow(out: usize, x: usize, C: i32): void {
   const tail = C & 3;
   const body = <usize>(C - tail) << 2;
 
-  // 1. the maximum; a NaN is skipped here and turns up in the sum
+  // 1. the maximum; NaN is ignored here, but makes the sum NaN
   let m0 = f32x4.splat(-Infinity);
   let m1 = m0;
   let c: usize = 0;
@@ -37,7 +37,7 @@ function softmaxRow(out: usize, x: usize, C: i32): void {
     if (v > largest) largest = v;
   }
 
-  // 2. out = exp(x − max) and its sum. Only −Infinity: any finite shift gives zeros. (Only NaN: NaN.)
+  // 2. out = exp(x − max) and its sum. If all x are −Infinity, any finite shift gives zeros. (If all are NaN, it gives NaN.)
   const total = exponentials(out, x, largest == -Infinity ? 0 : largest, C);
   const factor = f32x4.splat(total == 0 ? 0 : 1 / total);
 
@@ -50,8 +50,8 @@ function softmaxRow(out: usize, x: usize, C: i32): void {
  * Backward of softmax: dX[r, c] (+)= out[r, c]·(dOut[r, c] − Σ_k dOut[r, k]·out[r, k]).
  * @param dX          f32 [R, C], may alias dOut or out; added to if `accumulate`
  * @param dOut        f32 [R, C]
- * @param out         f32 [R, C], what the forward pass gave
- * A row of zeros yields zeros. Error of the sum < 5e-6·Σ |dOut·out|, however long the row.
+ * @param out         f32 [R, C], the result of the forward pass
+ * A row of zeros yields zeros. The error of the sum is < 5e-6·Σ |dOut·out| for rows of any length.
  */
 export function softmaxBackward(
   dX: InOut<f32>, dOut: In<f32>, out: In<f32>, R: Count, C: Count, accumulate: Flag,

@@ -1,12 +1,13 @@
 /**
- * The micro-kernel that every matrix product is made of: an MR x NR tile of C, held in registers over the whole of K.
+ * The micro-kernel of every matrix product: computes an MR x NR tile of C, which stays in registers over all of K.
  *
- * A is read where it lies, by two strides (so it may be transposed); B is packed by `pack.ts` into panels of NR columns.
- * What V8 needs to keep the tile in its 15 registers: a top-tested loop, accumulators loaded before it and nothing but stores after it.
+ * A is read in place with two strides, so it may be transposed. B is packed by `pack.ts` into panels of NR columns.
+ * V8 keeps the tile in its 15 registers only if the loop tests its condition at the top, all accumulators are loaded before it, and only
+ * stores follow it.
  *
- * Every element is summed in one order, whatever the tile, the number of rows, the slice or the thread that computes it. It starts
- * as the bias, as the element that is added to, or as zero. Up to LONG products are added to it one by one, in the order of k. More
- * are summed by blocks of KC, each from zero and in the order of k, and the blocks' sums are added to it in turn.
+ * Every element is summed in the same order, regardless of the tile, the number of rows, the slice or the thread that computes it. The
+ * sum starts with the bias, with the element that is added to, or with zero. Up to LONG products are added one by one, in the order of
+ * k. More products are summed in blocks of KC, each from zero and in the order of k, and the block sums are added one after another.
  *
  * Tiles: Goto & van de Geijn 2008, "Anatomy of High-Performance Matrix Multiplication".
  */
@@ -16,29 +17,32 @@ import { tile4x8 } from "./tile4x8";
 import { tile6x8 } from "./tile6x8";
 import { tile4x16, tile6x16 } from "./tile6x16";
 
-/** Whether this is the turbo build, for an engine that makes one 256-bit operation of two neighbours: asconfig.json defines it. */
+/** Whether this is the turbo build (see asconfig.json), for engines that merge two neighbouring operations into one of 256 bits. */
 const TURBO: bool = isDefined(HEED_TURBO);
 
-/** Rows of a tile. */
+/** The number of rows of a tile. */
 export const MR: i32 = ASC_FEATURE_RELAXED_SIMD ? 6 : 2;
-/** Columns of a tile, and of a packed panel. */
+/** The number of columns of a tile and of a packed panel. */
 export const NR: i32 = ASC_FEATURE_RELAXED_SIMD && !TURBO ? 8 : 16;
-/** Products in a block: as many rows of a panel of B stay in L1. */
+/** The number of products in a block. That many rows of a panel of B stay in L1. */
 export const KC: i32 = 128;
-/** Sums of more products than this are taken by blocks. */
+/** Sums of more products than this are computed in blocks. */
 export const LONG: i32 = 1024;
-/** Rows whose sums of a block `addPanels` takes before it adds them: in fewer a call costs more, in more the columns of c miss L1. */
+/**
+ * The number of rows whose block sums `addPanels` computes before it adds them. With fewer rows, calls cost more; with more rows, the
+ * columns of c miss L1.
+ */
 const STRIP: i32 = 12;
-/** Bytes that `multiplyPanels` needs for a tile that overhangs the last column: as many for any build. */
+/** The bytes of scratch that `multiplyPanels` needs for a tile that extends past the last column. The same for all builds. */
 export const EDGE_BYTES: i32 = 384;
 
 /**
  * C = start + A·B for one tile of `rows` x NR.
  * @param c      f32 [rows, NR], rows `ldc` apart
- * @param start  f32 [rows, NR], rows `ldStart` apart (0: one row for all, as a bias); may be c (to accumulate) or absent (0: zero)
+ * @param start  f32 [rows, NR], rows `ldStart` apart (0: one row for all, like a bias); may be c (to accumulate) or absent (0: zero)
  * @param a      f32 [rows, K]: element (i, k) at a + 4(i·aRow + k·aStep)
  * @param b      f32 [K, NR], a packed panel, aligned to 16
- * @param rows   1 … MR: pointers past the last row repeat it, so that the loop needs no other form
+ * @param rows   1 … MR. Pointers past the last row repeat it, so that one loop handles any number of rows
  */
 // @ts-ignore: decorator
 @inline
@@ -52,7 +56,7 @@ export function tile(
   else tile4x8(c, ldc, start, ldStart, a, aRow, aStep, b, K, rows);
 }
 
-/** How many of the rows that are left the next tile takes: of eight twice four, not six and two. */
+/** The number of rows of the next tile. Eight remaining rows are split into four and four rather than six and two. */
 // @ts-ignore: decorator
 @inline
 export function tileRows(left: i32): i32 {
@@ -60,9 +64,9 @@ export function tileRows(left: i32): i32 {
 }
 
 /**
- * C = start + A·B for any M and N, B packed: panel by panel, each hot in L1 while the rows of A pass by.
+ * C = start + A·B for any M and N, with B packed. Each panel stays in L1 while the rows of A are streamed past it.
  * @param c       f32 [M, N], rows `ldc` apart
- * @param start   f32 [M, N], rows `ldStart` apart (0: one row for all, as a bias); may be c (to accumulate) or absent (0: zero)
+ * @param start   f32 [M, N], rows `ldStart` apart (0: one row for all, like a bias); may be c (to accumulate) or absent (0: zero)
  * @param a       f32 [M, K]: element (i, k) at a + 4(i·aRow + k·aStep)
  * @param panels  f32 [ceil(N / NR), K, NR], from `packColumns` or `packRows`
  * @param edge    EDGE_BYTES of scratch, aligned to 16
@@ -90,7 +94,7 @@ export function multiplyPanels(
 }
 
 /**
- * C = start + A·B as `multiplyPanels` has it, but with A·B summed from zero and then added.
+ * C = start + A·B like `multiplyPanels`, except that A·B is summed from zero and then added.
  * @param sums  f32 [STRIP, NR], aligned to 16
  */
 export function addPanels(
@@ -109,7 +113,7 @@ export function addPanels(
   }
 }
 
-// A pass of its own: on Node 20, arithmetic on a tile's sums after its loop makes them spill within it.
+// A separate pass: on Node 20, arithmetic on a tile's sums after its loop makes them spill inside the loop.
 function addSums(c: usize, ldc: i32, start: usize, ldStart: i32, sums: usize, M: i32, columns: i32): void {
   const pitch = <usize>ldc << 2;
   const pitchStart = <usize>ldStart << 2;

@@ -2,8 +2,8 @@ import { madd } from "../simd";
 import { element } from "./element";
 
 /**
- * The relaxed build's tile for its last rows: for up to four of them two thirds of the work. Every build's for a few rows.
- * Operands as `tile` has them.
+ * The relaxed build's tile for the last rows. For up to four rows, it does two thirds of the work of `tile6x8`. All builds use it for
+ * products with few rows (fewrows-nt.ts). Operands as in `tile`.
  */
 export function tile4x8(
   c: usize, ldc: i32, start: usize, ldStart: i32, a: usize, aRow: i32, aStep: i32, b: usize, K: i32, rows: i32,
@@ -52,7 +52,7 @@ export function tile4x8(
   v128.store(c, c30), v128.store(c, c31, 16);
 }
 
-/** As many sums, in twice the rows. */
+/** The same number of sums, but with twice as many rows. */
 export function tile8x4(
   c: usize, ldc: i32, start: usize, ldStart: i32, a: usize, aRow: i32, aStep: i32, b: usize, K: i32, rows: i32,
 ): void {

@@ -1,10 +1,10 @@
 import { element } from "./element";
 
 /**
- * The tile of the turbo build: `tile6x8` twice as wide. V8's revectoriser starts at the pairs of stores to neighbouring addresses, follows
- * them back through the loop, and makes one 256-bit operation of each pair; so whatever is done to c00 is done to c01 next, in the
- * same way. Without the flag the 24 sums spill, and it is two thirds as fast as `tile6x8`.
- * Operands as `tile` has them.
+ * The tile of the turbo build: `tile6x8`, but twice as wide. V8's revectorizer starts at pairs of stores to neighbouring addresses,
+ * follows them back through the loop, and merges each pair of operations into one of 256 bits. Every operation on c00 is therefore
+ * followed by the same operation on c01. Without V8's flag, the 24 sums spill, and the tile is only two thirds as fast as `tile6x8`.
+ * Operands as in `tile`.
  */
 // @ts-ignore: decorator
 @inline
@@ -80,7 +80,7 @@ export function tile6x16(
   v128.store(c, c50), v128.store(c, c51, 16), v128.store(c, c52, 32), v128.store(c, c53, 48);
 }
 
-/** The last rows: for up to four of them two thirds of the work. */
+/** For the last rows: with up to four, it does two thirds of the work of `tile6x16`. */
 export function tile4x16(
   c: usize, ldc: i32, start: usize, ldStart: i32, a: usize, aRow: i32, aStep: i32, b: usize, K: i32, rows: i32,
 ): void {

@@ -1,9 +1,9 @@
 import { element } from "./element";
 
 /**
- * The tile of the relaxed build: twelve sums, two columns of B and one splat of A are all of V8's 15 registers.
- * A function of its own: inlined, it spills on Node 20, and is half as fast.
- * Operands as `tile` has them.
+ * The tile of the relaxed build. Twelve sums, two vectors of B and one splat of A fill V8's 15 registers.
+ * Not inlined: on Node 20, the inlined form spills and is half as fast.
+ * Operands as in `tile`.
  */
 export function tile6x8(
   c: usize, ldc: i32, start: usize, ldStart: i32, a: usize, aRow: i32, aStep: i32, b: usize, K: i32, rows: i32,

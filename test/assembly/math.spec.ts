@@ -11,7 +11,7 @@ const enum Kind {
   Sigmoid,
 }
 
-/** The function under test, of one number, in lane 2 of 4: the others hold NaN, which must not spread. */
+/** Applies the function under test to one number, in lane 2 of 4. The other lanes hold NaN, which must not spread. */
 function value(kind: Kind, x: f32): f32 {
   const v = f32x4.replace_lane(f32x4.splat(f32.NaN), 2, x);
   switch (kind) {
@@ -24,7 +24,7 @@ function value(kind: Kind, x: f32): f32 {
   return load<f32>(BUFFER, 8);
 }
 
-/** The same in f64. */
+/** The same function in f64. */
 function exact(kind: Kind, x: f64): f64 {
   switch (kind) {
     case Kind.Exp: return NativeMath.exp(x);
@@ -46,7 +46,7 @@ function exactErf(x: f64): f64 {
   return total * 1.1283791670955126;
 }
 
-/** Largest relative error at `SAMPLES` points of [from, to]; NaN counts as Infinity. */
+/** The largest relative error at `SAMPLES` points of [from, to]. NaN counts as Infinity. */
 function worstOn(kind: Kind, from: f64, to: f64): f64 {
   let worst: f64 = 0;
   for (let i = 0; i <= SAMPLES; i++) {
@@ -56,7 +56,7 @@ function worstOn(kind: Kind, from: f64, to: f64): f64 {
   return worst;
 }
 
-/** Largest relative error at `SAMPLES` points ±e^u, u in [from, to]: for the small and the large. */
+/** The largest relative error at `SAMPLES` points ±e^u with u in [from, to], for small and large magnitudes. */
 function worstOnPowers(kind: Kind, from: f64, to: f64, sign: f64): f64 {
   let worst: f64 = 0;
   for (let i = 0; i <= SAMPLES; i++) {
@@ -94,7 +94,7 @@ describe("exp", () => {
     expect<f32>(value(Kind.Exp, -Infinity)).toBe(0);
   });
 
-  it("never falls where x rises by 1/1024, on [−88, 89]", () => {
+  it("is monotonic in steps of 1/1024 on [−88, 89]", () => {
     let falls = 0;
     for (let i = -88 * 1024; i < 89 * 1024; i++) {
       if (value(Kind.Exp, <f32>(i + 1) / 1024) < value(Kind.Exp, <f32>i / 1024)) falls++;
@@ -104,7 +104,7 @@ describe("exp", () => {
 });
 
 describe("log", () => {
-  it("has relative error < 1e-7 on the normal numbers, near 1 too", () => {
+  it("has relative error < 1e-7 for normal numbers, including near 1", () => {
     expect<f64>(worstOnPowers(Kind.Log, -87.33, 88.7, 1)).toBeLessThan(1e-7);
     expect<f64>(worstOn(Kind.Log, 0.5, 2)).toBeLessThan(1e-7);
     expect<f64>(worstOn(Kind.Log, 0.999, 1.001)).toBeLessThan(1e-7);
@@ -127,7 +127,7 @@ describe("tanh", () => {
     expect<f64>(worstOnPowers(Kind.Tanh, -69, 0, -1)).toBeLessThan(5e-7);
   });
 
-  it("is ±1 from |x| = 9.2 to Infinity, and odd to the bit", () => {
+  it("is ±1 from |x| = 9.2 to Infinity, and odd bit for bit", () => {
     expect<f32>(value(Kind.Tanh, 9.2)).toBe(1);
     expect<f32>(value(Kind.Tanh, Infinity)).toBe(1);
     expect<f32>(value(Kind.Tanh, -Infinity)).toBe(-1);
@@ -164,7 +164,7 @@ describe("sigmoid", () => {
   });
 });
 
-describe("all of them", () => {
+describe("all functions", () => {
   it("give NaN for NaN", () => {
     for (let kind = Kind.Exp; kind <= Kind.Sigmoid; kind++) expect<bool>(isNaN(value(kind, NaN))).toBe(true);
     expect<bool>(isNaN(f32x4.extract_lane(clamp(f32x4.splat(NaN), f32x4.splat(1)), 0))).toBe(true);

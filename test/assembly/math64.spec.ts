@@ -18,7 +18,7 @@ describe("math64", () => {
     expect<f64>(worst).toBeLessThan(4e-16);
   });
 
-  it("log64 has relative error < 4e-16 on [1e-300, 1e300], near 1 too", () => {
+  it("log64 has relative error < 4e-16 on [1e-300, 1e300], including near 1", () => {
     let worst: f64 = 0;
     for (let i = 0; i < SAMPLES; i++) {
       const x = NativeMath.exp(-690.0 + (1380.0 * i) / SAMPLES);
@@ -28,7 +28,7 @@ describe("math64", () => {
     expect<f64>(worst).toBeLessThan(4e-16);
   });
 
-  it("sin64 and cos64 have absolute error < 3e-16 on [−2²⁰, 2²⁰], on [−10, 10] too", () => {
+  it("sin64 and cos64 have absolute error < 3e-16 on [−2²⁰, 2²⁰] and on [−10, 10]", () => {
     let worst: f64 = 0;
     for (let i = 0; i < SAMPLES; i++) {
       const u = (2.0 * i) / SAMPLES - 1;
@@ -40,7 +40,7 @@ describe("math64", () => {
     expect<f64>(worst).toBeLessThan(3e-16);
   });
 
-  it("gives the limits: exp64 at ±Infinity, log64 at 0 and Infinity, and NaN for NaN", () => {
+  it("has the right limits: exp64 at ±Infinity, log64 at 0 and Infinity, and NaN for NaN", () => {
     expect<f64>(exp64(Infinity)).toBe(Infinity);
     expect<f64>(exp64(-Infinity)).toBe(0);
     expect<f64>(exp64(0)).toBe(1);

@@ -2,7 +2,7 @@ import { sliceEnd, sliceStart } from "../../assembly/parallel";
 
 const GRAINS: StaticArray<i32> = [1, 4, 16, 48];
 
-/** How many of the claims about the slices of n items fail: they start at multiples of the grain, abut, and cover all. */
+/** The number of failed checks for the slices of n items: they must start at multiples of the grain, be adjacent and cover all items. */
 function faults(n: i32, grain: i32, threads: i32): i32 {
   let faults = 0;
   let previous = 0;
@@ -17,7 +17,7 @@ function faults(n: i32, grain: i32, threads: i32): i32 {
 }
 
 describe("slices", () => {
-  it("abut, start at multiples of the grain and cover n exactly, for n = 0..200, grains 1 to 48 and 1 to 9 threads", () => {
+  it("are adjacent, start at multiples of the grain and cover n exactly, for n = 0..200, grains 1 to 48 and 1 to 9 threads", () => {
     let total = 0;
     for (let g = 0; g < GRAINS.length; g++) {
       for (let threads = 1; threads <= 9; threads++) {

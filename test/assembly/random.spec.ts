@@ -19,14 +19,14 @@ function expectWords(w0: u32, w1: u32, w2: u32, w3: u32, stream: u32, block: u32
   expect<u32>(load<u32>(WORDS, 12)).toBe(w3);
 }
 
-/** Half-word j of a block: word by word, the low half first. */
+/** Half-word j of a block: word by word, low half first. */
 function half(stream: u32, block: u32, j: i32): i32 {
   v128.store(WORDS, philox(CELL, stream, block));
   return <i32>load<u16>(WORDS + (<usize>j << 1));
 }
 
 describe("philox", () => {
-  it("gives the known answers of Random123 (kat_vectors, philox 4x32 10)", () => {
+  it("matches the known-answer tests of Random123 (kat_vectors, philox 4x32 10)", () => {
     setCell(0, 0, 0, 0);
     expectWords(0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8, 0, 0);
     setCell(0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff);
@@ -37,7 +37,7 @@ describe("philox", () => {
 });
 
 describe("keepBits", () => {
-  it("gives the bits that four blocks of philox give, for 300 blocks and six thresholds", () => {
+  it("gives the same bits as four blocks of philox, for 300 blocks and six thresholds", () => {
     const thresholds: StaticArray<i32> = [1, 6554, 32767, 32768, 60000, 65535];
     let faults = 0;
     for (let i = 0; i < 300; i++) {
@@ -69,7 +69,7 @@ describe("dropThreshold", () => {
 });
 
 describe("keepMask", () => {
-  it("is all ones where the lane's bit is set, for all 16 patterns, whatever the higher bits", () => {
+  it("is all ones if the lane's bit is set, for all 16 patterns, regardless of the higher bits", () => {
     for (let bits: u32 = 0; bits < 16; bits++) {
       v128.store(WORDS, keepMask(bits | 0xfff0));
       for (let i = 0; i < 4; i++) expect<u32>(load<u32>(WORDS + (<usize>i << 2))).toBe((bits >> i) & 1 ? 0xffffffff : 0);

@@ -8,7 +8,7 @@ function lane(v: v128, i: i32): f32 {
 }
 
 describe("madd and nmadd", () => {
-  it("give a·b + c and c − a·b in every lane, exactly where no rounding is needed", () => {
+  it("give a·b + c and c − a·b in every lane, exactly if no rounding is needed", () => {
     const a = f32x4(1, 2, 3, -4);
     const b = f32x4(5, 6, 7, 8);
     const c = f32x4(0.5, 1, -1, 2);
@@ -20,19 +20,19 @@ describe("madd and nmadd", () => {
 });
 
 describe("sum", () => {
-  it("adds as (v0 + v2) + (v1 + v3), whatever the build", () => {
+  it("adds as (v0 + v2) + (v1 + v3) in every build", () => {
     expect<f32>(sum(f32x4(1, 2, 3, 4))).toBe(10);
     expect<f32>(sum(f32x4(1e8, 1, -1e8, 1))).toBe(2);
     expect<f32>(sum(f32x4(1e8, -1e8, 1, 1))).toBe(0);
   });
 
-  it("of a NaN is NaN", () => {
+  it("is NaN if a lane is NaN", () => {
     expect<bool>(isNaN(sum(f32x4(1, f32.NaN, 3, 4)))).toBe(true);
   });
 });
 
 describe("maxima", () => {
-  it("maximum gives the largest lane wherever it is, −Infinity of −Infinity, NaN of NaN", () => {
+  it("maximum gives the largest lane at any index, −Infinity for −Infinity, and NaN for NaN", () => {
     expect<f32>(maximum(f32x4(9, 2, 3, 4))).toBe(9);
     expect<f32>(maximum(f32x4(1, 9, 3, 4))).toBe(9);
     expect<f32>(maximum(f32x4(1, 2, 9, 4))).toBe(9);
@@ -41,7 +41,7 @@ describe("maxima", () => {
     expect<bool>(isNaN(maximum(f32x4(1, 2, f32.NaN, 4)))).toBe(true);
   });
 
-  it("maxNumber skips a NaN in x, maxOrNaN keeps one from either side", () => {
+  it("maxNumber ignores NaN in x, and maxOrNaN propagates NaN from either operand", () => {
     const numbers = f32x4(1, 2, 3, 4);
     const poisoned = f32x4(9, f32.NaN, 0, 5);
     expect<f32>(lane(maxNumber(numbers, poisoned), 1)).toBe(2);
@@ -54,7 +54,7 @@ describe("maxima", () => {
 });
 
 describe("tails", () => {
-  it("loadTail reads n floats and fills with zeros, for n = 1..3", () => {
+  it("loadTail reads n floats and fills the other lanes with zeros, for n = 1..3", () => {
     for (let n = 1; n <= 3; n++) {
       v128.store(BUFFER, f32x4(1, 2, 3, 4), 16);
       const v = loadTail(BUFFER + 16, n);

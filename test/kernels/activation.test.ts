@@ -61,7 +61,7 @@ describeBuilds("activationForward", (core) => {
       }
     });
 
-    it(`${name} maps 0 to 0, keeps huge values and +Infinity, and lets NaN through`, () => {
+    it(`${name} maps 0 to 0, keeps huge values and +Infinity, and propagates NaN`, () => {
       const out = forward(core, activation, Float32Array.of(0, 3e38, Infinity, NaN, 1));
       expect(Array.from(out.subarray(0, 4))).toEqual([0, Math.fround(3e38), Infinity, NaN]);
     });
@@ -73,7 +73,7 @@ describeBuilds("activationForward", (core) => {
     });
   }
 
-  it("geluTanh and silu keep a relative error < 2e-5 in the negative tail, to −9", () => {
+  it("geluTanh and silu have relative error < 2e-5 in the negative tail, down to −9", () => {
     for (const { activation, f } of functions.slice(3)) {
       const x = randomArray(200, 5, -9, 0);
       const exact = activation === Activation.Silu ? f : (v: number): number => v / (1 + Math.exp(-2 * Math.sqrt(2 / Math.PI) * (v + 0.044715 * v ** 3)));
@@ -106,14 +106,14 @@ describeBuilds("activationBackward", (core) => {
       }
     });
 
-    it(`${name} passes all of dOut at +Infinity and huge values, and NaN in dOut through`, () => {
+    it(`${name} passes dOut unchanged at +Infinity and huge values, and propagates NaN in dOut`, () => {
       const dX = backward(core, activation, Float32Array.of(2, 2, NaN), Float32Array.of(Infinity, 3e38, 1));
       expect(Array.from(dX)).toEqual([2, 2, NaN]);
     });
   }
 
   for (const { name, activation } of functions.slice(1)) {
-    it(`${name} passes nothing at −Infinity and huge negative values`, () => {
+    it(`${name} gives 0 at −Infinity and huge negative values`, () => {
       expectAllclose(backward(core, activation, Float32Array.of(2, 2), Float32Array.of(-Infinity, -3e38)), [0, 0], { atol: 1e-30 });
     });
   }

@@ -7,7 +7,7 @@ import { builds, Core, describeBuilds } from "./core";
 const layouts: readonly Layout[] = [{}, { pages: "columns" }, { pages: "rows" }];
 const CHUNKS = [1, 3, 4, 5, 63, 64, 65];
 
-/** out, and the lse's of each query side by side. */
+/** The outputs, and the lse values with those of one query side by side. */
 function byQuery(core: Core, shape: Shape, data: Data, layout: Layout): { out: Float32Array; lse: Float32Array } {
   const { out, lse } = attention(core, shape, data, { ...layout, forwardOnly: true });
   const { B, H, Tq } = shape;
@@ -39,7 +39,7 @@ function expectChunksEqualWhole(core: Core, shape: Shape, data: Data, sizes: rea
 }
 
 describeBuilds("attention's bits", (core) => {
-  it("are the same for a query alone and among others, in pages or not: causal, windowed, biased, short", () => {
+  it("are the same for a query alone and among others, with and without pages: causal, windowed, biased, short", () => {
     for (const options of [{ causal: true }, { left: 40, right: 5 }, { left: 1, right: 70 }, {}, { causal: true, lengths: [171] }]) {
       const shape = shapeOf({ H: 4, Hkv: 2, Tq: 130, Tk: 200, D: 20, ...options });
       expectChunksEqualWhole(core, shape, dataOf(shape, 3), CHUNKS);
@@ -55,18 +55,18 @@ describeBuilds("attention's bits", (core) => {
     }
   });
 
-  it("are the same for heads of 1 to 96, whichever way keys are read", () => {
+  it("are the same for head sizes 1 to 96, for every layout of the keys", () => {
     for (const D of [1, 2, 3, 4, 15, 16, 31, 32, 33, 64, 96]) {
       const shape = shapeOf({ H: 2, Tq: 6, Tk: 85, D, causal: true });
       expectChunksEqualWhole(core, shape, dataOf(shape, 2), [1, 2, 5]);
     }
   });
 
-  it("are the same where weights underflow", () => {
+  it("are the same if weights underflow", () => {
     const shape = shapeOf({ H: 2, Tq: 70, Tk: 1100, D: 8, causal: true });
     const data = dataOf(shape, 12);
     expectChunksEqualWhole(core, shape, { ...data, v: data.v.map((x) => x * 1e-30) }, [1, 5]);
-    // Fused, the second key makes −0 of 0, of which a hidden key's 0·1 makes 0 again.
+    // With fused multiply-add, the second key turns 0 into −0, and a masked key's 0·1 turns it back into 0.
     const tiny = shapeOf({ Tq: 6, Tk: 6, D: 5, causal: true });
     const each = (values: readonly number[]): Float32Array => Float32Array.from({ length: 30 }, (_, e) => values[Math.floor(e / 5)]!);
     const [q, k, v] = [each([1, 1, 1, 1, 1, 1]), each([0, -3, 0, 0, 0, 0]), each([0, -1e-45, 1, 1, 1, 1])];
@@ -91,7 +91,7 @@ describeBuilds("attention's bits", (core) => {
     }
   });
 
-  it("of the backward pass are the same for 1 to 5 threads, heads grouped or not", () => {
+  it("of the backward pass are the same for 1 to 5 threads, with and without grouped heads", () => {
     for (const Hkv of [1, 2, 6]) {
       const shape = shapeOf({ B: 2, H: 6, Hkv, Tq: 70, Tk: 140, D: 12, left: 60, right: 0, dropout: 0.1 });
       const data = withBias(shape, dataOf(shape));
@@ -122,7 +122,7 @@ describeBuilds("attention over 100,000 keys", (core) => {
     ...Object.fromEntries([-0.36, -0.7, -0.772, -1.1, -3, -9].map((low) => [`all ${low} but one`, (j: number) => (j === 77 ? 0 : low)])),
   };
 
-  it("has weights that sum to 1 within 5e-7 and log-sums within 1e-6, for one query and for five", () => {
+  it("has weights that sum to 1 within 5e-7 and log-sums accurate to 1e-6, for one query and for five", () => {
     for (const [name, score] of Object.entries(scores)) {
       const k = Float32Array.from({ length: Tk }, (_, j) => score(j));
       const lse = Math.log(k.reduce((sum, x) => sum + Math.exp(x), 0));

@@ -7,7 +7,7 @@ import { describeBuilds } from "./core";
 const layouts = [{}, { pages: "columns" }, { pages: "rows" }] as const;
 
 describeBuilds("attention's grouped heads and bias", (core) => {
-  it("matches f64 for 1 to 6 query heads over each key-value head", () => {
+  it("matches f64 for 1 to 6 query heads per key-value head", () => {
     for (const [H, Hkv] of [[2, 1], [4, 2], [6, 1], [6, 2], [6, 3]] as const) {
       for (const [Tq, Tk] of [[1, 9], [3, 70], [7, 7], [66, 70]] as const) {
         for (const layout of layouts) expectExact(core, shapeOf({ B: 2, H, Hkv, Tq, Tk, D: 5, causal: true, lengths: [Tk, Tk - 1] }), layout);
@@ -15,13 +15,13 @@ describeBuilds("attention's grouped heads and bias", (core) => {
     }
   });
 
-  it("matches f64 for heads of 1 to 96 in pages, for one query and many", () => {
+  it("matches f64 for head sizes 1 to 96 in pages, for one query and for many", () => {
     for (const D of [1, 3, 8, 16, 20, 33, 64, 96]) {
       for (const Tq of [1, 3, 6]) for (const pages of ["columns", "rows"] as const) expectExact(core, shapeOf({ H: 4, Hkv: 2, Tq, Tk: 100, D, causal: true }), { pages });
     }
   });
 
-  it("takes more query heads over one key-value head than a block has rows", () => {
+  it("supports more query heads per key-value head than a block has rows", () => {
     expectExact(core, shapeOf({ H: 34, Hkv: 1, Tq: 2, Tk: 66, D: 3, causal: true }));
     expectExact(core, shapeOf({ H: 70, Hkv: 1, Tq: 4, Tk: 5, D: 2 }), { threads: 3 });
   });
@@ -30,7 +30,7 @@ describeBuilds("attention's grouped heads and bias", (core) => {
     for (const T of [3, 64, 70]) expectExact(core, shapeOf({ B: 2, H: 6, Hkv: 2, Tq: T, Tk: T, D: 4, causal: true }), { fused: true });
   });
 
-  it("matches f64 with a bias for each key, and each head, query and batch row or one for all", () => {
+  it("matches f64 with a bias per key that is separate or broadcast over heads, queries and batch rows", () => {
     for (const batch of [false, true]) {
       for (const head of [false, true]) {
         for (const query of [false, true]) {
@@ -42,7 +42,7 @@ describeBuilds("attention's grouped heads and bias", (core) => {
     }
   });
 
-  it("matches f64 with everything at once", () => {
+  it("matches f64 with all features combined", () => {
     for (const Tq of [1, 4, 7, 70]) {
       for (const dropout of [0, 0.3]) {
         for (const layout of layouts) {
@@ -53,7 +53,7 @@ describeBuilds("attention's grouped heads and bias", (core) => {
     }
   });
 
-  it("gives a key of bias −Infinity the weight 0, and zeros where all have it", () => {
+  it("gives a key with bias −Infinity the weight 0, and yields zeros if all keys have it", () => {
     for (const Tq of [2, 70]) {
       const shape = shapeOf({ Tq, Tk: 80, D: 4 });
       const bias = Float32Array.from({ length: Tq * 80 }, (_, e) => (e < 80 || e % 3 === 0 ? -Infinity : 0.5));

@@ -5,7 +5,7 @@ import { describeBuilds } from "./core";
 
 const layouts = [{}, { pages: "columns" }, { pages: "rows" }] as const;
 
-/** `data` with NaN in the keys and values that `isHidden` names. */
+/** A copy of `data` with NaN in the keys and values selected by `isHidden`. */
 function poison({ B, Hkv, Tk, D }: Shape, data: Data, isHidden: (b: number, j: number) => boolean): Data {
   const spoil = (x: Float32Array): Float32Array => x.map((value, e) => {
     const token = Math.floor(e / (Hkv * D));
@@ -26,7 +26,7 @@ describeBuilds("attention's visibility", (core) => {
     }
   });
 
-  it("matches f64 for queries at any position, in pages too", () => {
+  it("matches f64 for queries at any position, with and without pages", () => {
     for (const Tq of [1, 2, 5, 67]) {
       for (const past of [[0, 1, 2], [5, 63, 64], [65, 129, 140], [-3, -70, 200]] as const) {
         for (const [left, right] of [[1 << 30, 0], [20, 0], [7, 7], [1 << 30, 1 << 30]] as const) {
@@ -36,7 +36,7 @@ describeBuilds("attention's visibility", (core) => {
     }
   });
 
-  it("matches f64 with positions, windows and lengths from 0 to Tk together", () => {
+  it("matches f64 with positions, windows and lengths from 0 to Tk combined", () => {
     for (const Tq of [1, 4, 5, 66]) {
       for (const layout of layouts) {
         expectExact(core, shapeOf({ B: 5, H: 2, Tq, Tk: 150, D: 6, past: [0, 40, 63, 84, 130], lengths: [0, 41, 64, 150, 131], left: 30, right: 2 }), layout);
@@ -44,7 +44,7 @@ describeBuilds("attention's visibility", (core) => {
     }
   });
 
-  it("gives zeros, a log-sum of −Infinity and zero gradients where a query sees no key, in a block and in a row of its own", () => {
+  it("gives zeros, a log-sum of −Infinity and zero gradients for a query without keys, within a block and alone", () => {
     for (const Tq of [2, 70]) {
       const shape = shapeOf({ B: 2, Tq, Tk: 200, D: 5, past: [170, 300], left: 10, right: 0, lengths: [180, 200] });
       const { out, lse, dQ, dBias } = attention(core, shape, dataOf(shape));
@@ -58,7 +58,7 @@ describeBuilds("attention's visibility", (core) => {
     }
   });
 
-  it("takes nothing from keys that no query sees, not even NaN, and gives them gradients of exactly 0", () => {
+  it("ignores keys that no query attends to, even NaN, and gives them gradients of exactly 0", () => {
     for (const [Tq, past] of [[2, 90], [70, 75], [5, 130]] as const) {
       for (const [left, right] of [[20, 0], [5, 5], [1 << 30, 0]] as const) {
         const shape = shapeOf({ B: 2, H: 2, Tq, Tk: 190, D: 7, past: [past, past + 3], left, right, lengths: [past + Tq - 2, 190] });
@@ -75,7 +75,7 @@ describeBuilds("attention's visibility", (core) => {
     }
   });
 
-  it("passes a NaN on to the queries that see it, and leaves the others' bits alone", () => {
+  it("propagates NaN to the queries that attend to it, and does not change the bits of the others", () => {
     for (const Tq of [4, 70]) {
       const shape = shapeOf({ Tq, Tk: 150, D: 7, past: [60], left: 25, right: 3 });
       const clean = dataOf(shape);
@@ -93,7 +93,7 @@ describeBuilds("attention's visibility", (core) => {
     }
   });
 
-  it("takes nothing from a bias where a query does not see the key", () => {
+  it("ignores the bias of keys that a query does not attend to", () => {
     for (const Tq of [3, 70]) {
       const shape = shapeOf({ H: 2, Tq, Tk: 150, D: 4, past: [60], left: 25, right: 3, lengths: [140] });
       const bias = (hidden: number): Float32Array => Float32Array.from({ length: 2 * Tq * 150 }, (_, e) => (sees(shape, 0, Math.floor(e / 150) % Tq, e % 150) ? Math.sin(e) : hidden));

@@ -1,6 +1,6 @@
 import { philox } from "../../host/data/random";
 
-/** One attention call; the tensors of the oracle are dense: q [B, Tq, H, D], k and v [B, Tk, Hkv, D]. */
+/** One attention call. The oracle's tensors are dense: q [B, Tq, H, D], k and v [B, Tk, Hkv, D]. */
 export interface Shape {
   B: number;
   H: number;
@@ -8,12 +8,12 @@ export interface Shape {
   Tq: number;
   Tk: number;
   D: number;
-  /** Keys a query sees before and after its own position. */
+  /** The number of keys before and after its own position that a query attends to. */
   left: number;
   right: number;
-  /** Position of each batch row's first query; absent: Tk − Tq. */
+  /** The position of each batch row's first query; absent: Tk − Tq. */
   past?: readonly number[];
-  /** Valid keys of each batch row; absent: all. */
+  /** The number of valid keys in each batch row; absent: all. */
   lengths?: readonly number[];
   dropout: number;
 }
@@ -23,7 +23,7 @@ export interface Inputs {
   k: ArrayLike<number>;
   v: ArrayLike<number>;
   bias?: ArrayLike<number> | undefined;
-  /** The bias's elements between batch rows, heads and queries; 0 broadcasts. */
+  /** The strides of the bias, in elements, between batch rows, heads and queries; 0 broadcasts. */
   biasStrides?: readonly [number, number, number] | undefined;
 }
 
@@ -32,13 +32,13 @@ export const STEP = 33;
 export const MICRO_BATCH = 44;
 export const STREAM = 5;
 
-/** Whether query i of a batch row sees key j. */
+/** Whether query i of a batch row attends to key j. */
 export function sees({ Tq, Tk, left, right, past, lengths }: Shape, b: number, i: number, j: number): boolean {
   const position = (past?.[b] ?? Tk - Tq) + i;
   return j < (lengths?.[b] ?? Tk) && j >= position - left && j <= position + right;
 }
 
-/** What dropout multiplies the weight (head, i, j) by; head = b·H + h. */
+/** The factor by which dropout multiplies the weight (head, i, j), with head = b·H + h. */
 export function kept({ Tq, Tk, dropout }: Shape, head: number, i: number, j: number): number {
   if (dropout === 0) return 1;
   const block = (head * Tq + i) * Math.ceil(Tk / 8) + (j >> 3);
@@ -47,7 +47,7 @@ export function kept({ Tq, Tk, dropout }: Shape, head: number, i: number, j: num
   return half >= Math.round(dropout * 65536) ? 1 / (1 - dropout) : 0;
 }
 
-/** Where query i of head h, and the key and value j that it reads, lie. */
+/** The offsets of query i of head h, and of the key and value j that it reads. */
 const queryAt = ({ H, Tq, D }: Shape, b: number, h: number, i: number): number => ((b * Tq + i) * H + h) * D;
 const keyAt = ({ H, Hkv, Tk, D }: Shape, b: number, h: number, j: number): number => ((b * Tk + j) * Hkv + Math.floor(h / (H / Hkv))) * D;
 
@@ -57,7 +57,7 @@ function dot(D: number, x: ArrayLike<number>, xAt: number, y: ArrayLike<number>,
   return total;
 }
 
-/** Softmax weights and log Σ exp of one query, over the keys it sees, in f64. */
+/** The softmax weights and log Σ exp of one query over the keys it attends to, in f64. */
 function weights(shape: Shape, { q, k, bias, biasStrides }: Inputs, b: number, h: number, i: number): { P: Float64Array; lse: number; seen: number[] } {
   const { Tk, D } = shape;
   const [batch, head, row] = biasStrides ?? [0, 0, 0];

@@ -12,7 +12,7 @@ describeBuilds("attention", (core) => {
     for (const Tq of T_SIZES) for (const Tk of T_SIZES) for (const causal of [false, true]) expectExact(core, shapeOf({ Tq, Tk, causal, D: 4 }));
   });
 
-  it("matches f64 for heads of 1 to 64, tokens a prime number of floats apart", () => {
+  it("matches f64 for head sizes 1 to 64, with prime token strides", () => {
     for (const D of D_SIZES) {
       for (const [Tq, Tk] of [[7, 7], [9, 66], [65, 65], [67, 10]] as const) {
         expectExact(core, shapeOf({ B: 2, H: 3, Tq, Tk, D, causal: true }), { ld: [197, 199, 211, 223] });
@@ -20,7 +20,7 @@ describeBuilds("attention", (core) => {
     }
   });
 
-  it("matches f64 with lengths from 0 to Tk, the padded keys' gradients exactly 0", () => {
+  it("matches f64 with lengths from 0 to Tk, and gives padded keys gradients of exactly 0", () => {
     for (const [Tq, Tk] of [[5, 9], [65, 130]] as const) {
       for (const causal of [false, true]) {
         const shape = shapeOf({ B: 4, H: 2, Tq, Tk, D: 5, causal, lengths: [0, 1, Tk - 2, Tk] });
@@ -34,7 +34,7 @@ describeBuilds("attention", (core) => {
     }
   });
 
-  it("takes a length below 0 for 0, and one beyond Tk for Tk", () => {
+  it("clamps lengths to [0, Tk]", () => {
     for (const [Tq, Tk] of [[1, 9], [5, 9], [65, 130]] as const) {
       for (const causal of [false, true]) expectExact(core, shapeOf({ B: 3, H: 2, Tq, Tk, D: 5, causal, lengths: [Tk, -3, Tk + 5] }));
     }
@@ -44,13 +44,13 @@ describeBuilds("attention", (core) => {
     for (const T of [3, 64, 70]) expectExact(core, shapeOf({ B: 2, H: 3, Tq: T, Tk: T, D: 8, causal: true }), { fused: true });
   });
 
-  it("drops the weights that Philox says, forward and backward", () => {
+  it("drops the weights that Philox selects, forward and backward", () => {
     for (const [Tq, Tk] of [[1, 1], [7, 9], [33, 33], [65, 100]] as const) {
       for (const dropout of [0.1, 0.5]) expectExact(core, shapeOf({ B: 2, H: 2, Tq, Tk, D: 4, causal: true, dropout, lengths: [Tk, Tk - 1] }));
     }
   });
 
-  it("matches f64 for the few queries of decoding, over thousands of keys", () => {
+  it("matches f64 for a few queries, as in decoding, over thousands of keys", () => {
     for (const D of D_SIZES) expectExact(core, shapeOf({ B: 2, H: 2, Tq: 2, Tk: 70, D, causal: true, lengths: [69, 0] }), { ld: [151, 157, 163, 167] });
     for (const Tk of [1023, 1024, 1025, 2051]) expectExact(core, shapeOf({ Tq: 1, Tk, D: 3 }), { size: 4 });
   });
@@ -73,7 +73,7 @@ describeBuilds("attention", (core) => {
     }
   });
 
-  it("ignores the future, to the bit, even where it is NaN or Infinity", () => {
+  it("ignores the future bit for bit, even if it is NaN or Infinity", () => {
     for (const [Tq, Tk, cut] of [[9, 9, 5], [70, 70, 66], [20, 90, 80]] as const) {
       const shape = shapeOf({ H: 2, Tq, Tk, D: 12, causal: true });
       const data = dataOf(shape);
@@ -89,7 +89,7 @@ describeBuilds("attention", (core) => {
     }
   });
 
-  it("passes a NaN or Infinity on to what sees it and to nothing else", () => {
+  it("propagates NaN and Infinity to the queries and keys that depend on them, and to nothing else", () => {
     const shape = shapeOf({ B: 2, Tq: 70, Tk: 75, D: 9, causal: true, lengths: [75, 40] });
     const clean = dataOf(shape);
     for (const name of ["q", "k", "v", "dOut"] as const) {
@@ -117,7 +117,7 @@ describeBuilds("attention", (core) => {
     }
   });
 
-  it("takes nothing from padded keys, not even NaN", () => {
+  it("ignores padded keys, even NaN", () => {
     const shape = shapeOf({ Tq: 66, Tk: 100, D: 8, lengths: [70] });
     const data = dataOf(shape);
     const poison = (x: Float32Array): Float32Array => x.map((y, e) => (e >= 70 * 8 ? NaN : y));

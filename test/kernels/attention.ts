@@ -15,14 +15,14 @@ export interface Data extends Inputs {
 }
 
 export interface Layout {
-  /** Floats between tokens of [out, q, k, v]; absent: as many as a token has. */
+  /** The token strides of [out, q, k, v], in floats; absent: dense. */
   ld?: readonly [number, number, number, number];
-  /** q, k and v are columns of one [B, T, (H + 2·Hkv)·D]. */
+  /** q, k and v are columns of one tensor [B, T, (H + 2·Hkv)·D]. */
   fused?: boolean;
-  /** Keys and values lie in pages, all else in them NaN: K as [D, 64] or as [64, D] for each head. */
+  /** Keys and values are in pages that are NaN everywhere else, with each head's keys as [D, 64] or as [64, D]. */
   pages?: "columns" | "rows";
   threads?: number;
-  /** Runs the forward pass alone. */
+  /** Runs only the forward pass. */
   forwardOnly?: boolean;
 }
 
@@ -49,7 +49,7 @@ export function dataOf({ B, H, Hkv, Tq, Tk, D }: Shape, size = 1, seed = 1): Dat
   };
 }
 
-/** Data with a bias for each (batch row,) (head,) (query and) key. */
+/** Data with a bias per key and, optionally, per batch row, head and query. */
 export function withBias(shape: Shape, data: Data, each: { batch?: boolean; head?: boolean; query?: boolean } = { batch: true, head: true, query: true }): Data {
   const ld = shape.Tk + 3;
   const row = each.query ? ld : 0;
@@ -59,7 +59,7 @@ export function withBias(shape: Shape, data: Data, each: { batch?: boolean; head
   return { ...data, bias: randomArray(size, 99, -3, 3), biasStrides: [batch, head, row] };
 }
 
-/** Rows of C floats laid `ld` apart, NaN between them. */
+/** Copies rows of C floats to rows that are `ld` apart, with NaN between them. */
 function spread(x: Float32Array, C: number, ld: number): Float32Array {
   const rows = x.length / C;
   const out = new Float32Array(rows * ld).fill(NaN);
@@ -78,14 +78,14 @@ function gather(region: Region, C: number, ld: number, first = 0): Float32Array 
 
 const GAP = 5; // floats between pages
 
-/** Where element d of head g of the n-th token of a page lies, for keys by columns or rows and for values. */
+/** The strides of element d of head g of the n-th token of a page, for keys stored by columns or rows, and for values. */
 export function pageStrides({ Hkv, D }: Shape, order: "columns" | "rows"): { tokenK: number; dimK: number; headK: number; pageK: number; tokenV: number; headV: number; pageV: number } {
   const head = Page.Tokens * D;
   const page = Hkv * head + GAP;
   return { tokenK: order === "columns" ? 1 : D, dimK: order === "columns" ? Page.Tokens : 1, headK: head, pageK: page, tokenV: D, headV: head, pageV: page };
 }
 
-/** A page table [B, P], shuffled, with one page more than any row needs. */
+/** A shuffled page table [B, P], with one more page than any row needs. */
 export function pageTable({ B, Tk }: Shape): { pages: Int32Array; P: number; count: number } {
   const P = Math.ceil(Tk / Page.Tokens) + 1;
   const next = uniform(7);
@@ -93,7 +93,7 @@ export function pageTable({ B, Tk }: Shape): { pages: Int32Array; P: number; cou
   return { pages, P, count: B * P };
 }
 
-/** The operands of k and v in pages that hold NaN wherever no valid key is. */
+/** The operands of k and v in pages, which are NaN wherever there is no valid key. */
 function inPages(core: Core, shape: Shape, data: Data, order: "columns" | "rows"): object {
   const { B, Hkv, Tk, D, lengths } = shape;
   const strides = pageStrides(shape, order);
@@ -112,12 +112,12 @@ function inPages(core: Core, shape: Shape, data: Data, order: "columns" | "rows"
   return { k: core.input(k), v: core.input(v), pages: core.input(pages), P, ...strides };
 }
 
-/** The operands of k and v one token after another, `ldk` and `ldv` floats apart. */
+/** The operands of k and v without pages, with tokens `ldk` and `ldv` floats apart. */
 function inRows(k: Region | number, v: Region | number, { D }: Shape, ldk: number, ldv: number): object {
   return { k, v, pages: null, P: 0, tokenK: ldk, dimK: 1, headK: D, pageK: 0, tokenV: ldv, headV: D, pageV: 0 };
 }
 
-/** Fails unless all results are the same to the bit; a NaN is a NaN. */
+/** Fails unless all results are the same bit for bit; all NaNs are equal. */
 export function expectSameBits<Name extends string>(actual: Record<Name, Float32Array>, expected: Record<Name, Float32Array>, message = ""): void {
   for (const name of Object.keys(expected) as Name[]) {
     const [a, e] = [actual[name], expected[name]];
@@ -126,7 +126,7 @@ export function expectSameBits<Name extends string>(actual: Record<Name, Float32
   }
 }
 
-/** Runs the forward pass, and unless keys lie in pages the backward pass; gaps between tokens must stay as they were. */
+/** Runs the forward pass and, unless keys are in pages, the backward pass. Fails if a gap between tokens changes. */
 export function attention(core: Core, shape: Shape, data: Data, { ld, fused = false, pages, threads = 1, forwardOnly = pages !== undefined }: Layout = {}): Forward & Gradients {
   const { B, H, Hkv, Tq, Tk, D, left, right, past, lengths, dropout } = shape;
   const C = H * D;
@@ -185,7 +185,7 @@ export function attention(core: Core, shape: Shape, data: Data, { ld, fused = fa
 
 const oracles = new Map<string, ReturnType<typeof forward> & ReturnType<typeof backward>>();
 
-/** Both passes against the f64 oracle; `bias` is what the bias has one for each of. */
+/** Compares both passes with the f64 oracle. `bias` lists the dimensions over which the bias varies. */
 export function expectExact(core: Core, shape: Shape, { size = 1, bias, ...layout }: Layout & { size?: number; bias?: Parameters<typeof withBias>[2] } = {}): void {
   const data = bias ? withBias(shape, dataOf(shape, size), bias) : dataOf(shape, size);
   const key = JSON.stringify([shape, size, bias]);

@@ -15,7 +15,7 @@ interface Append {
   order: "columns" | "rows";
 }
 
-/** One append, into pages full of −1. */
+/** Checks one append to pages filled with −1. */
 function expectAppended(core: Core, { B, T, Hkv, D, past, counts, order }: Append, threads: number): void {
   const shape = shapeOf({ B, H: Hkv, Hkv, D, Tk: Math.max(...past) + T });
   const strides = pageStrides(shape, order);
@@ -43,7 +43,7 @@ function expectAppended(core: Core, { B, T, Hkv, D, past, counts, order }: Appen
 }
 
 describeBuilds("cacheKeyValue", (core) => {
-  it("writes each token to its place in its page, and nothing else, in 1 or 3 threads", () => {
+  it("writes each token to its place in its page, and nothing else, with 1 and 3 threads", () => {
     for (const order of ["columns", "rows"] as const) {
       for (const threads of [1, 3]) {
         for (const T of [1, 2, 5, 64, 70, 130]) {
@@ -57,7 +57,7 @@ describeBuilds("cacheKeyValue", (core) => {
     }
   });
 
-  it("writes as many tokens of each batch row as are counted", () => {
+  it("writes the first counts[b] tokens of each batch row", () => {
     for (const order of ["columns", "rows"] as const) {
       expectAppended(core, { B: 4, T: 9, Hkv: 3, D: 5, past: [0, 60, 62, 5], counts: [0, 9, 5, 20], order }, 2);
     }

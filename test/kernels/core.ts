@@ -7,7 +7,7 @@ import type { Operands } from "../../host/graph/instructions";
 import { kernelOf, operandsOf } from "../../host/graph/operands";
 import { compileTurbo, hasRevectorizer } from "../../host/node";
 
-// Node 20 has relaxed SIMD behind a flag, which must be set before the module is compiled.
+// On Node 20, relaxed SIMD is behind a flag, which must be set before the module is compiled.
 if (!hasRelaxedSimd()) setFlagsFromString("--experimental-wasm-relaxed-simd");
 
 export type Build = "simd" | "relaxed" | "turbo" | "debug";
@@ -20,10 +20,10 @@ const elements = { f32: Float32Array, i32: Int32Array, f64: Float64Array, u16: U
 type Kind = keyof typeof elements;
 type Values = Float32Array | Int32Array | Float64Array | Uint16Array;
 
-/** An instruction's operands by name: an array is a region, a bare address, or nothing. */
+/** An instruction's operands by name. An array is given as a region, as a plain address, or omitted. */
 export type Named<O extends keyof Operands> = { [Name in keyof Operands[O]]: Region | number | null };
 
-/** A guarded piece of the module's memory. */
+/** A guarded region of the module's memory. */
 export class Region {
   constructor(
     private readonly core: Core,
@@ -36,17 +36,17 @@ export class Region {
     return this.length * elements[this.kind].BYTES_PER_ELEMENT;
   }
 
-  /** A copy of what stands there now. */
+  /** Returns a copy of the current contents. */
   read(): Values {
     return new elements[this.kind](this.core.buffer.slice(this.address, this.address + this.bytes));
   }
 }
 
 /**
- * One instance of a build, and an arena of guarded regions for one test.
+ * One instance of a build, with an arena of guarded regions for one test.
  *
- * Around every region lie guard zones of quiet-NaN bytes' kin (0xA5…): `run` fails the test when a kernel changes one.
- * Inputs are surrounded by NaN, so a kernel that reads past its operand poisons its result.
+ * Guard zones surround every region: bytes of 0xA5 around outputs, NaN around inputs. `run` fails the test if a kernel changes one,
+ * and a kernel that reads past an input gets NaN in its result.
  */
 export class Core {
   private top: number;
@@ -61,7 +61,7 @@ export class Core {
 
   static load(build: Build): Core {
     const bytes = readFileSync(new URL(`../../build/heed.${build}.wasm`, import.meta.url));
-    // On other engines the turbo build is nothing but a slow one.
+    // On other engines, the turbo build works but is slow.
     const module = build === "turbo" && hasRevectorizer() ? compileTurbo(bytes) : new WebAssembly.Module(bytes);
     const abort = (): never => {
       throw new Error("assertion failed in the core");
@@ -74,13 +74,13 @@ export class Core {
     return this.exports.memory.buffer;
   }
 
-  /** Forgets all regions: call it between cases. */
+  /** Discards all regions. Call it between cases. */
   reset(): void {
     this.top = this.exports.heapBase();
     this.regions.length = 0;
   }
 
-  /** An input: `values` between NaNs. */
+  /** Allocates an input: `values` surrounded by NaN. */
   input(values: Values): Region {
     const kind = (Object.keys(elements) as Kind[]).find((name) => values instanceof elements[name])!;
     const region = this.reserve(values.length, kind, 0xff); // 0xffffffff is a NaN
@@ -88,7 +88,7 @@ export class Core {
     return region;
   }
 
-  /** An output of `length` elements, filled with NaN (f32) or garbage, so that an unwritten element shows. */
+  /** Allocates an output of `length` elements, filled with NaN (f32) or garbage, so that unwritten elements are noticed. */
   output(length: number, kind: Kind = "f32"): Region {
     const region = this.reserve(length, kind, OUTPUT_GUARD);
     new Uint8Array(this.buffer, region.address, region.bytes).fill(0xff);
@@ -150,7 +150,7 @@ export class Core {
   }
 }
 
-/** A `describe` for each build; the core is reset by the test where it needs to be. */
+/** Runs `body` in a `describe` block for each build. Tests reset the core themselves. */
 export function describeBuilds(title: string, body: (core: Core) => void): void {
   for (const build of builds) describe(`${title} (${build})`, () => body(Core.load(build)));
 }

@@ -11,7 +11,7 @@ const IGNORED = -100;
 
 type Numbers = ArrayLike<number>;
 
-/** Losses and gradients in f64, by the definition −Σ q·log p. */
+/** Losses and gradients in f64, from the definition −Σ q·log p. */
 function oracle(logits: Numbers, targets: Int32Array, V: number, smoothing: number) {
   const loss = new Float64Array(targets.length);
   const dLogits = new Float64Array(targets.length * V);
@@ -45,7 +45,7 @@ function randomTargets(R: number, V: number, seed: number): Int32Array {
 }
 
 describeBuilds("crossEntropy", (core) => {
-  it("matches f64 within 1e-5 for 1 to 1027 logits, smoothed or not, the same bits in one slice and in three", () => {
+  it("matches f64 within 1e-5 for 1 to 1027 logits, with and without smoothing, with the same bits in one slice and in three", () => {
     for (const V of vocabularies) {
       for (const smoothing of [0, 0.1]) {
         const logits = randomArray(7 * V, V, -8, 8);
@@ -59,7 +59,7 @@ describeBuilds("crossEntropy", (core) => {
     }
   });
 
-  it("has a gradient within 1e-4 of finite differences of the f64 loss", () => {
+  it("has gradients within 1e-4 of finite differences of the f64 loss", () => {
     const V = 19;
     const logits = Float64Array.from(randomArray(4 * V, 1, -3, 3));
     const targets = Int32Array.of(0, 18, 7, IGNORED);
@@ -90,13 +90,13 @@ describeBuilds("crossEntropy", (core) => {
     }
   });
 
-  it("gives exact zeros for an ignored row, even of NaN", () => {
+  it("gives exact zeros for an ignored row, even if it contains NaN", () => {
     const { loss, dLogits } = run(core, new Float32Array(9).fill(NaN), Int32Array.of(IGNORED), 9);
     expect([...loss]).toEqual([0]);
     expect([...dLogits]).toEqual(new Array(9).fill(0));
   });
 
-  it("surfaces NaN and Infinity in the loss, wherever they stand", () => {
+  it("propagates NaN and Infinity to the loss from any position", () => {
     for (const V of [9, 16, 19]) {
       for (let v = 0; v < V; v++) {
         const logits = randomArray(V, v);
@@ -156,7 +156,7 @@ describeBuilds("crossEntropy", (core) => {
     expectAllclose(dLogits, [0.5, 0, 0, 0, -0.5], { rtol: 1e-6, atol: 0 });
   });
 
-  it("gives NaN for a target that is out of range, and touches no other row", () => {
+  it("gives NaN for an out-of-range target, and does not affect other rows", () => {
     const logits = randomArray(15, 1);
     const whole = run(core, logits, Int32Array.of(0, 1, 4), 5);
     for (const bad of [-1, 5, 2 ** 31 - 1, -(2 ** 31)]) {
@@ -168,7 +168,7 @@ describeBuilds("crossEntropy", (core) => {
 });
 
 describeBuilds("lossSum", (core) => {
-  it("adds losses, and tokens if told to, to the cells, in f64, once for all threads", () => {
+  it("adds the losses, and optionally the tokens, to the cells in f64, once for all threads", () => {
     const loss = randomArray(1001, 1, 0, 10);
     const targets = randomTargets(1001, 9, 2);
     targets.forEach((target, r) => target === IGNORED && (loss[r] = 0));

@@ -8,7 +8,7 @@ import { philox } from "./philox";
 const lengths = [1, 2, 3, 4, 5, 7, 8, 9, 31, 32, 33, 63, 64, 65, 95, 97, 131, 257];
 const rng = Int32Array.of(0x12345678, 0x0badcafe, 7, 2);
 
-/** Which elements are kept, word by word from the definition: 16 bits of block e >> 3 each, the low half first. */
+/** Which elements are kept, by definition: each uses 16 bits of block e >> 3, word by word, low half first. */
 function keep(n: number, p: number, stream: number): boolean[] {
   const threshold = Math.round(Math.fround(p) * 65536);
   return Array.from({ length: n }, (_, e) => {
@@ -25,7 +25,7 @@ function dropout(core: Core, x: Float32Array, p: number, stream: number, residua
 }
 
 describeBuilds("dropout", (core) => {
-  it("keeps the elements that Philox keeps, times 1/(1 − p) within 1e-6, for 1 to 257 elements", () => {
+  it("keeps the elements that Philox selects, times 1/(1 − p) within 1e-6, for 1 to 257 elements", () => {
     for (const n of lengths) {
       const x = randomArray(n, n, 1, 2);
       const expected = keep(n, 0.3, 5).map((kept, e) => (kept ? x[e]! / (1 - Math.fround(0.3)) : 0));
@@ -42,7 +42,7 @@ describeBuilds("dropout", (core) => {
     }
   });
 
-  it("is the identity, or a plain sum, at p = 0 exactly, and nearly so where p rounds to 0", () => {
+  it("is exactly the identity, or the sum with the residual, at p = 0, and nearly so if p rounds to 0", () => {
     const x = randomArray(77, 1);
     const residual = randomArray(77, 2);
     expect(dropout(core, x, 0, 1)).toEqual(x);
@@ -56,7 +56,7 @@ describeBuilds("dropout", (core) => {
     expect(dropout(core, randomArray(77, 1), 1, 1, residual)).toEqual(residual);
   });
 
-  it("keeps a share of 1 − p within 0.005 and the mean within 0.01, of 200000", () => {
+  it("keeps a fraction 1 − p within 0.005 and the mean within 0.01, for 200,000 elements", () => {
     for (const p of [0.1, 0.5, 0.9]) {
       const out = dropout(core, new Float32Array(200_000).fill(1), p, 3);
       expectAllclose([out.filter((v) => v !== 0).length / out.length], [1 - p], { rtol: 0, atol: 0.005 });
@@ -64,13 +64,13 @@ describeBuilds("dropout", (core) => {
     }
   });
 
-  it("draws other elements for another stream, and the same ones for the same", () => {
+  it("drops different elements for different streams, and the same ones for the same stream", () => {
     const ones = new Float32Array(256).fill(1);
     expect(dropout(core, ones, 0.5, 1)).toEqual(dropout(core, ones, 0.5, 1));
     expect(dropout(core, ones, 0.5, 1)).not.toEqual(dropout(core, ones, 0.5, 2));
   });
 
-  it("works in place of x and of the residual, and gives the same bits in 3 slices as in 1", () => {
+  it("works in place of x or the residual, and gives the same bits in 3 slices as in 1", () => {
     for (const n of lengths) {
       const x = randomArray(n, n);
       const residual = randomArray(n, n + 1);
@@ -86,7 +86,7 @@ describeBuilds("dropout", (core) => {
     }
   });
 
-  it("lets every NaN through, dropped or not", () => {
+  it("propagates every NaN, dropped or not", () => {
     expect(dropout(core, new Float32Array(67).fill(NaN), 0.5, 1).every(Number.isNaN)).toBe(true);
   });
 });

@@ -8,7 +8,7 @@ import { type Core, describeBuilds, type Named } from "./core";
 const lengths = [1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 33, 67, 131];
 const sides = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33];
 
-/** The output of an op in one slice, after checking that three slices give the same bits. */
+/** Returns the output of an op in one slice, after checking that three slices give the same bits. */
 function run<O extends keyof Operands>(core: Core, op: O, length: number, operands: () => Omit<Named<O>, "out">, initial?: Float32Array): Float32Array {
   const [one, three] = [1, 3].map((threads) => {
     core.reset();
@@ -21,7 +21,7 @@ function run<O extends keyof Operands>(core: Core, op: O, length: number, operan
 }
 
 describeBuilds("add, scale, copy, fill", (core) => {
-  it("give exactly what f32 arithmetic gives, for 1 to 131 elements", () => {
+  it("match f32 arithmetic exactly, for 1 to 131 elements", () => {
     for (const n of lengths) {
       const a = randomArray(n, n);
       const b = randomArray(n, n + 1000);
@@ -41,7 +41,7 @@ describeBuilds("add, scale, copy, fill", (core) => {
     expect(x.read()).toEqual(a);
   });
 
-  it("pass NaN and Infinity on", () => {
+  it("propagate NaN and Infinity", () => {
     const x = Float32Array.of(NaN, Infinity, -Infinity, 3e38, Infinity);
     const y = Float32Array.of(1, 1, 1, 3e38, -Infinity);
     expect([...run(core, Op.Add, 5, () => ({ a: core.input(x), b: core.input(y), n: 5 }))]).toEqual([NaN, Infinity, -Infinity, Infinity, NaN]);
@@ -62,7 +62,7 @@ describeBuilds("transpose", (core) => {
 });
 
 describeBuilds("gatherRows", (core) => {
-  it("takes one row of each matrix", () => {
+  it("selects one row of each matrix", () => {
     for (const C of lengths) {
       const x = randomArray(4 * 5 * C, C);
       const index = Int32Array.of(4, 0, 2, 4);
@@ -72,7 +72,7 @@ describeBuilds("gatherRows", (core) => {
     }
   });
 
-  it("gives NaN for an index that is out of range", () => {
+  it("gives NaN for an out-of-range index", () => {
     const x = randomArray(30, 1);
     for (const bad of [-1, 5, 2 ** 31 - 1, -(2 ** 31)]) {
       const row = run(core, Op.GatherRows, 6, () => ({ x: core.input(x), index: core.input(Int32Array.of(bad, 4)), B: 2, T: 5, C: 3 }));
@@ -89,7 +89,7 @@ describeBuilds("columnSum", (core) => {
       return total;
     });
 
-  it("adds the sum of rows to what is there, within 1e-6 of f64, for 1 to 129 rows", () => {
+  it("adds the sum of rows to its output, within 1e-6 of f64, for 1 to 129 rows", () => {
     for (const R of [1, 2, 63, 64, 65, 128, 129]) {
       for (const C of sides) {
         const x = randomArray(R * C, R + C, 0, 1);
@@ -100,7 +100,7 @@ describeBuilds("columnSum", (core) => {
     }
   });
 
-  it("is within 1e-6 over 20000 rows, where one running f32 sum is not", () => {
+  it("is within 1e-6 over 20,000 rows, where a single running f32 sum is not", () => {
     const R = 20000;
     const x = randomArray(R * 3, 9, 0, 1);
     const zeros = new Float32Array(3);

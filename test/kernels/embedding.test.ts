@@ -12,7 +12,7 @@ const N = ids.length;
 const scale = Math.fround(Math.sqrt(7));
 
 describeBuilds("embeddingForward", (core) => {
-  it("scales the rows of the ids, exactly, for widths of 1 to 67", () => {
+  it("gives the scaled rows of the ids exactly, for 1 to 67 columns", () => {
     for (const C of widths) {
       const weight = randomArray(V * C, C);
       const expected = Float32Array.from({ length: N * C }, (_, i) => scale * weight[ids[Math.floor(i / C)]! * C + (i % C)]!);
@@ -39,7 +39,7 @@ describeBuilds("embeddingForward", (core) => {
     }
   });
 
-  it("gives an id outside the vocabulary a row of NaN, in each format", () => {
+  it("gives a row of NaN for an id outside the vocabulary, in each format", () => {
     const C = 5;
     for (const [format, weight] of [[Format.F32, randomArray(V * C, 1)], [Format.BF16, new Uint16Array(V * C)]] as const) {
       core.reset();
@@ -52,7 +52,7 @@ describeBuilds("embeddingForward", (core) => {
   });
 });
 
-/** Runs the kernel; returns dWeight. */
+/** Runs the kernel and returns dWeight. */
 function backward(core: Core, initial: Float32Array, dOut: Float32Array, ids: Int32Array, V: number, C: number, scale: number, threads = 1): Float32Array {
   core.reset();
   const N = ids.length;
@@ -64,7 +64,7 @@ function backward(core: Core, initial: Float32Array, dOut: Float32Array, ids: In
 }
 
 describeBuilds("embeddingBackward", (core) => {
-  it("adds the gradients of repeated ids in order, within 1e-6 of f64, the same bits in one slice and in three", () => {
+  it("adds the gradients of repeated ids in order, within 1e-6 of f64, with the same bits in one slice and in three", () => {
     for (const C of widths) {
       const dOut = randomArray(N * C, C);
       const initial = randomArray(V * C, C + 1);
@@ -94,7 +94,7 @@ describeBuilds("embeddingBackward", (core) => {
     expect(backward(core, new Float32Array(2 * 3), dOut, Int32Array.of(-1, 1, 2, -(2 ** 31)), 2, 3, 1)).toEqual(Float32Array.of(0, 0, 0, ...dOut.slice(3, 6)));
   });
 
-  it("adds 10⁶ tokens within 2e-7 of f64, of one id and of three with another between, of random and of equal gradients", () => {
+  it("adds 10⁶ tokens within 2e-7 of f64, for one id and for three with a rare fourth, for random and equal gradients", () => {
     const [N, V, C] = [1_000_000, 6, 5];
     const cases = [Int32Array.from({ length: N }, () => 4), Int32Array.from({ length: N }, (_, n) => (n % 100_000 === 7 ? 0 : 1 + (n % 3)))];
     for (const ids of cases) {
@@ -106,7 +106,7 @@ describeBuilds("embeddingBackward", (core) => {
     }
   });
 
-  it("is within 1e-4 of f64, with the same bits in 1 and 3 slices, where some ids have more than 1024 tokens and some fewer", () => {
+  it("is within 1e-4 of f64, with the same bits in 1 and 3 slices, if some ids have more than 1024 tokens and some fewer", () => {
     const [N, V, C] = [5003, 9, 37];
     const ids = Int32Array.from(randomArray(N, 3, 0, 1), (u) => Math.floor(9.5 * u * u) - (u > 0.99 ? 10 : 0));
     const [dOut, initial] = [randomArray(N * C, 4), randomArray(V * C, 5)];

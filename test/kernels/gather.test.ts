@@ -12,7 +12,7 @@ function run(core: Core, before: Float32Array, dOut: Float32Array, index: Int32A
 }
 
 describeBuilds("gatherRowsBackward", (core) => {
-  it("adds a row to each matrix and touches no other, for 1 to 67 columns, in one slice and in three", () => {
+  it("adds to one row of each matrix and changes no other, for 1 to 67 columns, in one slice and in three", () => {
     for (const C of [1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 33, 67]) {
       const before = randomArray(4 * 5 * C, C);
       const dOut = randomArray(4 * C, C + 1);
@@ -23,7 +23,7 @@ describeBuilds("gatherRowsBackward", (core) => {
     }
   });
 
-  it("adds nothing for an index that is out of range", () => {
+  it("adds nothing for an out-of-range index", () => {
     const before = randomArray(15, 1);
     for (const bad of [-1, 5, 2 ** 31 - 1, -(2 ** 31)]) expect(run(core, before, randomArray(3, 2), Int32Array.of(bad), 5)).toEqual(before);
   });

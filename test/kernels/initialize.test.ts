@@ -7,7 +7,7 @@ import { philox } from "./philox";
 const lengths = [1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 33, 49, 131];
 const rng = Int32Array.of(0x12345678, -5, 3, 1);
 
-/** Word `lane` of the block that makes element e. */
+/** Word `lane` of the block that yields element e. */
 function word(e: number, lane: number, stream: number): number {
   return philox([e >> 2, stream, rng[2]!, rng[3]!], [rng[0]!, rng[1]!])[lane]!;
 }
@@ -38,7 +38,7 @@ describeBuilds("randomNormal", (core) => {
     }
   });
 
-  it("has mean 0 within 0.01, deviation 2 within 0.01, and 4.55 % beyond two deviations within 0.2 %, of 200000", () => {
+  it("has mean 0 within 0.01, deviation 2 within 0.01, and 4.55 % beyond two deviations within 0.2 %, for 200,000 elements", () => {
     const out = normal(core, 200_000, 2, 1);
     const mean = out.reduce((a, b) => a + b, 0) / out.length;
     expectAllclose([mean], [0], { atol: 0.01 });
@@ -64,7 +64,7 @@ describeBuilds("randomUniform", (core) => {
     }
   });
 
-  it("stays within its bounds, and fills ten bins evenly within 2 %, of 200000", () => {
+  it("stays within its bounds, and fills ten bins evenly within 2 %, for 200,000 elements", () => {
     const out = uniform(core, 200_000, 0, 1, 1);
     const bins = new Array<number>(10).fill(0);
     for (const v of out) bins[Math.floor(v * 10)]!++;

@@ -9,7 +9,7 @@ const epsilon = Math.fround(1e-5);
 
 type Numbers = ArrayLike<number>;
 
-/** In f64: the output, and x̂ with the statistics that give it. */
+/** The output, x̂ and the statistics behind it, in f64. */
 function oracle(x: Numbers, weight: Numbers, bias: Numbers | null, R: number, C: number) {
   const out = new Float64Array(R * C);
   const hat = new Float64Array(R * C);
@@ -41,7 +41,7 @@ function forward(core: Core, x: Float32Array, weight: Float32Array, bias: Float3
 }
 
 describeBuilds("layerNormForward", (core) => {
-  it("matches f64 within 3e-6 for 1 to 131 columns, with and without bias, the same bits in one slice and in three", () => {
+  it("matches f64 within 3e-6 for 1 to 131 columns, with and without bias, with the same bits in one slice and in three", () => {
     for (const C of widths) {
       const x = randomArray(5 * C, C, -3, 5);
       const weight = randomArray(C, C + 1, 0.5, 1.5);
@@ -56,7 +56,7 @@ describeBuilds("layerNormForward", (core) => {
     }
   });
 
-  it("is stable where the mean is 4096 times the deviation: within 2e-3", () => {
+  it("is stable, within 2e-3, if the mean is 4096 times the deviation", () => {
     const C = 257;
     const x = randomArray(C, 4, -1, 1).map((v) => 4096 + v);
     const ones = new Float32Array(C).fill(1);
@@ -77,7 +77,7 @@ describeBuilds("layerNormForward", (core) => {
     }
   });
 
-  it("normalizes rows of any magnitude up to the largest f32, and rows beside them as ever", () => {
+  it("normalizes rows of any magnitude up to the largest f32, without affecting other rows", () => {
     for (const magnitude of [1e-10, 1e15, 1e18, 1e20, 1e30, 3.4e38]) {
       for (const C of [2, 3, 17, 131, 1027]) {
         const x = randomArray(3 * C, C, -magnitude, magnitude);
@@ -118,7 +118,7 @@ describeBuilds("layerNormForward", (core) => {
     expect(both.read()).toEqual(expected);
   });
 
-  it("turns a row with NaN or Infinity into NaN and leaves the others alone", () => {
+  it("turns a row with NaN or Infinity into NaN, and does not affect other rows", () => {
     const C = 21;
     const ones = new Float32Array(C).fill(1);
     const clean = randomArray(2 * C, 5);
@@ -134,7 +134,7 @@ describeBuilds("layerNormForward", (core) => {
   });
 });
 
-/** ∂(Σ dOut·out)/∂values by central differences of the f64 oracle, which reads `values` anew at each call. */
+/** ∂(Σ dOut·out)/∂values by central differences of the f64 oracle, which must read `values` at every call. */
 function differences(values: Float64Array, loss: () => number): Float64Array {
   const h = 1e-5;
   return values.map((v, i) => {
@@ -147,7 +147,7 @@ function differences(values: Float64Array, loss: () => number): Float64Array {
   });
 }
 
-/** dX, dWeight and dBias by their formulas in f64. */
+/** dX, dWeight and dBias in f64, computed from their formulas. */
 function gradients(x: Numbers, dOut: Numbers, weight: Numbers, R: number, C: number) {
   const { hat, rstd } = oracle(x, weight, null, R, C);
   const [dX, dWeight, dBias] = [new Float64Array(R * C), new Float64Array(C), new Float64Array(C)];
@@ -179,7 +179,7 @@ describeBuilds("layerNormBackward", (core) => {
     return dX.read() as Float32Array;
   };
 
-  it("matches finite differences within 1e-4 for 2 to 131 columns, written or added, in one slice and in three", () => {
+  it("matches finite differences within 1e-4 for 2 to 131 columns, with and without accumulation, in one slice and in three", () => {
     for (const C of widths.slice(1)) {
       const R = C > 33 ? 1 : 4;
       const x = randomArray(R * C, C, -3, 5);
@@ -225,7 +225,7 @@ describeBuilds("layerNormBackward", (core) => {
     }
   });
 
-  it("gives rows that sum to 0 within 1e-5 where the weight is 1, whatever dOut", () => {
+  it("gives rows that sum to 0 within 1e-5 if the weight is 1, for any dOut", () => {
     const [R, C] = [3, 131];
     const dX = run(randomArray(R * C, 1, -2, 2), randomArray(R * C, 2), new Float32Array(C).fill(1), R, C, 1);
     for (let r = 0; r < R; r++) expectAllclose([dX.subarray(r * C, (r + 1) * C).reduce((a, b) => a + b, 0)], [0], { atol: 1e-5 });
@@ -251,7 +251,7 @@ describeBuilds("layerNormBackwardParameters", (core) => {
           const inputs = {
             dOut: core.input(dOut), x: core.input(x), mean: core.input(Float32Array.from(mean)), rstd: core.input(Float32Array.from(rstd)),
           };
-          const low = new Uint8Array(core.buffer.slice(0, 1024)); // where a kernel would write that took the absent dBias for an address
+          const low = new Uint8Array(core.buffer.slice(0, 1024)); // a kernel that used the absent dBias as an address would write here
           core.run(Op.LayerNormBackwardParameters, { dWeight, dBias: i === 2 ? null : dBias, ...inputs, R, C }, threads);
           expect(new Uint8Array(core.buffer.slice(0, 1024))).toEqual(low);
           return [dWeight.read(), dBias.read()] as const;
@@ -259,7 +259,7 @@ describeBuilds("layerNormBackwardParameters", (core) => {
         expectAllclose(one![0], weight64, { rtol: 1e-5, atol: 1e-5 });
         expectAllclose(one![1], bias64, { rtol: 1e-5, atol: 1e-5 });
         expect(three).toEqual(one);
-        expect(alone).toEqual([one![0], dBias0]); // no bias: nothing written there
+        expect(alone).toEqual([one![0], dBias0]); // without a bias, nothing is written there
       }
     }
   });

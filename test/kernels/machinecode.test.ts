@@ -17,7 +17,7 @@ interface Kernel {
   shuffles?: number;
 }
 
-/** The micro-kernels, known by the products, splats and shuffles in a turn of their loop, of which V8 may unroll several. */
+/** The micro-kernels, identified by the products, splats and shuffles per iteration of their loop, which V8 may unroll. */
 const kernels: Record<"simd" | "relaxed" | "turbo", Kernel[]> = {
   simd: [
     { name: "tile2x16", product: PRODUCT, products: 8, splats: 2 },
@@ -61,7 +61,7 @@ describe("V8's machine code", () => {
         });
         expect(found).not.toEqual([]);
         for (const loop of found) {
-          // What stands before the first splat and behind the last product belongs to the loop around this one.
+          // Instructions before the first splat and after the last product belong to the enclosing loop.
           const turns = loop.slice(loop.findIndex((line) => SPLAT.test(line)), loop.map((line) => product.test(line)).lastIndexOf(true) + 1);
           expect(turns.filter((line) => SPILL.test(line)), loop.join("\n")).toEqual([]);
         }
@@ -69,7 +69,7 @@ describe("V8's machine code", () => {
     }
   }
 
-  it("would show a spill", () => {
+  it("tells spills from other instructions", () => {
     expect(["vmovups [rbp-0x60],xmm3", "vmovdqu xmm12,[rbp-0x1f0]", "movaps xmm1,[rsp+0x10]", "vmovups ymm0,[rbp-0x80]"].filter((text) => !SPILL.test(text))).toEqual([]);
     expect(["vmovdqu xmm3,[rsi+rcx*1+0x10]", "cmpl r8,[rbp-0x1f0]", "vmovups [rdi],xmm0"].filter((text) => SPILL.test(text))).toEqual([]);
   });

@@ -1,15 +1,15 @@
 import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
-/** What V8's optimizing compiler makes of a module: all of it, at once. */
+/** Flags that make V8 compile the whole module with its optimizing compiler, immediately. */
 const FLAGS = ["--no-liftoff", "--no-wasm-lazy-compilation", "--print-wasm-code"];
 const COMPILE = 'new WebAssembly.Module(require("node:fs").readFileSync(process.argv[1]))';
 
 /**
  * The innermost loops of a build's x64 code, each a list of instructions.
- * @param node   the Node to ask
- * @param flags  more of V8's flags
- * @returns none where that Node was built without a disassembler, or is not for x64
+ * @param node   the Node executable to run
+ * @param flags  additional V8 flags
+ * @returns an empty list if that Node was built without a disassembler or is not for x64
  */
 export function innermostLoops(node: string, build: string, flags: readonly string[] = []): string[][] {
   if (process.arch !== "x64") return [];
@@ -35,7 +35,7 @@ function loopsOf(listing: string): string[][] {
   return loops.filter(isInnermost).map(({ start, end }) => code.slice(start, end + 1).map(({ text }) => text));
 }
 
-/** How many instructions match. */
+/** The number of instructions that match. */
 export const count = (loop: readonly string[], instruction: RegExp): number => loop.filter((text) => instruction.test(text)).length;
 
 /** A vector register written to or read from the stack frame. */

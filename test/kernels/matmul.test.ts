@@ -10,7 +10,7 @@ type Layout = keyof typeof layouts;
 const everyLayout = Object.keys(layouts) as Layout[];
 const formatted = ["NN", "NT"] as const;
 
-/** One product: dims, and what differs from the plain out = A·B with rows as long as they are. */
+/** One product: its dims, and how it differs from a plain, dense out = A·B. */
 interface Case {
   M: number;
   N: number;
@@ -23,19 +23,19 @@ interface Case {
   activation?: Activation;
   accumulate?: boolean;
   threads?: number;
-  /** B's elements are rounded to the format, and given to the kernel in it, or as f32 (`decoded`). */
+  /** B's elements are rounded to this format. The kernel receives them in the format, or as f32 if `decoded`. */
   format?: Format;
   decoded?: boolean;
-  /** Changes the inputs before the product. */
+  /** Modifies the inputs before the product. */
   poison?: (a: Float32Array, b: Float32Array) => void;
 }
 
 interface Result {
   /** out [batch, M, N], without the gaps. */
   actual: Float32Array;
-  /** The same in f64, before the activation. */
+  /** The product in f64, before the activation. */
   expected: Float64Array;
-  /** Σ|a|·|b| of the largest element: what a rounding error is relative to. */
+  /** The largest Σ|a|·|b| of any element, to which rounding errors are relative. */
   magnitude: number;
 }
 
@@ -111,14 +111,17 @@ function gapped(batch: number, rows: number, columns: number, ld: number, stride
 const toBf16 = (x: Float32Array): Uint16Array => Uint16Array.from(new Uint32Array(x.buffer, x.byteOffset, x.length), (bits) => bits >>> 16);
 const roundToBf16 = (x: Float32Array): Float32Array => new Float32Array(Uint32Array.from(toBf16(x), (half) => half << 16).buffer);
 
-/** The bound that matmul.ts states. */
+/** The error bound stated in matmul.ts. */
 function expectProduct(core: Core, layout: Layout, c: Case): void {
   const { actual, expected, magnitude } = multiply(core, layout, c);
   const terms = c.K <= 1024 ? c.K + 1 : 130 + c.K / 128;
   expectAllclose(actual, expected, { rtol: 0, atol: terms * 2 ** -24 * magnitude });
 }
 
-/** Every triple of dims, thinned out: neighbours of the edges of vectors (4), tiles (2, 4, 6; 8, 16) and of the few rows (below 12) that are not packed. */
+/**
+ * Triples of dims, thinned out, around the edges of vectors (4), of tiles (2, 4, 6; 8, 16) and of products with too few rows (below 12)
+ * to pack B.
+ */
 function* edges(): Generator<[M: number, N: number, K: number]> {
   const rows = [1, 2, 3, 4, 5, 11, 12, 13, 14, 15, 16, 17, 19, 20];
   const columns = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33];
@@ -128,7 +131,7 @@ function* edges(): Generator<[M: number, N: number, K: number]> {
 }
 
 describeBuilds("matmul", (core) => {
-  it.each(everyLayout)("%s matches f64 within (K + 1)·2⁻²⁴·Σ|a||b| at every tile edge, rows 3 apart from their ends", (layout) => {
+  it.each(everyLayout)("%s matches f64 within (K + 1)·2⁻²⁴·Σ|a||b| at every tile edge, with gaps of 3 between rows", (layout) => {
     for (const [M, N, K] of edges()) expectProduct(core, layout, { M, N, K, gap: 3 });
   });
 
@@ -141,11 +144,11 @@ describeBuilds("matmul", (core) => {
     expectProduct(core, layout, { M: 151, N: 773, K: 133, gap: 5 });
   });
 
-  it("NT matches f64 where B exceeds the caches and is read in fewer runs", () => {
+  it("NT matches f64 if B exceeds the caches and is read in fewer streams", () => {
     for (const M of [1, 3]) expectProduct(core, "NT", { M, N: 2051, K: 2051, accumulate: true });
   });
 
-  it.each(everyLayout)("%s matches f64 within (130 + K / 128)·2⁻²⁴·Σ|a||b| for K = 1025 to 100,000, of random and of equal terms", (layout) => {
+  it.each(everyLayout)("%s matches f64 within (130 + K / 128)·2⁻²⁴·Σ|a||b| for K = 1025 to 100,000, random and equal terms", (layout) => {
     for (const M of [1, 2, 3, 6, 9, 13]) {
       for (const K of [1025, 2051, 20_000]) {
         expectProduct(core, layout, { M, N: 9, K, bias: true, gap: 1, threads: 2 });
@@ -155,7 +158,7 @@ describeBuilds("matmul", (core) => {
     for (const M of [1, 4, 12]) expectProduct(core, layout, { M, N: 3, K: 100_000, poison: (a, b) => (a.fill(1), b.fill(0.1)) });
   });
 
-  it.each(everyLayout)("%s gives each row the bits it has among 14, for 1 to 14 rows, K = 0 to 1300", (layout) => {
+  it.each(everyLayout)("%s gives each row the same bits in products of 1 to 14 rows, K = 0 to 1300", (layout) => {
     const most = 14;
     for (const [N, K] of [[1, 9], [7, 5], [8, 130], [19, 37], [33, 4], [37, 0], [50, 1024], [35, 1025], [67, 1300]] as const) {
       const rows = randomArray(most * K, 7);
@@ -182,7 +185,7 @@ describeBuilds("matmul", (core) => {
     }
   });
 
-  it("passes NaN, ±Infinity and −0 of a bf16 weight on", () => {
+  it("propagates NaN, ±Infinity and −0 from a bf16 weight", () => {
     const poison = (a: Float32Array, b: Float32Array): void => (a.fill(1), b.set([NaN, Infinity, -Infinity, -0]));
     for (const M of [1, 12]) {
       const { actual } = multiply(core, "NT", { M, N: 4, K: 1, format: Format.BF16, poison });
@@ -195,7 +198,7 @@ describeBuilds("matmul", (core) => {
     for (const layout of formatted) expect(() => multiply(core, layout, { batch: 2, M: 2, N: 4, K: 4, format: Format.BF16 })).toThrow("assertion");
   });
 
-  it.each(everyLayout)("%s adds a bias, also where K = 0", (layout) => {
+  it.each(everyLayout)("%s adds a bias, even if K = 0", (layout) => {
     for (const M of [1, 2, 5, 13]) {
       for (const K of [0, 9, 300]) expectProduct(core, layout, { M, N: 21, K, bias: true, gap: 2 });
     }
@@ -205,7 +208,7 @@ describeBuilds("matmul", (core) => {
     for (const M of [2, 3, 12]) expect(multiply(core, layout, { M, N: 18, K: 0 }).actual).toEqual(new Float32Array(M * 18));
   });
 
-  it.each(everyLayout)("%s leaves memory alone where an output has no element", (layout) => {
+  it.each(everyLayout)("%s writes nothing if the output is empty", (layout) => {
     for (const [M, N] of [[0, 5], [5, 0], [0, 0]] as const) multiply(core, layout, { M, N, K: 3, threads: 3 });
   });
 
@@ -215,7 +218,7 @@ describeBuilds("matmul", (core) => {
     }
   });
 
-  it.each(everyLayout)("%s multiplies a batch, B its own or shared", (layout) => {
+  it.each(everyLayout)("%s multiplies a batch, with B separate or shared", (layout) => {
     for (const M of [3, 14]) {
       for (const sharedB of [false, true]) expectProduct(core, layout, { batch: 3, M, N: 11, K: 10, sharedB, bias: true, gap: 7 });
     }
@@ -246,7 +249,7 @@ describeBuilds("matmul", (core) => {
     }
   });
 
-  it.each(everyLayout)("%s lets NaN and ±Infinity through to the rows and columns they touch, and to no others", (layout) => {
+  it.each(everyLayout)("%s propagates NaN and ±Infinity to the rows and columns that depend on them, and to no others", (layout) => {
     for (const M of [5, 13]) {
       for (const [value, other] of [[NaN, 1], [Infinity, 0], [-Infinity, 0], [Infinity, 1]] as const) {
         // a[1, k] = value for k = 2, and b[2, 3] = other: 0·Infinity must be NaN.
@@ -264,7 +267,7 @@ describeBuilds("matmul", (core) => {
     }
   });
 
-  it("overflows to Infinity as f32 does, and keeps subnormals", () => {
+  it("overflows to Infinity like f32 arithmetic, and keeps subnormals", () => {
     const poison = (a: Float32Array, b: Float32Array): void => {
       a.fill(2);
       b.fill(1e-42);

@@ -7,7 +7,7 @@ import { describeBuilds } from "./core";
 const lengths = [1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 33, 67, 131];
 
 describeBuilds("multiply", (core) => {
-  it("gives exactly what f32 arithmetic gives, or adds it within 1e-7, for 1 to 131 elements, in one slice and in three", () => {
+  it("matches f32 arithmetic exactly, or within 1e-7 when accumulating, for 1 to 131 elements, in one slice and in three", () => {
     for (const n of lengths) {
       const [a, b, before] = [randomArray(n, n), randomArray(n, n + 1), randomArray(n, n + 2)];
       for (const threads of [1, 3]) {
@@ -22,7 +22,7 @@ describeBuilds("multiply", (core) => {
     }
   });
 
-  it("gives its own gradients, within 1e-3 of finite differences", () => {
+  it("computes its own gradients, within 1e-3 of finite differences", () => {
     const [a, b, dOut] = [randomArray(37, 1), randomArray(37, 2), randomArray(37, 3)];
     core.reset();
     const dA = core.input(new Float32Array(37));
@@ -31,7 +31,7 @@ describeBuilds("multiply", (core) => {
     expectAllclose(dA.read(), Float64Array.from(a, (v, i) => (dOut[i]! * ((v + h) * b[i]! - (v - h) * b[i]!)) / (2 * h)), { rtol: 1e-3 });
   });
 
-  it("works in place, and passes NaN and Infinity on", () => {
+  it("works in place, and propagates NaN and Infinity", () => {
     core.reset();
     const both = core.input(Float32Array.of(NaN, Infinity, -Infinity, 3e38, 0.5));
     core.run(Op.Multiply, { out: both, a: both, b: core.input(Float32Array.of(0, 0, 2, 3, 0.5)), n: 5, accumulate: 0 });

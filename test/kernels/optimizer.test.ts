@@ -15,7 +15,7 @@ interface Cells {
   step?: number;
 }
 
-/** The training cells as bytes, in f64 words. */
+/** The bytes of the training cells, as f64 words. */
 function cellWords({ lossSum = 1, tokens = 1, scale = 1, rate = 1e-3, step = 1 }: Cells): Float64Array {
   const view = new DataView(new ArrayBuffer(Cell.Bytes));
   view.setFloat64(Cell.LossSum, lossSum, true);
@@ -26,7 +26,7 @@ function cellWords({ lossSum = 1, tokens = 1, scale = 1, rate = 1e-3, step = 1 }
   return new Float64Array(view.buffer);
 }
 
-/** Σ x² with Neumaier's compensation: a plain f64 sum of 16384 squares is itself off by 2e-14. */
+/** Σ x² with Neumaier's compensation, because a plain f64 sum of 16,384 squares already has an error of 2e-14. */
 function squares(x: Float32Array): number {
   let [total, lost] = [0, 0];
   for (const value of x) {
@@ -41,7 +41,7 @@ function squares(x: Float32Array): number {
 describeBuilds("squareSum", (core) => {
   const chunk = Reduction.Chunk;
 
-  it("matches f64 within 1e-14, a partial for each chunk, the same bits in one slice and in three", () => {
+  it("matches f64 within 1e-14 with one partial sum per chunk, with the same bits in one slice and in three", () => {
     for (const n of [...lengths, chunk - 1, chunk, chunk + 1, 3 * chunk + 5]) {
       const x = randomArray(n, n, -10, 10);
       const count = Math.ceil(n / chunk);
@@ -57,7 +57,7 @@ describeBuilds("squareSum", (core) => {
     }
   });
 
-  it("does not overflow where squares exceed and passes NaN on", () => {
+  it("does not overflow if squares exceed the range of f32, and propagates NaN", () => {
     for (const [x, expected] of [
       [new Float32Array(9).fill(2 ** 100), 9 * 2 ** 200],
       [Float32Array.of(1, 1, 1, 1, 1, 1, 1, 1, NaN), NaN],
@@ -84,7 +84,7 @@ describeBuilds("clipGradient", (core) => {
     return one!;
   }
 
-  it("reports the norm of the mean gradient and scales to 1/tokens, less where the norm exceeds the limit", () => {
+  it("reports the norm of the mean gradient and sets the scale to 1/tokens, or less if the norm exceeds the limit", () => {
     const cells = { tokens: 10 };
     expect(clip([1600, 0, 900], 0, cells)).toEqual({ norm: 5, scale: Math.fround(0.1) });
     expect(clip([1600, 0, 900], 6, cells)).toEqual({ norm: 5, scale: Math.fround(0.1) });
@@ -92,7 +92,7 @@ describeBuilds("clipGradient", (core) => {
     expect(clip([0], 1, cells)).toEqual({ norm: 0, scale: Math.fround(0.1) });
   });
 
-  it("asks to skip the step where loss or norm is not finite or no token counted", () => {
+  it("requests that the step be skipped if the loss or norm is not finite or no token was counted", () => {
     expect(clip([1], 1, { tokens: 0 }).scale).toBe(NaN);
     expect(clip([0], 0, { tokens: 0 }).scale).toBe(NaN);
     for (const bad of [NaN, Infinity]) {
@@ -104,7 +104,7 @@ describeBuilds("clipGradient", (core) => {
   });
 });
 
-/** AdamW in f64, as the paper writes it. */
+/** AdamW in f64, as written in the paper. */
 class AdamOracle {
   readonly weight: Float64Array;
   readonly m: Float64Array;
@@ -142,7 +142,7 @@ describeBuilds("adamwStep", (core) => {
     return [weight!, m!, v!].map((region) => region.read() as Float32Array);
   }
 
-  it("follows the f64 oracle within 1e-6 for 5 steps of 1 to 131 weights, the same bits in one slice and in three", () => {
+  it("matches the f64 oracle within 1e-6 for 5 steps of 1 to 131 weights, with the same bits in one slice and in three", () => {
     const [rate, scale] = [Math.fround(0.01), Math.fround(0.3)];
     for (const n of lengths) {
       const initial = randomArray(n, n);
@@ -171,7 +171,7 @@ describeBuilds("adamwStep", (core) => {
     expectAllclose(actual!, oracle.weight, { rtol: 1e-6, atol: 0 });
   });
 
-  it("only decays where the gradient is 0, and moves by about the rate at the first step", () => {
+  it("only applies decay if the gradient is 0, and moves by about the learning rate in the first step", () => {
     const weight = randomArray(9, 1);
     const zeros = new Float32Array(9);
     const rate = Math.fround(0.01);
@@ -197,7 +197,7 @@ describeBuilds("sgdStep", (core) => {
     return { weight: w.read() as Float32Array, velocity: v && (v.read() as Float32Array) };
   }
 
-  it("follows the f64 oracle within 1e-6 for 5 steps of 1 to 131 weights, with and without velocity", () => {
+  it("matches the f64 oracle within 1e-6 for 5 steps of 1 to 131 weights, with and without velocity", () => {
     for (const n of lengths) {
       for (const momentum of [0.9, 0]) {
         const weight64 = Float64Array.from(randomArray(n, n));

@@ -1,6 +1,6 @@
 const MASK = 0xffffffffn;
 
-/** Philox 4x32-10 (Salmon et al. 2011) in plain integers: the words that the core's SIMD must give. */
+/** Philox 4x32-10 (Salmon et al. 2011) in plain integers: the words that the core's SIMD code must produce. */
 export function philox(counter: readonly number[], key: readonly number[]): number[] {
   let [c0, c1, c2, c3] = counter.map((v) => BigInt(v >>> 0)) as [bigint, bigint, bigint, bigint];
   let [k0, k1] = key.map((v) => BigInt(v >>> 0)) as [bigint, bigint];

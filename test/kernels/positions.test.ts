@@ -41,7 +41,7 @@ describeBuilds("positionsForward", (core) => {
     }
   });
 
-  it("begins at row past[b] of the table, and gives NaN for rows the table has not", () => {
+  it("starts at row past[b] of the table, and gives NaN for rows outside the table", () => {
     for (const [B, T, C] of shapes) {
       for (const L of [1, 2, 7]) {
         for (const past of [[0, 1, 2], [L - 1, L, L - 2], [-1, 2 ** 31 - 1, -(2 ** 31)], [L - T, L - T + 1, 5]]) {
@@ -59,7 +59,7 @@ describeBuilds("positionsForward", (core) => {
     }
   });
 
-  it("gives NaN past the end of a table shorter than the sequence, without past too", () => {
+  it("gives NaN past the end of a table that is shorter than the sequence, even without past", () => {
     const x = randomArray(2 * 5 * 7, 1);
     const table = randomArray(3 * 7, 2);
     const expected = x.map((v, i) => (i % 35 < 21 ? v + table[i % 35]! : NaN));
@@ -77,7 +77,7 @@ describeBuilds("positionsForward", (core) => {
 });
 
 describeBuilds("positionsBackward", (core) => {
-  it("adds the sum over the batch within 1e-6, and leaves rows from T on alone", () => {
+  it("adds the sum over the batch within 1e-6, and does not change rows from T on", () => {
     for (const [B, T, C] of shapes) {
       const before = randomArray((T + 2) * C, 1);
       const dOut = randomArray(B * T * C, 2);
@@ -92,7 +92,7 @@ describeBuilds("positionsBackward", (core) => {
 });
 
 describeBuilds("sinusoidalPositions", (core) => {
-  it("matches Vaswani et al. 2017 in f64 within 1e-7, odd widths too", () => {
+  it("matches Vaswani et al. 2017 in f64 within 1e-7, for even and odd widths", () => {
     for (const [T, C] of [[1, 1], [2, 2], [3, 5], [7, 8], [50, 33], [1000, 16]] as const) {
       const expected = Float64Array.from({ length: T * C }, (_, i) => {
         const c = i % C;

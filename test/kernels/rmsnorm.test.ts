@@ -9,7 +9,7 @@ const epsilon = Math.fround(1e-5);
 
 type Numbers = ArrayLike<number>;
 
-/** In f64: the output and rstd; with dOut, the gradients by their formulas. */
+/** The output and rstd in f64 and, given dOut, the gradients computed from their formulas. */
 function oracle(x: Numbers, weight: Numbers, R: number, C: number, dOut: Numbers = new Float64Array(R * C)) {
   const [out, dX, dWeight, rstd] = [new Float64Array(R * C), new Float64Array(R * C), new Float64Array(C), new Float64Array(R)];
   for (let r = 0; r < R; r++) {
@@ -35,7 +35,7 @@ function forward(core: Core, x: Float32Array, weight: Float32Array, R: number, C
 }
 
 describeBuilds("rmsNormForward", (core) => {
-  it("has relative error < 4e-6 for 1 to 131 columns, the same bits in one slice and in three", () => {
+  it("has relative error < 4e-6 for 1 to 131 columns, with the same bits in one slice and in three", () => {
     for (const C of widths) {
       const x = randomArray(5 * C, C, -3, 5);
       const weight = randomArray(C, C + 1, 0.5, 1.5);
@@ -56,7 +56,7 @@ describeBuilds("rmsNormForward", (core) => {
     }
   });
 
-  it("normalizes rows of any magnitude up to the largest f32, and rows beside them as ever", () => {
+  it("normalizes rows of any magnitude up to the largest f32, without affecting other rows", () => {
     for (const magnitude of [1e-10, 1e15, 1e18, 1e20, 1e30, 3.4e38]) {
       for (const C of widths) {
         const x = randomArray(3 * C, C, -magnitude, magnitude);
@@ -72,7 +72,7 @@ describeBuilds("rmsNormForward", (core) => {
     }
   });
 
-  it("works in place, of ordinary rows and of huge ones", () => {
+  it("works in place, for ordinary rows and for huge ones", () => {
     for (const magnitude of [1, 1e30]) {
       const x = randomArray(3 * 37, 3, -magnitude, magnitude);
       const weight = randomArray(37, 4);
@@ -88,7 +88,7 @@ describeBuilds("rmsNormForward", (core) => {
     expect(forward(core, new Float32Array(19), randomArray(19, 1, 0, 1), 1, 19).out).toEqual(new Float32Array(19));
   });
 
-  it("turns a row with NaN into NaN, one with Infinity into zeros and a NaN, and leaves other rows alone", () => {
+  it("turns a row with NaN into NaN, and one with Infinity into zeros and a NaN, without affecting other rows", () => {
     const C = 21;
     const ones = new Float32Array(C).fill(1);
     const clean = randomArray(2 * C, 5);
@@ -117,7 +117,7 @@ describeBuilds("rmsNormBackward", (core) => {
     return dX.read() as Float32Array;
   };
 
-  it("matches finite differences within 1e-4 for 1 to 131 columns, written or added, in one slice and in three", () => {
+  it("matches finite differences within 1e-4 for 1 to 131 columns, with and without accumulation, in one slice and in three", () => {
     for (const C of widths) {
       const R = C > 33 ? 1 : 4;
       const x = Float64Array.from(randomArray(R * C, C, -3, 5));
@@ -159,7 +159,7 @@ describeBuilds("rmsNormBackwardParameters", (core) => {
           core.reset();
           const dWeight = core.input(before);
           const inputs = { dOut: core.input(dOut), x: core.input(x), rstd: core.input(Float32Array.from(rstd)) };
-          const low = new Uint8Array(core.buffer.slice(0, 1024)); // where it would write that took the absent bias for an address
+          const low = new Uint8Array(core.buffer.slice(0, 1024)); // a kernel that used the absent bias as an address would write here
           core.run(Op.RmsNormBackwardParameters, { dWeight, ...inputs, R, C }, threads);
           expect(new Uint8Array(core.buffer.slice(0, 1024))).toEqual(low);
           return dWeight.read();

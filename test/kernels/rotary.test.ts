@@ -10,7 +10,7 @@ interface Shape {
   H: number;
   D: number;
   rotated: number;
-  /** Elements between tokens beyond H·D. */
+  /** The number of elements between tokens, in addition to H·D. */
   gap: number;
 }
 
@@ -45,12 +45,12 @@ describeBuilds("rotaryTable", (core) => {
     }
   });
 
-  it("holds at position 2²⁰", () => {
+  it("is as accurate at position 2²⁰", () => {
     const L = 2 ** 20 + 1;
     expectAllclose(table(core, L, 4).subarray(-4), oracle(L, 4, 10000, 1).subarray(-4), { rtol: 0, atol: 1e-7 });
   });
 
-  it("gives NaN for factors that are not finite", () => {
+  it("gives NaN for non-finite factors", () => {
     const out = table(core, 3, 6, { factors: Float32Array.of(NaN, 1, Infinity) });
     for (const c of [0, 2, 3, 5]) expect(out[6 + c]).toBeNaN();
     for (const c of [1, 4]) expect(out[6 + c]).not.toBeNaN();
@@ -59,7 +59,7 @@ describeBuilds("rotaryTable", (core) => {
 
 type Numbers = ArrayLike<number>;
 
-/** rotate_half, in f64: tokens H·D + gap apart; the gaps stay as in `out`. */
+/** rotate_half in f64, with tokens H·D + gap apart. The gaps of `out` are not changed. */
 function oracle(x: Numbers, cosSin: Numbers, past: readonly number[] | null, L: number, { B, T, H, D, rotated, gap }: Shape, out: Float64Array): Float64Array {
   const half = rotated / 2;
   for (let token = 0; token < B * T; token++) {
@@ -106,7 +106,7 @@ describeBuilds("rotary", (core) => {
     }
   });
 
-  it("reads a slice of a projection: tokens ldx apart in x, ldo in out", () => {
+  it("reads a slice of a projection, with tokens ldx apart in x and ldo apart in out", () => {
     const [T, H, D, rotated, ldx] = [5, 2, 6, 4, 41];
     const cosSin = table(core, T, rotated);
     const x = randomArray(T * ldx, 1);
@@ -118,7 +118,7 @@ describeBuilds("rotary", (core) => {
     expect(out.read()).toEqual(expected);
   });
 
-  it("is undone by its inverse within 1e-6, which gives its gradient within 1e-4 of finite differences", () => {
+  it("is undone by its inverse within 1e-6, and the inverse gives the gradient within 1e-4 of finite differences", () => {
     for (const shape of shapes.filter(({ gap, B }) => gap === 0 && B === 1)) {
       const cosSin = table(core, 9, shape.rotated);
       const [x, dOut] = [randomArray(sizeOf(shape), 1), randomArray(sizeOf(shape), 2)];
@@ -138,7 +138,7 @@ describeBuilds("rotary", (core) => {
     }
   });
 
-  it("makes scores of queries and keys depend on their distance alone, within 1e-5", () => {
+  it("makes the scores of queries and keys depend only on their distance, within 1e-5", () => {
     const shape = { B: 1, T: 1, H: 1, D: 16, rotated: 16, gap: 0 };
     const cosSin = table(core, 100, 16);
     const [q, k] = [randomArray(16, 1), randomArray(16, 2)];
@@ -149,10 +149,10 @@ describeBuilds("rotary", (core) => {
     expectAllclose([score(57, 50), score(99, 92)], [score(7, 0), score(7, 0)], { rtol: 0, atol: 1e-5 });
   });
 
-  it("gives NaN in the turned columns of a token whose position the table has not", () => {
+  it("gives NaN in the rotated columns of a token whose position is outside the table", () => {
     for (const [D, rotated] of [[6, 6], [7, 4], [18, 14]] as const) {
       const shape = { B: 4, T: 2, H: 2, D, rotated, gap: 0 };
-      const cosSin = table(core, 6, rotated); // one more than the kernel is told
+      const cosSin = table(core, 6, rotated); // one row more than the kernel is told about
       const x = randomArray(sizeOf(shape), 1);
       const past = [4, -1, 2 ** 31 - 1, 0];
       const out = run(core, x, cosSin, past, shape, { L: 5 });
@@ -160,7 +160,7 @@ describeBuilds("rotary", (core) => {
     }
   });
 
-  it("passes NaN on to the two columns it takes part in", () => {
+  it("propagates NaN to the two columns that depend on it", () => {
     const shape = { B: 1, T: 1, H: 1, D: 10, rotated: 10, gap: 0 };
     const x = randomArray(10, 1);
     x[2] = NaN;

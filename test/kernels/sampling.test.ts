@@ -16,7 +16,7 @@ describeBuilds("argmax", (core) => {
     return [...out.read()];
   };
 
-  it("finds the largest at each place of 1 to 131 logits, the lowest of equals", () => {
+  it("finds the largest of 1 to 131 logits at every index, and the lowest index among ties", () => {
     for (const V of vocabularies.slice(0, -1)) {
       for (let v = 0; v < V; v++) {
         const logits = randomArray(V, v, -5, 5);
@@ -27,7 +27,7 @@ describeBuilds("argmax", (core) => {
     }
   });
 
-  it("gives the same for five rows in one slice and in three", () => {
+  it("gives the same result for five rows in one slice and in three", () => {
     const logits = randomArray(5 * 33, 1);
     const expected = Array.from({ length: 5 }, (_, r) => {
       const row = logits.subarray(r * 33, (r + 1) * 33);
@@ -37,7 +37,7 @@ describeBuilds("argmax", (core) => {
     expect(argmax(logits, 33, 3)).toEqual(expected);
   });
 
-  it("gives −1 for a row with NaN wherever it stands, and takes Infinity as a number", () => {
+  it("gives −1 for a row with NaN at any index, and treats Infinity as a number", () => {
     for (const V of [1, 9, 16, 19]) {
       for (let v = 0; v < V; v++) {
         const logits = randomArray(V, v);
@@ -57,10 +57,10 @@ interface Settings {
   step?: number;
 }
 
-/** The seed of row r, unless a test has its own. */
+/** The seed of row r, unless a test provides one. */
 const seedOf = (r: number): readonly [number, number] => [12345 + r, 678];
 
-/** The tokens drawn, and each row's step after. */
+/** Returns the sampled tokens, after checking each row's new step. */
 function draw(core: Core, logits: Float32Array, rows: readonly (Settings & { seed: readonly [number, number] })[], threads = 1) {
   const R = rows.length;
   const V = logits.length / R;
@@ -73,7 +73,7 @@ function draw(core: Core, logits: Float32Array, rows: readonly (Settings & { see
     settings.setUint32(at + Sampling.SeedLow, seed[0], true);
     settings.setUint32(at + Sampling.SeedHigh, seed[1], true);
     settings.setInt32(at + Sampling.Step, step, true);
-    for (let i = Sampling.Step + 4; i < Sampling.Bytes; i += 4) settings.setInt32(at + i, -r, true); // nothing that may count
+    for (let i = Sampling.Step + 4; i < Sampling.Bytes; i += 4) settings.setInt32(at + i, -r, true); // unused bytes, which must not matter
   });
   const scratch = core.output((threads * (SampleScratch.Base + SampleScratch.PerToken * V)) / 4);
   const out = core.output(R, "i32");
@@ -89,7 +89,7 @@ function sample(core: Core, logits: Float32Array, V: number, settings: Settings 
   return draw(core, logits, Array.from({ length: logits.length / V }, (_, r) => ({ ...settings, seed: seedOf(r) })), threads);
 }
 
-/** softmax(row / temperature) in f64 over the top k, of equals the lowest indices. */
+/** softmax(row / temperature) in f64 over the top k, keeping the lowest indices among ties. */
 function probabilities(row: Float32Array, { temperature = 1, topK = 0 }: Settings): number[] {
   const order = [...row.keys()].sort((a, b) => row[b]! - row[a]! || a - b);
   const kept = new Set(topK > 0 ? order.slice(0, topK) : order);
@@ -98,7 +98,7 @@ function probabilities(row: Float32Array, { temperature = 1, topK = 0 }: Setting
   return weights.map((weight) => weight / total);
 }
 
-/** The token that row r draws by the f64 oracle; null where the uniform lies within 1e-5 of a boundary. */
+/** The token that the f64 oracle draws for row r, or null if the uniform number is within 1e-5 of a boundary. */
 function oracle(row: Float32Array, r: number, settings: Settings): number | null {
   const u = philox(seedOf(r), [0, 0, settings.step ?? STEP, 0])[0]! / 2 ** 32;
   let cumulative = 0;
@@ -113,7 +113,7 @@ function oracle(row: Float32Array, r: number, settings: Settings): number | null
 describeBuilds("sample", (core) => {
   const rows = (V: number, next: () => number, R = 5): Float32Array => Float32Array.from({ length: R * V }, () => 6 * next() - 3);
 
-  it("draws what the f64 oracle draws from the Philox block of the row's seed and step, for 1 to 1027 logits and every kind of k", () => {
+  it("draws what the f64 oracle draws from the Philox block of the row's seed and step, for 1 to 1027 logits and all kinds of k", () => {
     let compared = 0;
     for (const V of vocabularies) {
       for (const topK of new Set([0, 1, 2, 3, V >> 1, V - 1, V, V + 1])) {
@@ -132,7 +132,7 @@ describeBuilds("sample", (core) => {
     expect(compared).toBeGreaterThan(400);
   });
 
-  it("draws tokens as often as their probabilities say: χ² over 20000 seeds, and over 20000 steps, below the 0.999 quantile", () => {
+  it("draws tokens with their probabilities: χ² over 20,000 seeds, and over 20,000 steps, is below the 0.999 quantile", () => {
     const [V, R] = [11, 20000];
     const row = randomArray(V, 5, -1.5, 1.5);
     const logits = Float32Array.from({ length: R * V }, (_, i) => row[i % V]!);
@@ -155,20 +155,20 @@ describeBuilds("sample", (core) => {
     }
   });
 
-  it("keeps exactly k of many equals: the lowest indices", () => {
+  it("keeps exactly k logits among many ties: those with the lowest indices", () => {
     const [V, R] = [37, 400];
     for (const topK of [1, 2, 3, 9, 36]) {
       const seen = new Set(sample(core, new Float32Array(R * V).fill(-2), V, { topK }));
       expect(Math.max(...seen)).toBeLessThan(topK);
       if (topK <= 9) expect(seen.size).toBe(topK);
     }
-    // 5 > 4 = 4 = 4: with k = 3, indices 6 (of 5), 1 and 2 (of 4)
+    // 5 > 4 = 4 = 4: k = 3 keeps index 6 (value 5) and indices 1 and 2 (value 4).
     const row = Float32Array.of(0, 4, 4, 1, 4, 2, 5, 0, 3);
     const logits = Float32Array.from({ length: 200 * 9 }, (_, i) => row[i % 9]!);
     expect([...new Set(sample(core, logits, 9, { topK: 3 }))].sort()).toEqual([1, 2, 6]);
   });
 
-  it("selects from rising, falling and constant rows alike", () => {
+  it("selects from rising, falling and constant rows", () => {
     const V = 1027;
     for (const shape of [(v: number) => v, (v: number) => -v, (v: number) => v % 7, (v: number) => -Math.abs(v - 500)]) {
       const row = Float32Array.from({ length: V }, (_, v) => shape(v) / 100);
@@ -185,7 +185,7 @@ describeBuilds("sample", (core) => {
     for (const temperature of [1e-4, 1e-30, 1e-38]) expect(sample(core, logits, 67, { temperature })).toEqual(expected);
   });
 
-  it("never draws −Infinity, and gives −1 for a row with NaN, +Infinity or nothing else", () => {
+  it("never draws a −Infinity logit, and gives −1 for a row with NaN or +Infinity, or of only −Infinity", () => {
     for (const V of [9, 16, 19]) {
       for (let v = 0; v < V; v++) {
         for (const topK of [0, 3]) {
@@ -204,7 +204,7 @@ describeBuilds("sample", (core) => {
     }
   });
 
-  it("draws by the row's own seed, step and settings, whatever its place and its neighbours", () => {
+  it("draws with the row's own seed, step and settings, regardless of its index and its neighbours", () => {
     const V = 33;
     const next = uniform(3);
     const all = Array.from({ length: 12 }, (_, i) => ({
@@ -217,13 +217,13 @@ describeBuilds("sample", (core) => {
     }
   });
 
-  it("draws anew at each step and for each half of the seed", () => {
+  it("draws different tokens for each step and for each half of the seed", () => {
     const logits = new Float32Array(1000);
     const tokens = [[1, 2, 3], [2, 2, 3], [1, 3, 3], [1, 2, 4]].map(([low, high, step]) => draw(core, logits, [{ seed: [low!, high!], step }])[0]);
     expect(new Set(tokens).size).toBe(4);
   });
 
-  it("takes the largest logit at temperature 0, of equals the lowest; −1 for NaN, +Infinity and nothing but −Infinity", () => {
+  it("chooses the largest logit, the lowest index among ties, at temperature 0; −1 for NaN, +Infinity or only −Infinity", () => {
     for (const V of vocabularies.slice(0, -1)) {
       for (let v = 0; v < V; v++) {
         const logits = randomArray(V, v, -5, 5);
@@ -236,7 +236,7 @@ describeBuilds("sample", (core) => {
     }
   });
 
-  it("asserts in the debug build that the temperature is not negative or NaN; elsewhere NaN gives −1", () => {
+  it("asserts in the debug build that the temperature is not negative or NaN; in other builds, NaN gives −1", () => {
     for (const temperature of [-1, NaN]) {
       if (core.build === "debug") expect(() => sample(core, randomArray(5, 1), 5, { temperature })).toThrow("assertion");
       else if (Number.isNaN(temperature)) expect(sample(core, randomArray(5, 1), 5, { temperature })).toEqual([-1]);

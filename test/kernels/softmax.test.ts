@@ -60,13 +60,13 @@ describeBuilds("softmaxForward", (core) => {
     }
   });
 
-  it("does not change when a row is shifted by a power of two", () => {
+  it("does not change if a row is shifted by a power of two", () => {
     const x = randomArray(19, 3, 1, 2);
     expectAllclose(forward(core, x.map((v) => v + 1024), 1, 19), softmax(x.map((v) => v + 1024), 1, 19), { rtol: 1e-6 });
     expectAllclose(forward(core, Float32Array.of(3e38, 3e38, -3e38, 0), 1, 4), [0.5, 0.5, 0, 0], { rtol: 0, atol: 0 });
   });
 
-  it("gives −Infinity no weight, and a row of only −Infinity zeros", () => {
+  it("gives −Infinity no weight, and gives zeros for a row of only −Infinity", () => {
     for (const C of columns) {
       const x = new Float32Array(2 * C).fill(-Infinity);
       x[C] = -3;
@@ -76,7 +76,7 @@ describeBuilds("softmaxForward", (core) => {
     }
   });
 
-  it("lets one NaN or +Infinity spoil its row, and no other", () => {
+  it("turns a row with NaN or +Infinity into NaN, and no other row", () => {
     for (const bad of [NaN, Infinity]) {
       for (const C of [1, 3, 4, 6, 11, 16]) {
         for (let at = 0; at < C; at++) {
@@ -121,7 +121,7 @@ describeBuilds("softmaxBackward", (core) => {
 
   it("is within 5e-6·Σ |dOut·out| of f64 for up to 10⁶ columns", () => {
     for (const C of [1023, 1024, 1025, 2048, 2051, 50_257, 1_000_000]) {
-      // All of out·(dOut − dot) is the sum's error where dOut is constant; small terms follow large ones.
+      // If dOut is constant, out·(dOut − dot) is nothing but the error of the sum. Small terms follow large ones.
       const out = Float32Array.from(softmax(Float32Array.from({ length: C }, (_, c) => (c < 16 ? 0 : -14)), 1, C));
       for (const dOut of [new Float32Array(C).fill(0.7), randomArray(C, C, 0, 1)]) {
         const dot = out.reduce((total, v, c) => total + v * dOut[c]!, 0);
@@ -133,7 +133,7 @@ describeBuilds("softmaxBackward", (core) => {
     }
   });
 
-  it("adds to dX if told to", () => {
+  it("adds to dX if `accumulate` is set", () => {
     for (const C of columns) {
       const out = Float32Array.from(softmax(randomArray(3 * C, 5), 3, C));
       const dOut = randomArray(3 * C, 6);
