@@ -30,7 +30,8 @@ export interface BleuScore {
 }
 
 /**
- * Corpus BLEU (Papineni et al. 2002) with one reference per hypothesis, as sacreBLEU computes it by default (Post 2018, arXiv:1804.08771):
+ * Corpus BLEU (Papineni et al. 2002) with one reference per hypothesis, as sacreBLEU computes it by default
+ * (Post 2018, arXiv:1804.08771):
  *
  *     score = BP · exp(¼ Σ_n log precision_n)
  *

@@ -43,9 +43,8 @@ export function trainBPE<const Specials extends readonly string[] = typeof SPECI
   const { vocabularySize, minFrequency = 2, prefixSpace = true, onProgress } = options;
   const initial = [...specials, ...[...BYTE_ALPHABET].sort()];
   if (!Number.isInteger(vocabularySize) || vocabularySize < initial.length) {
-    throw new RangeError(
-      `trainBPE: vocabularySize must be at least ${initial.length} (256 bytes and ${specials.length} special tokens), got ${vocabularySize}`,
-    );
+    const minimum = `${initial.length} (256 bytes and ${specials.length} special tokens)`;
+    throw new RangeError(`trainBPE: vocabularySize must be at least ${minimum}, got ${vocabularySize}`);
   }
   if (vocabularySize > MOST_TOKENS) throw new RangeError(`trainBPE: vocabularySize must be at most ${MOST_TOKENS}, got ${vocabularySize}`);
   const ids = new Map(initial.map((token, id) => [token, id]));

@@ -123,7 +123,8 @@ export function dates({ seed = 0, train, test = 1000 }: DatesOptions): { train: 
   const days = END_DAY - FIRST_DAY;
   const isCount = (n: number) => Number.isInteger(n) && n >= 0;
   if (!isCount(train) || !isCount(test) || test > days / 2) {
-    throw new RangeError(`dates: train must be an integer of at least 0, and test one of at most ${Math.floor(days / 2)}, got train=${train} test=${test}`);
+    const expected = `train must be an integer of at least 0 and test one in [0, ${Math.floor(days / 2)}]`;
+    throw new RangeError(`dates: ${expected}, got train=${train} test=${test}`);
   }
   const order = shuffle(days, seed, Stream.Dates);
   const draws = new Random(seed, Stream.Dates, 1);
