@@ -1,4 +1,4 @@
-/** Writes what results.json says into README.md and docs/performance.md, between their markers: `npm run bench:readme`. */
+/** Writes the tables of README.md and docs/performance.md, between their markers, from results.json: `npm run bench:readme`. */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { measure, requirements } from "./requirements.mjs";
@@ -8,20 +8,20 @@ import { format, markdown, suiteTable, timesFaster } from "./table.mjs";
 const BEGIN = "<!-- bench:begin -->";
 const END = "<!-- bench:end -->";
 
-/** Cases that stand for their suites in the README. */
+/** The cases shown in the README. */
 const headlines = ["NT 512x512x512", "NT 1x50257x768", "attention forward: GPT-2", "softmax", "LayerNorm", "GELU", "nanogpt-cpu", "Transformer, small", "encoder", "load to first", "wasm, gzipped"];
 
 const about = ({ date, machine, versions: { node, heed, ...peers } }) =>
   `${machine}; Node ${node}; ${date}; \`npm run bench -- --record\`, for two threads with \`--threads 2\`. heed ${heed} beside ${Object.entries(peers).map(([name, version]) => `${name} ${version}`).join(", ")}.`;
 
-/** For the README: a line for each of the headlines, one thread. */
+/** For the README: one line per headline case, on one thread. */
 export function summary(results) {
   const rows = headlines.flatMap((start) => results.rows.filter(({ threads, case: title }) => threads === 1 && title.startsWith(start))).map(bestOfEachPeer);
-  const note = "More is better but for ms and kB. In brackets: the share of what one thread's 128-bit SIMD or the memory allows, measured in the same run. onnxruntime-node is native code. Of what a peer was tried with, the fastest counts. All rows: [docs/performance.md](docs/performance.md).";
+  const note = "Higher is better, except for ms and kB. In parentheses: the share of the limit of 128-bit SIMD on one thread, or of memory bandwidth, measured in the same run. onnxruntime-node is native code. For each peer we report its fastest configuration. All rows: [docs/performance.md](docs/performance.md).";
   return `${about(results)}\n${note}\n\n${suiteTable(rows)}`;
 }
 
-/** "onnxruntime-web fused" and "… composed" are one peer here. */
+/** Treats "onnxruntime-web fused" and "… composed" as one peer. */
 function bestOfEachPeer(row) {
   const peers = {};
   for (const [name, value] of Object.entries(row.peers)) {
@@ -31,28 +31,28 @@ function bestOfEachPeer(row) {
   return { ...row, peers };
 }
 
-/** For docs/performance.md: what was promised and what was measured, then every row. */
+/** For docs/performance.md: targets and results, then every row. */
 export function report(results) {
   const lines = requirements.flatMap((requirement) =>
     requirement.asked.map((asked, i) => {
       const amount = (value) => (asked.percent ? `${Math.round(100 * value)} %` : `${format(value)} ×`);
       const worst = measure(requirement, asked, results.rows);
-      const reached = !worst ? "" : worst.value >= asked.least ? "yes" : `${(100 * (1 - worst.value / asked.least)).toFixed(1)} % short`;
+      const reached = !worst ? "" : worst.value >= asked.least ? "yes" : `${(100 * (1 - worst.value / asked.least)).toFixed(1)} % below`;
       return [i ? "" : requirement.what, asked.than, amount(asked.least), worst ? amount(worst.value) : "not measured", worst?.row.case ?? "", reached];
     }),
   );
-  const table = [["", "against", "promised, ≥", "measured", "where (the worst)", "reached"], ["---", "---", "--:", "--:", "---", "---"], ...lines];
+  const table = [["", "compared with", "target, ≥", "measured", "worst case", "reached"], ["---", "---", "--:", "--:", "---", "---"], ...lines];
   return `${about(results)}\n\n${table.map((cells) => `| ${cells.join(" | ")} |`).join("\n")}\n\n## Every row\n\n${markdown(results.rows)}`;
 }
 
-/** The text with what stands between the markers replaced. */
+/** Replaces the text between the markers. */
 export function replaced(text, block) {
   const [begin, end] = [text.indexOf(BEGIN), text.indexOf(END)];
   if (begin < 0 || end < begin) throw new Error(`expected ${BEGIN} and ${END}`);
   return `${text.slice(0, begin + BEGIN.length)}\n${block}\n${text.slice(end)}`;
 }
 
-/** What is generated, by the file it stands in. */
+/** The files with generated parts, and the functions that generate them. */
 export const generated = [["../README.md", summary], ["../docs/performance.md", report]];
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

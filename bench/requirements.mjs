@@ -1,8 +1,8 @@
-/** What heed promises, as rows over the results: each says what it asks of which rows; the worst of them is what was measured. */
+/** heed's performance targets. Each applies to some rows of the results; the worst of these rows is compared with the target. */
 import { shareOfLimit, timesFaster } from "./table.mjs";
 
 const share = (row) => shareOfLimit(row);
-/** Times faster than the fastest of the peers whose name begins so. */
+/** Speedup over the fastest peer whose name starts with `peer`. */
 const than = (peer) => (row) => Math.min(...Object.entries(row.peers).filter(([name]) => name.startsWith(peer) && !name.endsWith("tuned")).map(([, value]) => timesFaster(row, value)));
 const thanOneThread = (row) => timesFaster(row, row.alone);
 const thanRelaxed = (row, rows) => timesFaster(row, rows.find((other) => other.build === "relaxed" && other.threads === row.threads && other.suite === row.suite && other.case === row.case).value);
@@ -20,7 +20,7 @@ const faster = (peer, least) => ({ than: peer, least, of: than(peer) });
 
 export const requirements = [
   requirement("f32 matmul, every case from 64³ up, relaxed", one("matmul", products), [limit(0.92), faster(ort, 1.5), faster("tfjs-wasm", 1.25), faster("jax-js", 1.4)]),
-  requirement("the same, plain build", one("matmul", products, "simd"), [limit(0.88)]),
+  requirement("same, plain build", one("matmul", products, "simd"), [limit(0.88)]),
   requirement("matrix-vector f32, out of cache", one("matmul", /^NT 1x/), [{ ...limit(0.85), than: "read bandwidth" }, faster(ort, 1.1)]),
   requirement("attention forward, causal, 12 heads, T=1024, d=64", one("ops", /forward: GPT-2/), [limit(0.65), faster(ort, 2.8)]),
   requirement("attention backward, same", one("ops", /attention backward: GPT-2/), [limit(0.6)]),
@@ -37,7 +37,7 @@ export const requirements = [
   requirement("turbo: training step", one("train", /^nanogpt/, "turbo"), [{ than: "relaxed", least: 1.5, of: thanRelaxed }]),
 ];
 
-/** The worst of a requirement's rows, or nothing where none was measured. */
+/** The worst of a requirement's rows, or null if none was measured. */
 export function measure({ rows: belongs }, { of }, rows) {
   const measured = rows.filter(belongs).map((row) => ({ row, value: of(row, rows) })).filter(({ value }) => Number.isFinite(value));
   return measured.reduce((worst, each) => (!worst || each.value < worst.value ? each : worst), null);

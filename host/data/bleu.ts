@@ -1,50 +1,51 @@
 const ORDER = 4;
 
-/** Python's white space, by which sacreBLEU splits; JavaScript's \s lacks U+001C…U+001F and U+0085 and has U+FEFF. */
+/** Python's whitespace, on which sacreBLEU splits. JavaScript's \s lacks U+001C…U+001F and U+0085 and adds U+FEFF. */
 const SPACE = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/u;
 
 const TRAILING_SPACE = new RegExp(SPACE.source + "$", "u");
 
-/** How words are compared. */
+/** Options of `bleu`. */
 export interface BleuOptions {
-  /** Compare lower-cased text. Default: false. */
+  /** Lowercase the text before comparing. Default: false. */
   lowercase?: boolean;
 }
 
-/** A BLEU score and what it is made of. */
+/** A BLEU score and its components. */
 export interface BleuScore {
   /** BLEU in [0, 100]. */
   score: number;
-  /** Of n-grams, n = 1 … 4, in percent, smoothed. */
+  /** Smoothed n-gram precisions in percent, for n = 1 … 4. */
   precisions: number[];
-  /** What `score` was multiplied by for hypotheses shorter than their references: exp(1 − referenceLength / hypothesisLength). */
+  /** The factor by which short hypotheses lower `score`: exp(1 − referenceLength / hypothesisLength), at most 1. */
   brevityPenalty: number;
-  /** In words. */
+  /** Words in all hypotheses. */
   hypothesisLength: number;
-  /** In words. */
+  /** Words in all references. */
   referenceLength: number;
-  /** n-grams of the hypotheses that their references have too. */
+  /** n-grams of the hypotheses that also occur in their references, for n = 1 … 4. */
   counts: number[];
-  /** n-grams of the hypotheses. */
+  /** n-grams of the hypotheses, for n = 1 … 4. */
   totals: number[];
 }
 
 /**
- * Corpus BLEU (Papineni et al. 2002) with one reference, as sacreBLEU computes it by default (Post 2018, arXiv:1804.08771):
+ * Corpus BLEU (Papineni et al. 2002) with one reference per hypothesis, as sacreBLEU computes it by default
+ * (Post 2018, arXiv:1804.08771):
  *
  *     score = BP · exp(¼ Σ_n log precision_n)
  *
- * with words by the 13a tokenizer; an n-gram order without a match counts as 100 / (2ᵏ·total), k = 1, 2, … ("exp" smoothing).
- * Signature: `nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp`, or `case:lc` with `lowercase`.
+ * Words are split by the 13a tokenizer. The k-th n-gram order without a match, k = 1, 2, …, has the precision 100 / (2ᵏ·total)
+ * ("exp" smoothing). sacreBLEU's signature: `nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp`, or `case:lc` with `lowercase`.
  *
- * @throws RangeError if there are not as many references as hypotheses, or none
+ * @throws RangeError if the lists are empty or differ in length
  *
  * @example
  * bleu(["the cat sat on the mat"], ["the cat sat on a mat"]).score; // 53.73
  */
 export function bleu(hypotheses: readonly string[], references: readonly string[], { lowercase = false }: BleuOptions = {}): BleuScore {
   if (hypotheses.length !== references.length || hypotheses.length === 0) {
-    throw new RangeError(`bleu: needs one reference a hypothesis, got ${references.length} for ${hypotheses.length}`);
+    throw new RangeError(`bleu: expected one reference per hypothesis, got ${references.length} for ${hypotheses.length}`);
   }
   const counts = new Array<number>(ORDER).fill(0);
   const totals = new Array<number>(ORDER).fill(0);
@@ -68,8 +69,8 @@ export function bleu(hypotheses: readonly string[], references: readonly string[
 }
 
 /**
- * The words of a line as mteval-v13a.pl and sacreBLEU's "13a" split it: most punctuation stands alone; periods and
- * commas do unless between digits; a dash does after a digit.
+ * The words of a line as mteval-v13a.pl and sacreBLEU's "13a" split it. Most punctuation becomes a word of its own; periods
+ * and commas only when not between digits, and a dash only after a digit.
  *
  * @example
  * tokenize13a('It costs $1,000.50, "really".'); // ["It", "costs", "$", "1,000.50", ",", '"', "really", '"', "."]
@@ -87,7 +88,7 @@ export function tokenize13a(line: string): string[] {
 function unescapeEntities(line: string): string {
   return line
     .replaceAll("<skipped>", "")
-    .replaceAll("-\n", "") //                                 a word broken at the end of a line
+    .replaceAll("-\n", "") //                                 a word hyphenated at a line break
     .replaceAll("\n", " ")
     .replaceAll("&quot;", '"')
     .replaceAll("&amp;", "&")

@@ -3,30 +3,33 @@ import { HuggingFaceTokenizer } from "./huggingface";
 import { MOST_TOKENS, Pairs } from "./pairs";
 import { SPECIALS } from "./tokenizer";
 
-/** What to train, and how far. */
+/** Options of `trainBPE`. */
 export interface TrainBPEOptions<Specials extends readonly string[] = readonly string[]> {
-  /** The most tokens the vocabulary may have: special tokens, 256 bytes, then merges. */
+  /** Maximum number of tokens in the vocabulary: special tokens, 256 bytes, then merges. */
   vocabularySize: number;
-  /** Special tokens; they take the first ids. Default: `<pad> <bos> <eos> <unk>`. */
+  /** Special tokens, which get the first ids. Default: `<pad> <bos> <eos> <unk>`. */
   specials?: Specials;
-  /** A pair seen less often is not merged. Default: 2. */
+  /** Pairs that occur less often are not merged. Default: 2. */
   minFrequency?: number;
-  /** See `ByteLevelVocabulary.prefixSpace`. Default: true. */
+  /**
+   * Put a space before every text and remove it again when decoding, so that the first word of a text gets the same token as
+   * within a sentence. Default: true.
+   */
   prefixSpace?: boolean;
-  /** Is told now and then how many of the vocabulary's tokens there are. */
+  /** Called every 100 merges and at the end with the current number of tokens. */
   onProgress?: (tokens: number, vocabularySize: number) => void;
 }
 
 const PROGRESS_EVERY = 100;
 
 /**
- * Trains a byte-level BPE (Sennrich et al. 2016, arXiv:1508.07909; on bytes as in GPT-2): starting from the 256 bytes, the most
- * frequent pair of neighbours within a word becomes a token, again and again. Of equally frequent pairs the one with the
- * smaller left id goes first, then the one with the smaller right id: the order of Hugging Face's trainer, whose merges these are.
+ * Trains a byte-level BPE tokenizer (Sennrich et al. 2016, arXiv:1508.07909; on bytes as in GPT-2). Starting from the 256 bytes,
+ * it repeatedly merges the most frequent pair of adjacent tokens within a word into a new token. Ties go to the smaller left id,
+ * then to the smaller right id, as in Hugging Face's trainer, which learns the same merges.
  *
- * The vocabulary is smaller than asked for when no pair of `minFrequency` is left.
+ * The vocabulary ends up smaller than `vocabularySize` if no pair that occurs `minFrequency` times is left.
  *
- * @throws RangeError if `vocabularySize` has no room for the special tokens and the 256 bytes, or is beyond 2²⁰
+ * @throws RangeError if `vocabularySize` has no room for the special tokens and the 256 bytes, or exceeds 2²⁰
  *
  * @example
  * const tokenizer = trainBPE(["low lower lowest", "new newer newest"], { vocabularySize: 270 });
@@ -40,9 +43,8 @@ export function trainBPE<const Specials extends readonly string[] = typeof SPECI
   const { vocabularySize, minFrequency = 2, prefixSpace = true, onProgress } = options;
   const initial = [...specials, ...[...BYTE_ALPHABET].sort()];
   if (!Number.isInteger(vocabularySize) || vocabularySize < initial.length) {
-    throw new RangeError(
-      `trainBPE: vocabularySize must be at least ${initial.length} (256 bytes and ${specials.length} special tokens), got ${vocabularySize}`,
-    );
+    const minimum = `${initial.length} (256 bytes and ${specials.length} special tokens)`;
+    throw new RangeError(`trainBPE: vocabularySize must be at least ${minimum}, got ${vocabularySize}`);
   }
   if (vocabularySize > MOST_TOKENS) throw new RangeError(`trainBPE: vocabularySize must be at most ${MOST_TOKENS}, got ${vocabularySize}`);
   const ids = new Map(initial.map((token, id) => [token, id]));
@@ -55,7 +57,7 @@ export function trainBPE<const Specials extends readonly string[] = typeof SPECI
     if (best === undefined || best.count < Math.max(1, minFrequency)) break;
     const left = tokens[best.left]!;
     const right = tokens[best.right]!;
-    let merged = ids.get(left + right); // there already if other halves gave the same token
+    let merged = ids.get(left + right); // exists if another pair has already produced the same token
     if (merged === undefined) {
       merged = tokens.push(left + right) - 1;
       ids.set(left + right, merged);
@@ -68,7 +70,7 @@ export function trainBPE<const Specials extends readonly string[] = typeof SPECI
   return new HuggingFaceTokenizer(byteLevelJSON({ vocab: Object.fromEntries(ids), merges, specials, prefixSpace }));
 }
 
-/** How often each word, in GPT-2's alphabet, occurs. */
+/** The number of occurrences of each word, in GPT-2's alphabet. */
 function countWords(texts: Iterable<string>, prefixSpace: boolean): Map<string, number> {
   const counts = new Map<string, number>();
   for (const text of texts) {

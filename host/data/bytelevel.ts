@@ -1,13 +1,13 @@
 import { addedToken, type TokenizerJSON } from "./tokenizer";
 
 /**
- * How GPT-2 cuts a text into words before BPE (Radford et al. 2019, openai/gpt-2 `src/encoder.py`):
- * contractions, then letters, digits or other signs with the space in front of them, then white space.
- * What counts as a letter is the engine's Unicode version's to say; a text comes back from its ids in any case.
+ * How GPT-2 splits a text into words before BPE (Radford et al. 2019, openai/gpt-2 `src/encoder.py`):
+ * contractions; then letters, digits or other symbols, each with an optional leading space; then whitespace.
+ * What counts as a letter depends on the engine's Unicode version, but decoding restores the text in any case.
  */
 export const GPT2_SPLIT = /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+/gu;
 
-/** GPT-2's alphabet: a printable character for each of the 256 bytes. Printable Latin-1 stands for itself, the rest from U+0100 on. */
+/** GPT-2's alphabet: a printable character for each of the 256 bytes. Printable Latin-1 maps to itself, the rest to U+0100 and up. */
 export const BYTE_ALPHABET: readonly string[] = makeAlphabet();
 
 function makeAlphabet(): string[] {
@@ -30,21 +30,22 @@ export function toAlphabet(word: string): string {
   return mapped;
 }
 
+/** The parts of a byte-level BPE tokenizer. */
 export interface ByteLevelVocabulary {
-  /** Token (in GPT-2's alphabet) to id. */
+  /** Ids by token, written in GPT-2's alphabet. */
   vocab: Record<string, number>;
-  /** Pairs, the earliest first. */
+  /** Merged pairs in the order in which they were learned. */
   merges: [string, string][];
-  /** Special tokens; `vocab` has their ids. */
+  /** Special tokens; their ids are in `vocab`. */
   specials: readonly string[];
   /**
-   * Put a space before every text, and take it off again in decoding, so that a text's first word is the same token as
-   * within a sentence. It is a `Prepend` normalizer, since `add_prefix_space` would lose a space that is there already.
+   * Put a space before every text and remove it again when decoding, so that the first word of a text gets the same token as
+   * within a sentence. Implemented as a `Prepend` normalizer, because `add_prefix_space` would lose a leading space of the text.
    */
   prefixSpace: boolean;
 }
 
-/** A byte-level BPE's tokenizer.json. */
+/** The tokenizer.json of a byte-level BPE tokenizer. */
 export function byteLevelJSON({ vocab, merges, specials, prefixSpace }: ByteLevelVocabulary): TokenizerJSON {
   const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true };
   const strip = { type: "Strip", content: " ", start: 1, stop: 0 };
@@ -73,10 +74,10 @@ export function byteLevelJSON({ vocab, merges, specials, prefixSpace }: ByteLeve
 }
 
 /**
- * GPT-2's two files as one tokenizer.json.
+ * Converts GPT-2's two vocabulary files to one tokenizer.json.
  *
- * @param encoderJSON  `encoder.json`, also known as `vocab.json`: token to id
- * @param vocabBPE     `vocab.bpe`, also known as `merges.txt`: a merge a line after the first
+ * @param encoderJSON  the contents of `encoder.json`, also known as `vocab.json`: ids by token
+ * @param vocabBPE     the contents of `vocab.bpe`, also known as `merges.txt`: a version line, then one merge per line
  *
  * @example
  * const tokenizer = loadTokenizer(gpt2JSON(encoderJSON, vocabBPE));

@@ -2,12 +2,12 @@ import { HeedError } from "../errors";
 import { addedToken, checkIds, specialIds, type DecodeOptions, type SpecialIdsOf, type Tokenizer, type TokenizerJSON } from "./tokenizer";
 
 /**
- * One id a character (Unicode code point), after the special tokens.
- * Its tokenizer.json is a BPE without merges, which Hugging Face's libraries read to the same ids.
+ * A tokenizer with one id per character (Unicode code point), after the special tokens.
+ * Its tokenizer.json describes a BPE without merges, for which Hugging Face's libraries produce the same ids.
  *
  * @example
  * const tokenizer = CharacterTokenizer.of(["to be"]);
- * tokenizer.encode("beet"); // [1, 2, 2, 4]: ids go by code point, the space is 0
+ * tokenizer.encode("beet"); // [1, 2, 2, 4]: ids are in code point order; the space is 0
  * tokenizer.decode([4, 3]); // "to"
  */
 export class CharacterTokenizer<Special extends string = string> implements Tokenizer {
@@ -16,8 +16,8 @@ export class CharacterTokenizer<Special extends string = string> implements Toke
   private readonly ids: Map<string, number>;
 
   /**
-   * @param tokens  the vocabulary in the order of its ids: special tokens, then characters
-   * @param special how many of them are special
+   * @param tokens   the vocabulary in the order of its ids: special tokens, then characters
+   * @param special  the number of special tokens
    */
   constructor(
     private readonly tokens: readonly string[],
@@ -32,10 +32,13 @@ export class CharacterTokenizer<Special extends string = string> implements Toke
   }
 
   /**
-   * The tokenizer that knows every character of `texts`, in the order of their code points.
-   * @param options.specials  special tokens, which take the first ids. Default: none
+   * A tokenizer for all characters in `texts`, in code point order.
+   * @param options.specials  special tokens, which get the first ids. Default: none
    */
-  static of<const Specials extends readonly string[] = []>(texts: Iterable<string>, options: { specials?: Specials } = {}): CharacterTokenizer<Specials[number]> {
+  static of<const Specials extends readonly string[] = []>(
+    texts: Iterable<string>,
+    options: { specials?: Specials } = {},
+  ): CharacterTokenizer<Specials[number]> {
     const specials: readonly string[] = options.specials ?? [];
     const characters = new Set<string>();
     for (const text of texts) for (const character of text) characters.add(character);
@@ -43,7 +46,7 @@ export class CharacterTokenizer<Special extends string = string> implements Toke
     return new CharacterTokenizer([...specials, ...sorted], specials.length);
   }
 
-  /** @throws HeedError "data" where a character is unknown and there is no `<unk>`: names it and its position, counted from 0 */
+  /** @throws HeedError "data" naming a character that is not in the vocabulary, and its position from 0, if there is no `<unk>` */
   encode(text: string): number[] {
     const ids: number[] = [];
     for (const character of text) {
@@ -87,7 +90,7 @@ export class CharacterTokenizer<Special extends string = string> implements Toke
     };
   }
 
-  /** The tokenizer that `toJSON` described, or undefined if `json` describes another kind. */
+  /** Restores a tokenizer from the result of its `toJSON`; returns undefined if `json` describes a tokenizer of another kind. */
   static fromJSON(json: TokenizerJSON): CharacterTokenizer | undefined {
     const { model, pre_tokenizer, normalizer, decoder, added_tokens } = json;
     if (model.type !== "BPE" || model.merges?.length !== 0 || pre_tokenizer || normalizer || decoder?.type !== "Fuse") return undefined;

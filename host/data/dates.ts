@@ -1,14 +1,14 @@
 import { Random, shuffle, Stream } from "./random";
 
-/** A day and one way to write it. */
+/** A date as people write it, and in ISO 8601. */
 export interface DatePair {
-  /** As people write it: "the third of March 2019". */
+  /** The date as people write it: "the third of March 2019". */
   text: string;
-  /** As ISO 8601 does: "2019-03-03". */
+  /** The date in ISO 8601: "2019-03-03". */
   iso: string;
 }
 
-/** A day of the Gregorian calendar. */
+/** A date in the Gregorian calendar. */
 export interface CalendarDate {
   year: number;
   /** 1 … 12 */
@@ -19,13 +19,13 @@ export interface CalendarDate {
   weekday: number;
 }
 
-/** How many dates, and which. */
+/** Options of `dates`. */
 export interface DatesOptions {
   /** Default: 0. */
   seed?: number;
-  /** Examples to train on, drawn with replacement. */
+  /** Number of training examples, drawn with replacement. */
   train: number;
-  /** Examples to test with: one for each of as many days, which are kept out of `train`. Default: 1000. */
+  /** Number of test examples, each on a different day. These days do not occur in `train`. Default: 1000. */
   test?: number;
 }
 
@@ -52,7 +52,7 @@ function ordinal({ day }: CalendarDate): string {
   return day + ((!isTeen && ["", "st", "nd", "rd"][day % 10]) || "th");
 }
 
-/** The ways to write a date. Digits alone go day first, unless the year of four digits leads. */
+/** The date formats. Numeric dates put the day first, unless they start with a four-digit year. */
 export const DATE_FORMATS: readonly ((date: CalendarDate) => string)[] = [
   (d) => `the ${inWords(d)} of ${monthName(d)} ${d.year}`, //                     the third of March 2019
   (d) => `${d.day}.${d.month}.${two(d.year)}`, //                                 3.3.19
@@ -76,21 +76,22 @@ export const DATE_FORMATS: readonly ((date: CalendarDate) => string)[] = [
   (d) => `${monthName(d)} ${d.day}, ${d.year}`, //                                March 3, 2019
 ];
 
-/** One text in five is in lower case, one in ten in upper case. */
+/** One text in five becomes lowercase, one in ten uppercase. */
 function recase(text: string, die: number): string {
   if (die < 2) return text.toLowerCase();
   return die === 2 ? text.toUpperCase() : text;
 }
 
 /**
- * The date `days` after 1970-01-01, in years of 365.2425 days that begin in March (Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+ * The date `days` days after 1970-01-01. Computed with years of 365.2425 days that begin in March
+ * (Hinnant, "chrono-Compatible Low-Level Date Algorithms").
  *
  * @example
  * calendarDate(17958); // { year: 2019, month: 3, day: 3, weekday: 0 }
  */
 export function calendarDate(days: number): CalendarDate {
   const sinceMarch0 = days + 719_468; //                                                   days since 0000-03-01
-  const era = Math.floor(sinceMarch0 / 146_097); //                                        of 400 years
+  const era = Math.floor(sinceMarch0 / 146_097); //                                        an era is 400 years
   const dayOfEra = sinceMarch0 - era * 146_097;
   const leapDays = Math.floor(dayOfEra / 1460) - Math.floor(dayOfEra / 36_524) + Math.floor(dayOfEra / 146_096);
   const yearOfEra = Math.floor((dayOfEra - leapDays) / 365);
@@ -102,16 +103,17 @@ export function calendarDate(days: number): CalendarDate {
   return { year, month, day, weekday: (((days + 4) % 7) + 7) % 7 };
 }
 
-/** "2019-03-03" */
+/** A date in ISO 8601: "2019-03-03". */
 export function isoDate({ year, month, day }: CalendarDate): string {
   return `${year}-${two(month)}-${two(day)}`;
 }
 
 /**
- * Dates between 1950-01-01 and 2049-12-31 as people write them, with their ISO form: a task that a small Transformer learns in minutes.
- * A year of two digits is 19xx from 50 on, else 20xx. No day of `test` occurs in `train`, and no text belongs to two days.
+ * Generates dates between 1950-01-01 and 2049-12-31 as people write them, paired with their ISO form: a task that a small
+ * Transformer learns in minutes. Two-digit years from 50 up mean 19xx, all others 20xx. No day in `test` occurs in `train`, and
+ * no text is ambiguous.
  *
- * @throws RangeError for counts that are no natural numbers, or when `test` is more than half of the 36525 days
+ * @throws RangeError if a count is not an integer ≥ 0, or `test` is more than half of the 36525 days
  *
  * @example
  * const { train, test } = dates({ seed: 1, train: 20_000 });
@@ -121,7 +123,8 @@ export function dates({ seed = 0, train, test = 1000 }: DatesOptions): { train: 
   const days = END_DAY - FIRST_DAY;
   const isCount = (n: number) => Number.isInteger(n) && n >= 0;
   if (!isCount(train) || !isCount(test) || test > days / 2) {
-    throw new RangeError(`dates: train must be a count and test at most ${Math.floor(days / 2)}, got train=${train} test=${test}`);
+    const expected = `train must be an integer of at least 0 and test one in [0, ${Math.floor(days / 2)}]`;
+    throw new RangeError(`dates: ${expected}, got train=${train} test=${test}`);
   }
   const order = shuffle(days, seed, Stream.Dates);
   const draws = new Random(seed, Stream.Dates, 1);

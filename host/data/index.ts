@@ -1,4 +1,4 @@
-/** Data: tokenizers, corpora, batches, scores, and random numbers by position. */
+/** heed/data: tokenizers, corpora, batches, scores, and counter-based random numbers. */
 export { type Batch, type BatchTensor } from "../batch";
 export { type IntTensor, type PairBatch, type TokenBatch } from "./batch";
 export { bleu, tokenize13a, type BleuOptions, type BleuScore } from "./bleu";

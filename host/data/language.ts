@@ -3,25 +3,28 @@ import { Random, Stream } from "./random";
 
 /** The shape of training batches. */
 export interface LanguageModelOptions {
-  /** Rows a batch, B. */
+  /** Rows per batch, B. */
   batch: number;
-  /** Tokens a row, T. */
+  /** Tokens per row, T. */
   block: number;
   /** Default: 0. */
   seed?: number;
 }
 
 /**
- * Batches cut from one long text at random places, as nanoGPT does: row b is tokens[o … o + T), its targets tokens[o + 1 … o + T],
- * with o uniform. The offsets follow from (seed, step), so training can resume at any step.
+ * Batches taken from random positions of one long text, as in nanoGPT: a row is tokens[o … o + T) and its targets are
+ * tokens[o + 1 … o + T], with o uniform. The offsets depend only on (seed, step), so training can resume at any step.
  *
- * @throws RangeError if the text has no `block` + 1 tokens
+ * @throws RangeError if the text has fewer than `block` + 1 tokens
  *
  * @example
  * const batches = languageModelBatches(Int32Array.from([3, 1, 4, 1, 5, 9, 2, 6]), { batch: 2, block: 4 });
  * batches.batchAt(0).tokens.shape; // [2, 4]
  */
-export function languageModelBatches(tokens: Int32Array, { batch, block, seed = 0 }: LanguageModelOptions): { batchAt(step: number): TokenBatch } {
+export function languageModelBatches(
+  tokens: Int32Array,
+  { batch, block, seed = 0 }: LanguageModelOptions,
+): { batchAt(step: number): TokenBatch } {
   checkPositive("languageModelBatches: batch", batch);
   checkPositive("languageModelBatches: block", block);
   if (tokens.length <= block) {
@@ -44,19 +47,19 @@ export function languageModelBatches(tokens: Int32Array, { batch, block, seed = 
 
 /** The shape of evaluation batches. */
 export interface EvaluationOptions {
-  /** Rows a batch, B. */
+  /** Rows per batch, B. */
   batch: number;
-  /** Tokens a row, T. */
+  /** Tokens per row, T. */
   block: number;
-  /** The target that the loss ignores; it stands where the text has ended. Default: −1. */
+  /** The target that the loss ignores; it fills the last batch after the end of the text. Default: −1. */
   ignored?: number;
 }
 
 /**
- * A text in order, one block after the other: every token but the first is predicted exactly once.
- * All batches have the same shape; behind the text's end tokens are 0 and targets `ignored`.
+ * Batches that cover a text in order, block by block: every token but the first is predicted exactly once.
+ * All batches have the same shape; after the end of the text, tokens are 0 and targets are `ignored`.
  *
- * @throws RangeError if there are fewer than two tokens
+ * @throws RangeError if the text has fewer than two tokens
  *
  * @example
  * const { batches, batchAt } = evaluationBatches(Int32Array.from([3, 1, 4, 1, 5, 9]), { batch: 1, block: 4 });

@@ -1,6 +1,6 @@
 import { HeedError } from "../errors";
 
-/** A text file's lines, and what to call the file in an error. */
+/** The lines of a text file, and the file's name for error messages. */
 export interface Lines {
   name: string;
   lines: string[];
@@ -9,10 +9,10 @@ export interface Lines {
 const NEWLINE = 0x0a;
 
 /**
- * The lines of a UTF-8 file, without their ends (`\n` or `\r\n`) and without a byte order mark.
+ * Splits a UTF-8 file into lines, without their line endings (`\n` or `\r\n`) and without a byte order mark.
  *
- * @param name  what to call the file in an error
- * @throws HeedError "file" if it is empty; "format" if it is not UTF-8, with the line and byte where that shows
+ * @param name  the file's name in error messages
+ * @throws HeedError "file" if the file is empty; "format" with the line and byte of the first invalid sequence if it is not UTF-8
  *
  * @example
  * parseLines(new TextEncoder().encode("ein Haus\r\nein Hund\n"), "train.de").lines; // ["ein Haus", "ein Hund"]
@@ -21,13 +21,13 @@ export function parseLines(bytes: Uint8Array, name: string): Lines {
   const text = decodeUtf8(bytes, name);
   if (text === "") throw new HeedError("file", `${name}: the file is empty`, { file: name });
   const lines = text.split("\n");
-  if (lines.at(-1) === "") lines.pop(); //                    the last line's end is no line of its own
+  if (lines.at(-1) === "") lines.pop(); //                    a final line ending does not start another line
   return { name, lines: lines.map((line) => (line.endsWith("\r") ? line.slice(0, -1) : line)) };
 }
 
 /**
- * A UTF-8 file as one text, without a byte order mark; line ends stay as they are.
- * @throws HeedError "format" if it is not UTF-8, with the line and byte where that shows
+ * Decodes a UTF-8 file, without a byte order mark; line endings are kept.
+ * @throws HeedError "format" with the line and byte of the first invalid sequence if the file is not UTF-8
  *
  * @example
  * decodeUtf8(Uint8Array.of(0x68, 0x69), "note.txt"); // "hi"
@@ -40,7 +40,7 @@ export function decodeUtf8(bytes: Uint8Array, name: string): string {
   }
 }
 
-/** Where a text stops being UTF-8: lines are tried one by one, then the bytes of the first bad one. */
+/** The position of the first invalid sequence: tries line by line, then the bytes of the first invalid line. */
 function firstInvalid(bytes: Uint8Array): string {
   let line = 1;
   for (let start = 0; start < bytes.length; line++) {
@@ -57,7 +57,7 @@ function firstInvalid(bytes: Uint8Array): string {
   return "unknown line";
 }
 
-/** The index of the first byte that cannot follow those before it; the length if more should follow; −1 if all is well. */
+/** The index of the first invalid byte; the length if the last character is incomplete; −1 if all bytes are valid. */
 function invalidAt(bytes: Uint8Array): number {
   const decoder = new TextDecoder("utf-8", { fatal: true });
   for (let i = 0; i < bytes.length; i++) {

@@ -4,11 +4,11 @@ import type { Pair } from "./parallel";
 const roundUp = (n: number, multiple: number): number => Math.ceil(n / multiple) * multiple;
 
 /**
- * Some pairs as one batch, each side filled up to its longest row: good where sources and targets differ in length.
- * Names and shapes are those of `TokenBatches.batchAt`, but here S and T may differ.
+ * Makes one batch of some pairs and pads each side to its longest row, which suits sources and targets of different lengths.
+ * The names and shapes are those of `TokenBatches.batchAt`, but here S and T may differ.
  *
- * @param specials.pad  fills both sides up; as a target it counts for nothing
- * @param multiple      the source is filled up to a multiple of this, so that few programs serve all batches
+ * @param specials.pad  pads both sides; the loss ignores it as a target
+ * @param multiple      the source length is rounded up to a multiple of this, so that a few programs serve all batches
  *
  * @throws RangeError when there are no pairs, a source is empty, or an id is not a whole number
  *

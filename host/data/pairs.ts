@@ -1,8 +1,9 @@
-/** The ids that a pair's key has room for. */
+/** The number of ids that fit in a pair's key. */
 export const MOST_TOKENS = 2 ** 20;
-/** A pair's key, left · 2²⁰ + right, orders pairs by their left id, then by their right. */
+/** A pair's key is left · 2²⁰ + right, which orders pairs by their left id, then by their right id. */
 const RADIX = MOST_TOKENS;
 
+/** Two adjacent tokens, and how often they occur. */
 export interface Pair {
   left: number;
   right: number;
@@ -10,20 +11,20 @@ export interface Pair {
 }
 
 /**
- * The words of a corpus as token ids, with the number of times each pair of neighbours occurs, kept up to date while
- * pairs are merged. A merge visits only the words that hold the pair, so training takes time in proportion to what changes.
+ * The words of a corpus as token ids, and the count of each pair of adjacent tokens, which is updated as pairs are merged.
+ * A merge visits only the words that contain the pair, so its cost is proportional to the number of changes.
  */
 export class Pairs {
   private readonly words: number[][] = [];
   private readonly frequencies: number[] = [];
   private readonly counts = new Map<number, number>();
-  /** The words where a pair occurs or once did, each once or twice. */
+  /** The words in which a pair occurs or used to occur, without consecutive duplicates. */
   private readonly places = new Map<number, number[]>();
   private readonly heap = new PairHeap();
 
   /**
-   * @param words  how often each word occurs
-   * @param ids    the id of each of the words' characters
+   * @param words  occurrences by word
+   * @param ids    ids by character
    */
   constructor(words: Map<string, number>, ids: Map<string, number>) {
     for (const [word, frequency] of words) {
@@ -35,18 +36,18 @@ export class Pairs {
     for (const [key, count] of this.counts) this.heap.push(count, key);
   }
 
-  /** The most frequent pair, of equals the smallest; undefined if there is none. It is not given again. */
+  /** Removes and returns the most frequent pair; ties go to the smallest key. Undefined if no pair is left. */
   takeBest(): Pair | undefined {
     for (;;) {
       const top = this.heap.pop();
       if (top === undefined) return undefined;
       const count = this.counts.get(top.key) ?? 0;
       if (count === top.count) return { left: Math.floor(top.key / RADIX), right: top.key % RADIX, count };
-      if (count > 0 && count < top.count) this.heap.push(count, top.key); // entries are corrected when they surface
+      if (count > 0 && count < top.count) this.heap.push(count, top.key); // outdated entries are corrected when they surface
     }
   }
 
-  /** Replaces a pair by the token `merged` in every word, from left to right. */
+  /** Replaces a pair with the token `merged` in every word, from left to right. */
   merge({ left, right }: Pair, merged: number): void {
     const key = left * RADIX + right;
     const changed = new Set<number>();
@@ -59,7 +60,7 @@ export class Pairs {
   private mergeInWord(index: number, left: number, right: number, merged: number, changed: Set<number>): void {
     const symbols = this.words[index]!;
     const frequency = this.frequencies[index]!;
-    let end = 0; //                                          symbols[0 … end) are done
+    let end = 0; //                                          symbols[0 … end) are final
     for (let i = 0; i < symbols.length; i++) {
       if (symbols[i] !== left || symbols[i + 1] !== right) {
         symbols[end++] = symbols[i]!;
@@ -92,7 +93,7 @@ export class Pairs {
   }
 }
 
-/** A binary heap of (count, key): the largest count on top, of equals the smallest key. */
+/** A binary heap of (count, key) with the largest count on top; ties go to the smallest key. */
 class PairHeap {
   private readonly counts: number[] = [];
   private readonly keys: number[] = [];

@@ -2,35 +2,35 @@ import { HeedError, inFile } from "../errors";
 import type { Lines } from "./lines";
 import type { Tokenizer } from "./tokenizer";
 
-/** A sentence and its translation as ids, without special tokens. */
+/** A sentence and its translation as token ids, without special tokens. */
 export interface Pair {
   source: number[];
   target: number[];
 }
 
-/** A pair that was left out. */
+/** A pair of lines that was skipped. */
 export interface Skipped {
-  /** From 1. */
+  /** The line number, from 1. */
   line: number;
   reason: "long" | "empty";
 }
 
-/** Tokenizers, the longest side, and what to do with lines that do not fit. */
+/** Options of `parallelCorpus`. */
 export interface ParallelOptions {
   sourceTokenizer: Tokenizer;
   targetTokenizer: Tokenizer;
-  /** The most tokens the model takes a side; `<bos>` or `<eos>` counts on the target's. */
+  /** Maximum number of tokens per side. On the target side, `<bos>` or `<eos>` counts as one of them. */
   maxLength: number;
-  /** What to do with a pair that has a longer side. Default: "error". */
+  /** What to do with a pair that is too long on either side. Default: "error". */
   longLines?: "error" | "skip";
-  /** What to do with a pair that has an empty side, or one of white space alone. Default: "error". */
+  /** What to do with a pair that is empty or only whitespace on either side. Default: "error". */
   emptyLines?: "error" | "skip";
 }
 
 /**
- * Two files that translate each other line by line, as ids.
+ * Encodes two files that are translations of each other, line by line.
  *
- * @throws HeedError "data" if the files differ in their number of lines, or for a line that is empty or too long
+ * @throws HeedError "data" if the files have different numbers of lines, a line is empty or too long, or no pair is left
  *
  * @example
  * const tokenizer = CharacterTokenizer.of(["ja yes"], { specials: SPECIALS });
@@ -41,10 +41,8 @@ export interface ParallelOptions {
 export function parallelCorpus(source: Lines, target: Lines, options: ParallelOptions): { pairs: Pair[]; skipped: Skipped[] } {
   const { sourceTokenizer, targetTokenizer, maxLength, longLines = "error", emptyLines = "error" } = options;
   if (source.lines.length !== target.lines.length) {
-    throw new HeedError(
-      "data",
-      `${source.name} has ${source.lines.length} lines, but ${target.name} has ${target.lines.length}; line by line they must translate each other`,
-    );
+    const counts = `${source.name} has ${source.lines.length} lines, but ${target.name} has ${target.lines.length}`;
+    throw new HeedError("data", `${counts}; each line must be the translation of the same line in the other file`);
   }
   const pairs: Pair[] = [];
   const skipped: Skipped[] = [];
@@ -57,17 +55,19 @@ export function parallelCorpus(source: Lines, target: Lines, options: ParallelOp
     if (isEmpty || isLong) skipped.push({ line: i + 1, reason: isEmpty ? "empty" : "long" });
     else pairs.push(pair);
   }
-  if (pairs.length === 0) throw new HeedError("data", `${source.name} and ${target.name}: all ${skipped.length} pairs are empty or too long`);
+  if (pairs.length === 0) {
+    throw new HeedError("data", `${source.name} and ${target.name}: all ${skipped.length} pairs are empty or too long`);
+  }
   return { pairs, skipped };
 }
 
 function encodeLine({ name, lines }: Lines, index: number, tokenizer: Tokenizer): number[] {
-  if (lines[index]!.trim() === "") return []; // white space alone says nothing that could be translated
+  if (lines[index]!.trim() === "") return []; // a line of whitespace has nothing to translate
   return inFile(`${name}, line ${index + 1}`, () => tokenizer.encode(lines[index]!));
 }
 
 function emptyLine(name: string, line: number): HeedError {
-  return new HeedError("data", `${name}, line ${line}: the line is empty; take the pair out, or pass emptyLines: "skip" (--skip-empty)`);
+  return new HeedError("data", `${name}, line ${line}: the line is empty; remove the pair, or pass emptyLines: "skip" (--skip-empty)`);
 }
 
 function longLine(sourceName: string, targetName: string, line: number, pair: Pair, maxLength: number): HeedError {
@@ -76,6 +76,6 @@ function longLine(sourceName: string, targetName: string, line: number, pair: Pa
   const tokens = isSource ? `${pair.source.length} tokens` : `${pair.target.length} tokens and <bos>`;
   return new HeedError(
     "data",
-    `${name}, line ${line}: ${tokens} are more than the model's ${maxLength}; raise maxLength, or pass longLines: "skip" (--skip-long)`,
+    `${name}, line ${line}: ${tokens} exceed the maximum of ${maxLength}; raise maxLength, or pass longLines: "skip" (--skip-long)`,
   );
 }

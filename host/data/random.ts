@@ -2,8 +2,8 @@ import { seedKey } from "../seed";
 
 /**
  * Philox 4x32-10 (Salmon et al. 2011, "Parallel Random Numbers: As Easy as 1, 2, 3", doi:10.1145/2063384.2063405):
- * the generator that the core uses, on the host. The n-th number is a function of the key and n alone, so whatever is
- * drawn from it can be resumed at any position and comes out the same on every engine.
+ * the core's generator, implemented on the host. The n-th number depends only on the key and n, so a sequence can be
+ * resumed at any position and is the same on every engine.
  */
 const MULTIPLIER0 = 0xd2511f53;
 const MULTIPLIER1 = 0xcd9e8d57;
@@ -11,7 +11,7 @@ const WEYL0 = 0x9e3779b9;
 const WEYL1 = 0xbb67ae85;
 const ROUNDS = 10;
 
-/** Streams of the host's own draws. The top bit is set, which keeps them apart from the ops' streams in the core. */
+/** The host's random streams. Their top bit is set, which separates them from the streams of the core's ops. */
 export const Stream = { Shuffle: 0x8000_0001, Offsets: 0x8000_0002, Dates: 0x8000_0003 } as const;
 
 /** The high 32 bits of the 64-bit product of two u32. */
@@ -26,7 +26,7 @@ function multiplyHigh(a: number, b: number): number {
 }
 
 /**
- * One Philox 4x32-10 block: four u32 out of a key of two and a counter of four.
+ * One Philox 4x32-10 block: four u32 from a key of two u32 and a counter of four.
  *
  * @param key      [low, high]
  * @param counter  [block, stream, step, microBatch]
@@ -62,11 +62,11 @@ export function philox(
 }
 
 /**
- * Random numbers by position: `random.u32(7)` is the same number whatever was asked before.
+ * Counter-based random numbers: `random.u32(7)` is always the same number, regardless of earlier calls.
  *
  * @example
  * const random = new Random(42);
- * random.below(6, 0) + 1; // the first throw of a die
+ * random.below(6, 0) + 1; // the first roll of a die
  * random.below(6, 1) + 1; // the second
  */
 export class Random {
@@ -76,8 +76,8 @@ export class Random {
 
   /**
    * @param seed    an integer in [0, 2⁵³)
-   * @param stream  which of 2³² independent sequences
-   * @param step    a second coordinate of the same kind, such as an epoch
+   * @param stream  selects one of 2³² independent sequences
+   * @param step    also selects an independent sequence; for example, the epoch
    */
   constructor(
     seed: number,
@@ -97,14 +97,14 @@ export class Random {
     return this.block[position % 4]!;
   }
 
-  /** The `position`-th number of [0, 1), a multiple of 2⁻⁵³ made of the words 2·position and 2·position + 1. */
+  /** The `position`-th number in [0, 1): a multiple of 2⁻⁵³ made from the words 2·position and 2·position + 1. */
   uniform(position: number): number {
     const high = this.u32(2 * position) >>> 5;
     const low = this.u32(2 * position + 1) >>> 6;
     return (high * 2 ** 26 + low) / 2 ** 53;
   }
 
-  /** The `position`-th integer of [0, n); no value is likelier than another by more than n/2⁵³. */
+  /** The `position`-th integer in [0, n); the probabilities of two values differ by at most n/2⁵³ (relative). */
   below(n: number, position: number): number {
     return Math.floor(this.uniform(position) * n);
   }
@@ -113,8 +113,8 @@ export class Random {
 /**
  * A random permutation of 0 … n − 1 (Fisher–Yates).
  *
- * @param stream  which of the seed's permutations
- * @param step    a second coordinate of the same kind, such as an epoch
+ * @param stream  selects one of the seed's permutations
+ * @param step    also selects a permutation; for example, the epoch
  *
  * @example
  * shuffle(5, 42); // Uint32Array with 0 … 4 in the same order on every engine

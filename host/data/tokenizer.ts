@@ -1,30 +1,30 @@
-/** Ids of the tokens with a role of their own; one that the vocabulary lacks is undefined. */
+/** Ids of the special tokens; undefined for those that are not in the vocabulary. */
 export interface SpecialIds {
-  /** Fills a row up to its batch's length. */
+  /** Pads rows to the length of their batch. */
   readonly pad?: number;
   /** Starts a sequence. */
   readonly bos?: number;
-  /** Ends one. */
+  /** Ends a sequence. */
   readonly eos?: number;
-  /** Stands for what the vocabulary lacks. */
+  /** Replaces text that is not in the vocabulary. */
   readonly unk?: number;
 }
 
-/** How ids are written. */
+/** Options of `Tokenizer.decode`. */
 export interface DecodeOptions {
   /** Keep special tokens, such as `<eos>`, in the text. Default: false. */
   specials?: boolean;
 }
 
-/** Text to ids and back. Every tokenizer saves itself as a Hugging Face tokenizer.json. */
+/** Converts text to ids and back. Every tokenizer can be saved as a Hugging Face tokenizer.json. */
 export interface Tokenizer {
   /** The number of ids: all are in [0, size). */
   readonly size: number;
   readonly specials: SpecialIds;
 
   /**
-   * The text's ids, without any special token around them: `<eos>` in a text is five characters.
-   * @throws HeedError "data" for text that the vocabulary has no id for, not even that of an unknown token
+   * The ids of a text. No special tokens are added or recognized: `<eos>` in a text is five characters.
+   * @throws HeedError "data" for text that is not in the vocabulary, if there is no unknown token
    */
   encode(text: string): number[];
 
@@ -35,7 +35,7 @@ export interface Tokenizer {
   toJSON(): TokenizerJSON;
 }
 
-/** A special token, as tokenizer.json lists it. */
+/** A special token as listed in tokenizer.json. */
 export interface AddedToken {
   id: number;
   content: string;
@@ -46,7 +46,7 @@ export interface AddedToken {
   normalized: boolean;
 }
 
-/** The parts of a tokenizer.json that heed reads; the rest passes through untouched. */
+/** The parts of a tokenizer.json that heed reads; everything else is passed through unchanged. */
 export interface TokenizerJSON {
   version: string;
   truncation: unknown;
@@ -70,20 +70,20 @@ const NAMES = {
 } as const;
 
 /**
- * The ids of a tokenizer whose special tokens are known to the compiler: a number for each role that one of `Special` has.
- * `string` stands for tokens that are not known; each role may then be undefined.
+ * The ids of a tokenizer whose special tokens are known at compile time: a number for each role that a token of `Special` has.
+ * With `string`, the tokens are unknown and every role may be undefined.
  */
 export type SpecialIdsOf<Special extends string> = string extends Special
   ? SpecialIds
   : { readonly [Role in keyof typeof NAMES]: [Extract<Special, (typeof NAMES)[Role][number]>] extends [never] ? undefined : number };
 
-/** The roles of special tokens, told by their usual names (`<pad>`, `[PAD]`, `</s>`, `<|endoftext|>`, …). */
+/** Finds the special tokens by their usual names (`<pad>`, `[PAD]`, `</s>`, `<|endoftext|>`, …). */
 export function specialIds(idOf: (token: string) => number | undefined): SpecialIds {
   const find = (names: readonly string[]) => names.map(idOf).find((id) => id !== undefined);
   return { pad: find(NAMES.pad), bos: find(NAMES.bos), eos: find(NAMES.eos), unk: find(NAMES.unk) };
 }
 
-/** A special token's entry in tokenizer.json. */
+/** The entry of a special token in tokenizer.json. */
 export function addedToken(content: string, id: number): AddedToken {
   return { id, content, special: true, single_word: false, lstrip: false, rstrip: false, normalized: false };
 }

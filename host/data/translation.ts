@@ -2,35 +2,35 @@ import { checkPairs, checkPositive, filled, type PairBatch, type PairSpecials } 
 import type { Pair } from "./parallel";
 import { shuffle, Stream } from "./random";
 
-/** The size of batches, and how they are filled up. */
+/** Options of `TokenBatches`. */
 export interface TokenBatchOptions {
-  /** A batch's rows times its longer side is at most this. */
+  /** Maximum size of a batch: its rows times its padded length. */
   tokensPerBatch: number;
   /** Ids of the target's special tokens. */
   specials: PairSpecials;
-  /** The id that fills up the source. Default: specials.pad. */
+  /** The id that pads the source. Default: specials.pad. */
   sourcePad?: number;
-  /** Both sides are filled up to a multiple of this: fewer shapes, so fewer programs to compile. Default: 8. */
+  /** Lengths are padded to a multiple of this: fewer shapes, and so fewer programs to compile. Default: 8. */
   multiple?: number;
   /** Default: 0. */
   seed?: number;
-  /** Keep the pairs' order within a length and the lengths' order, as for validation. Default: false. */
+  /** Do not shuffle: batches go from short to long and keep the order of the pairs, as suits validation. Default: false. */
   inOrder?: boolean;
 }
 
-/** One batch before it is filled: pairs by index, both sides of `length` tokens. */
+/** A batch before its tensors are filled: the indices of its pairs, and the padded length of both sides. */
 interface Plan {
   length: number;
   rows: Uint32Array;
 }
 
 /**
- * A parallel corpus cut into batches of about equally many tokens, anew for each epoch.
+ * Splits a parallel corpus into batches with about the same number of tokens, differently in each epoch.
  *
- * Pairs are shuffled and put into buckets by their longer side, rounded up to `multiple`. A bucket of length L gives batches of
- * exactly ⌊tokensPerBatch / L⌋ rows, so there is one shape a bucket; what does not fill a batch moves up to the next bucket. Only
- * the longest bucket's last batch has rows left, which are of source length 1 and have no target that counts.
- * The batches then go in random order. All follows from (seed, epoch), so training can resume anywhere.
+ * Pairs are shuffled and put into buckets by their longer side, rounded up to `multiple`. A bucket of length L yields batches of
+ * exactly ⌊tokensPerBatch / L⌋ rows, so each bucket has one shape; pairs that do not fill a batch move up to the next bucket. Only
+ * the last batch of the longest bucket may have unused rows, with source length 1 and only ignored targets.
+ * The batches are then shuffled. Everything depends only on (seed, epoch), so training can resume at any step.
  *
  * @example
  * const pairs = [{ source: [5, 6], target: [7] }, { source: [8], target: [9, 10, 11] }];
@@ -38,13 +38,13 @@ interface Plan {
  * batches.shapes; // [[2, 8]]
  */
 export class TokenBatches {
-  /** The batches of every epoch. */
+  /** Number of batches per epoch. */
   readonly perEpoch: number;
   private readonly lengths: number[];
   private readonly buckets: Int32Array;
   private planned: { epoch: number; plans: Plan[] };
 
-  /** @throws RangeError if there are no pairs, the longest does not fit `tokensPerBatch`, or an id is not a whole number */
+  /** @throws RangeError if there are no pairs, the longest exceeds `tokensPerBatch`, or an id is not a whole number */
   constructor(
     private readonly pairs: readonly Pair[],
     private readonly options: TokenBatchOptions,
@@ -58,21 +58,22 @@ export class TokenBatches {
     this.lengths = [...new Set(rounded)].sort((a, b) => a - b);
     const longest = this.lengths.at(-1)!;
     if (longest > tokensPerBatch) {
-      throw new RangeError(`batchesByTokens: a pair needs ${longest} tokens (rounded up to ${multiple}), but tokensPerBatch is ${tokensPerBatch}`);
+      const need = `a pair needs ${longest} tokens (rounded up to a multiple of ${multiple})`;
+      throw new RangeError(`batchesByTokens: ${need}, but tokensPerBatch is ${tokensPerBatch}`);
     }
     this.buckets = Int32Array.from(rounded, (length) => this.lengths.indexOf(length));
     this.planned = { epoch: 0, plans: this.plan(0) };
     this.perEpoch = this.planned.plans.length;
   }
 
-  /** The shapes [rows, length] that occur, so that programs can be compiled beforehand. */
+  /** All shapes [rows, length] of the batches, so that programs can be compiled in advance. */
   get shapes(): [rows: number, length: number][] {
     const lengths = new Set(this.planned.plans.map((plan) => plan.length));
     return [...lengths].sort((a, b) => a - b).map((length) => [this.rowsOf(length), length]);
   }
 
   /**
-   * The batch of a step counted from 0 over all epochs:
+   * The batch of a step, where steps are counted from 0 over all epochs:
    *
    * | name | shape | |
    * |---|---|---|
@@ -81,7 +82,7 @@ export class TokenBatches {
    * | target | [B, T] | `<bos>`, ids, then pad |
    * | targets | [B, T] | ids, `<eos>`, then pad, which the loss ignores |
    *
-   * Here S = T: both sides are filled up to the longer.
+   * Here S = T: both sides are padded to the same length.
    */
   batchAt(step: number): PairBatch {
     return this.at(Math.floor(step / this.perEpoch), step % this.perEpoch);
@@ -95,7 +96,7 @@ export class TokenBatches {
     return this.fill(plan);
   }
 
-  /** An epoch's batches one after the other. */
+  /** Iterates over the batches of an epoch. */
   *epoch(epoch: number): Generator<PairBatch> {
     for (let index = 0; index < this.perEpoch; index++) yield this.at(epoch, index);
   }
@@ -110,7 +111,7 @@ export class TokenBatches {
     const order = inOrder ? this.pairs.keys() : shuffle(this.pairs.length, seed, Stream.Shuffle, 2 * epoch);
     for (const index of order) buckets[this.buckets[index]!]!.push(index);
     const plans: Plan[] = [];
-    let rest: number[] = []; //                              pairs that filled no batch of a shorter bucket
+    let rest: number[] = []; //                              pairs left over from shorter buckets
     for (const [b, bucket] of buckets.entries()) {
       const length = this.lengths[b]!;
       const rows = this.rowsOf(length);
@@ -144,7 +145,7 @@ export class TokenBatches {
 }
 
 /**
- * Batches of a parallel corpus by number of tokens; see `TokenBatches`.
+ * Splits a parallel corpus into batches by number of tokens; see `TokenBatches`.
  *
  * @example
  * const pairs = [{ source: [5, 6], target: [7] }, { source: [8], target: [9, 10, 11] }];

@@ -3,13 +3,13 @@ import type { Files, OpenFile } from "./files";
 
 // A checkpoint is a folder of files that change together. A set of files is replaced by a write-ahead journal:
 //
-//   1. every new file is written as <name>.next                         ┐ dying here leaves the old set
+//   1. every new file is written as <name>.next                         ┐ a crash here leaves the old set
 //   2. the journal commit.json, naming them, is renamed into place      ┘ ← the commit
-//   3. every <name>.next is renamed over <name>                         ┐ dying here leaves the new set:
-//   4. the journal is removed                                           ┘ a reader takes <name>.next where it is
+//   3. every <name>.next is renamed over <name>                         ┐ a crash here leaves the new set:
+//   4. the journal is removed                                           ┘ readers use <name>.next where it exists
 //
-// Each step is durable before the next begins (see Files). Opening never writes, so it disturbs no save that is running
-// and works in a folder that is read-only; the next save, or recoverCheckpoint, finishes what a kill cut short.
+// Each step is durable before the next begins (see Files). Opening never writes, so it does not disturb a running save
+// and works in a read-only folder. The next save, or recoverCheckpoint, completes an interrupted save.
 
 const JOURNAL = "commit.json";
 const NEXT = ".next";
@@ -17,14 +17,14 @@ const FORMAT = "heed-commit-1";
 
 interface Journal {
   format: typeof FORMAT;
-  /** Names whose new content is, or was, in `<name>.next`. */
+  /** Files whose new contents are, or were, in `<name>.next`. */
   replace: string[];
-  /** Names that are no more. */
+  /** Files to remove. */
   remove: string[];
 }
 
 /**
- * A folder as it was when it was opened: the newest set of files that was saved whole.
+ * A snapshot of a folder at the time it was opened: the newest complete set of files.
  *
  * @example
  * const checkpoint = await openCheckpoint(files, "runs/dates");
@@ -35,7 +35,7 @@ export class Checkpoint {
   constructor(
     private readonly files: Files,
     readonly folder: string,
-    /** The files' names, sorted. */
+    /** The names of the files, sorted. */
     readonly names: readonly string[],
     private readonly pending: ReadonlySet<string>,
   ) {}
@@ -44,17 +44,17 @@ export class Checkpoint {
     return this.names.includes(name);
   }
 
-  /** @throws HeedError (`file`) when the checkpoint has no such file, or it cannot be read. */
+  /** Reads a file. @throws HeedError (`file`) if the checkpoint has no such file, or it cannot be read */
   async read(name: string): Promise<Uint8Array> {
     return this.files.read(await this.locate(name));
   }
 
-  /** Opens a file for reading by ranges; the caller closes it. @throws HeedError (`file`) as `read` does */
+  /** Opens a file for reading byte ranges; the caller closes it. @throws HeedError (`file`) as for `read` */
   async open(name: string): Promise<OpenFile> {
     return this.files.open(await this.locate(name));
   }
 
-  /** The same, as UTF-8 text. */
+  /** Reads a file as UTF-8 text. @throws HeedError: `file` as for `read`, `format` if the file is not UTF-8 */
   async readText(name: string): Promise<string> {
     const bytes = await this.read(name);
     try {
@@ -64,23 +64,25 @@ export class Checkpoint {
     }
   }
 
-  /** The file's path once the save that wrote it is complete: what errors call it. */
+  /** The final path of a file, once the save that wrote it is complete; also its name in error messages. */
   path(name: string): string {
     return `${this.folder}/${name}`;
   }
 
   private async locate(name: string): Promise<string> {
     const path = this.path(name);
-    if (!this.has(name)) throw new HeedError("file", `checkpoint ${this.folder}: expected ${name}, found ${this.names.join(", ")}`, { file: path });
+    if (!this.has(name)) {
+      throw new HeedError("file", `checkpoint ${this.folder}: expected ${name}, found ${this.names.join(", ")}`, { file: path });
+    }
     const isPending = this.pending.has(name) && (await this.files.exists(path + NEXT));
     return isPending ? path + NEXT : path;
   }
 }
 
 /**
- * Opens the newest whole set of files in a folder. Writes nothing.
+ * Opens the newest complete set of files in a folder. Writes nothing.
  *
- * @throws HeedError: `file` when there is none, `checkpoint` when the journal is not ours.
+ * @throws HeedError: `file` if there is no checkpoint, `checkpoint` if the journal was not written by heed
  *
  * @example
  * const { names } = await openCheckpoint(files, "runs/dates");
@@ -96,12 +98,12 @@ export async function openCheckpoint(files: Files, folder: string): Promise<Chec
 }
 
 /**
- * Saves a set of files: whatever happens, the folder opens as the whole old set or the whole new one.
- * One process at a time may save into a folder.
+ * Saves a set of files atomically: even after a crash, the folder opens as either the complete old set or the complete new one.
+ * Only one process at a time may save to a folder.
  *
- * @param entries content by name; text is written as UTF-8, and `null` removes the file. Files that are not named stay.
- * @throws HeedError (`file`) saying whether the old set or the new one is what the folder holds.
- * @throws RangeError when a name is not a plain file name.
+ * @param entries  contents by file name; text is written as UTF-8, and `null` removes the file. Other files are kept
+ * @throws HeedError (`file`) reporting whether the folder now holds the old set or the new one
+ * @throws RangeError if a name is not a plain file name
  *
  * @example
  * await saveCheckpoint(files, "runs/a", { "config.json": "{}", "model.safetensors": writeSafetensors(tensors) });
@@ -130,16 +132,16 @@ export async function saveCheckpoint(
   try {
     await recoverCheckpoint(files, folder);
   } catch (cause) {
-    const message = `saveCheckpoint: ${folder}: ${reason(cause)}; the new checkpoint is complete, and the next save will tidy up`;
+    const message = `saveCheckpoint: ${folder}: ${reason(cause)}; the new checkpoint is complete, and the next save will clean up`;
     throw new HeedError("file", message, { cause });
   }
 }
 
 /**
- * Finishes a save that was cut short after its commit, or removes what one left that was cut short before it.
+ * Completes a save that was interrupted after its commit, or removes the files of one that was interrupted before its commit.
  *
  * @example
- * await recoverCheckpoint(files, "runs/dates"); // changes nothing where no save was cut short
+ * await recoverCheckpoint(files, "runs/dates"); // changes nothing unless a save was interrupted
  */
 export async function recoverCheckpoint(files: Files, folder: string): Promise<void> {
   const journal = await readJournal(files, folder);
@@ -158,7 +160,7 @@ async function commit(files: Files, folder: string, journal: Journal): Promise<v
   await files.rename(path + NEXT, path);
 }
 
-/** Undoes an uncommitted save, and says so. The journal goes first: a rename that reports an error may have happened. */
+/** Undoes an uncommitted save, and returns the error to throw. Removes the journal first: a failed rename may have taken effect. */
 async function discard(files: Files, folder: string, cause: unknown): Promise<HeedError> {
   try {
     await files.remove(`${folder}/${JOURNAL}`);
@@ -167,8 +169,8 @@ async function discard(files: Files, folder: string, cause: unknown): Promise<He
     const state = isFirst ? "nothing was saved" : "the previous checkpoint is intact";
     return new HeedError("file", `saveCheckpoint: ${folder}: ${reason(cause)}; ${state}`, { cause });
   } catch (second) {
-    const message = `saveCheckpoint: ${folder}: ${reason(cause)}; tidying up failed too (${reason(second)})`;
-    return new HeedError("file", `${message}; the folder opens as the whole previous or the whole new checkpoint`, { cause });
+    const message = `saveCheckpoint: ${folder}: ${reason(cause)}; cleaning up failed too (${reason(second)})`;
+    return new HeedError("file", `${message}; the folder holds either the complete previous or the complete new checkpoint`, { cause });
   }
 }
 
@@ -183,7 +185,9 @@ async function readJournal(files: Files, folder: string): Promise<Journal | null
   if (!(await files.exists(path))) return null;
   const text = new TextDecoder().decode(await files.read(path));
   const journal = parseJournal(text);
-  if (journal === null) throw new HeedError("checkpoint", `${path}: expected a journal of ${FORMAT}, got ${text.slice(0, 80)}`, { file: path });
+  if (journal === null) {
+    throw new HeedError("checkpoint", `${path}: expected a journal in format ${FORMAT}, got ${text.slice(0, 80)}`, { file: path });
+  }
   return journal;
 }
 
@@ -196,7 +200,7 @@ function parseJournal(text: string): Journal | null {
   }
 }
 
-/** A file name that cannot leave the folder and is not the journal's own. */
+/** Whether a file name stays within the folder and is not reserved for the journal. */
 function isName(name: unknown): name is string {
   return typeof name === "string" && /^\w[\w.-]*$/.test(name) && !name.endsWith(NEXT) && name !== JOURNAL;
 }

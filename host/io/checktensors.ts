@@ -4,9 +4,9 @@ import { HeedError } from "../errors";
 export type Shapes = ReadonlyMap<string, readonly number[]>;
 
 /**
- * Checks that a file holds the tensors that a model has, no more and no less, each of its shape.
+ * Checks that a file contains exactly the tensors of a model, each with the right shape.
  *
- * @throws HeedError (`checkpoint`) listing every tensor that is missing, unexpected or of the wrong shape at once.
+ * @throws HeedError (`checkpoint`) listing every tensor that is missing, unexpected or of the wrong shape
  *
  * @example
  * const { tensors } = readSafetensors(await files.read("runs/dates/model.safetensors"));
@@ -24,6 +24,6 @@ export function checkTensors(expected: Shapes, found: Shapes): void {
     if (!expected.has(name)) flaws.push(`unexpected: ${name} [${shape.join(",")}]`);
   }
   if (flaws.length === 0) return;
-  const count = flaws.length === 1 ? "1 tensor does not fit" : `${flaws.length} tensors do not fit`;
+  const count = flaws.length === 1 ? "1 tensor does not match" : `${flaws.length} tensors do not match`;
   throw new HeedError("checkpoint", `${count} the model:\n  ${flaws.join("\n  ")}`);
 }

@@ -1,4 +1,4 @@
-/** How each dtype of safetensors is held in JavaScript. Where JavaScript has no such number, the bits are held. */
+/** The JavaScript array type of each safetensors dtype. Types that JavaScript lacks are stored as raw bits. */
 export interface DtypeArrays {
   BOOL: Uint8Array;
   U8: Uint8Array;
@@ -23,7 +23,7 @@ export interface DtypeArrays {
 /** The dtypes of safetensors. */
 export type Dtype = keyof DtypeArrays;
 
-/** The array type of each dtype, in increasing alignment: the order that the reference implementation writes by. */
+/** The array constructor of each dtype, ordered by increasing alignment: the sort order of the reference implementation. */
 export const arrayTypes = {
   BOOL: Uint8Array,
   U8: Uint8Array,
@@ -54,26 +54,26 @@ export interface StoredTensorOf<D extends Dtype> {
   data: DtypeArrays[D];
 }
 
-/** A tensor as a file holds it; switching on `dtype` narrows `data`. */
+/** A tensor as stored in a file; switching on `dtype` narrows `data`. */
 export type StoredTensor = { [D in Dtype]: StoredTensorOf<D> }[Dtype];
 
-/** The dtypes that convert to f32. */
+/** The dtypes that can be converted to f32. */
 export type FloatDtype = "F64" | "F32" | "F16" | "BF16";
 
 export const isFloat = (dtype: Dtype): dtype is FloatDtype => ["F64", "F32", "F16", "BF16"].includes(dtype);
 
 /**
- * The elements of a floating-point tensor as f32. F16 and BF16 are exact, F64 is rounded to nearest.
- * An F32 tensor's own array is returned, not a copy.
+ * Converts the elements of a floating-point tensor to f32. F16 and BF16 convert exactly; F64 rounds to nearest.
+ * For an F32 tensor, returns its own array, not a copy.
  *
- * @throws TypeError when the dtype is not one of F64, F32, F16, BF16.
+ * @throws TypeError if the dtype is not one of F64, F32, F16, BF16
  *
  * @example
  * toFloat32({ dtype: "BF16", shape: [2], data: Uint16Array.of(0x3f80, 0xc000) }); // Float32Array [1, -2]
  */
 export function toFloat32(tensor: StoredTensor): Float32Array {
   const { dtype, data } = tensor;
-  if (!isFloat(dtype)) throw new TypeError(`toFloat32: expected a dtype of F64, F32, F16, BF16, got ${dtype}`);
+  if (!isFloat(dtype)) throw new TypeError(`toFloat32: expected dtype F64, F32, F16 or BF16, got ${dtype}`);
   if (dtype === "F32") return data as Float32Array;
   const values = new Float32Array(data.length);
   convert(dtype, data as DtypeArrays[FloatDtype], values);
@@ -88,7 +88,7 @@ export function convert(dtype: FloatDtype, data: DtypeArrays[FloatDtype], out: F
   else for (let i = 0; i < data.length; i++) bits[i] = widenHalf(data[i]!);
 }
 
-/** The bits of the f32 that equals the IEEE 754 binary16 of these bits. */
+/** Converts the bits of an IEEE 754 binary16 number to those of an f32. */
 function widenHalf(half: number): number {
   const sign = (half & 0x8000) << 16;
   const exponent = (half >> 10) & 0x1f;
@@ -96,6 +96,6 @@ function widenHalf(half: number): number {
   if (exponent === 0x1f) return sign | 0x7f800000 | (fraction << 13); // infinity, NaN
   if (exponent > 0) return sign | ((exponent + 112) << 23) | (fraction << 13); // 112 = 127 − 15, the biases
   if (fraction === 0) return sign;
-  const shift = Math.clz32(fraction) - 21; // brings the leading one of a subnormal to bit 10
+  const shift = Math.clz32(fraction) - 21; // moves the leading one of a subnormal to bit 10
   return sign | ((113 - shift) << 23) | (((fraction << shift) & 0x3ff) << 13);
 }

@@ -1,45 +1,45 @@
 import { HeedError } from "../errors";
 
 /**
- * A file that is open for reading. It shows the content the file had when it was opened, whatever replaces it meanwhile.
+ * A file opened for reading. It keeps the contents that the file had when it was opened, even if the file is replaced later.
  * Every method rejects with a HeedError (`file`).
  */
 export interface OpenFile {
-  /** In bytes. */
+  /** Size in bytes. */
   readonly size: number;
-  /** Fills `into` with the bytes from `position` on; rejects when the file ends before that. */
+  /** Fills `into` with the bytes starting at `position`; rejects if the file ends too early. */
   read(into: Uint8Array, position: number): Promise<void>;
   close(): Promise<void>;
 }
 
 /**
- * The file system as the library needs it, implemented once for each platform. Paths are parts joined by `/`.
+ * The file system operations that the library needs, implemented once per platform. Path segments are joined by `/`.
  *
- * A promise that resolves means that the change is durable (fsync of the file and of its folder, where the platform has it):
- * `saveCheckpoint` relies on that order. Every method rejects with a HeedError (`file`) whose `file` is the path.
+ * When a promise resolves, the change is durable (fsync of the file and its folder, where the platform supports it):
+ * `saveCheckpoint` relies on this order. Every method rejects with a HeedError (`file`) whose `file` is the path.
  */
 export interface Files {
   exists(path: string): Promise<boolean>;
-  /** The whole file. */
+  /** Reads a whole file. */
   read(path: string): Promise<Uint8Array>;
-  /** For reading by ranges: files of any size, a part at a time. The caller closes it. */
+  /** Opens a file of any size for reading byte ranges. The caller closes it. */
   open(path: string): Promise<OpenFile>;
-  /** Creates or overwrites a file. Not atomic: a failure may leave a part of the bytes. */
+  /** Creates or overwrites a file. Not atomic: a failure may leave a partial file. */
   write(path: string, bytes: Uint8Array): Promise<void>;
-  /** Adds bytes at the end of a file, creating it. */
+  /** Appends bytes to a file, which is created if necessary. */
   append(path: string, bytes: Uint8Array): Promise<void>;
-  /** Moves a file, replacing the one that is there. Atomic. */
+  /** Moves a file, replacing any file at the destination. Atomic. */
   rename(from: string, to: string): Promise<void>;
-  /** Removes a file if it is there. */
+  /** Removes a file if it exists. */
   remove(path: string): Promise<void>;
-  /** The names in a folder, sorted; none when there is no such folder. */
+  /** The names in a folder, sorted; empty if the folder does not exist. */
   list(folder: string): Promise<string[]>;
-  /** Makes a folder and those above it, where they are missing. */
+  /** Creates a folder and any missing parent folders. */
   makeDirectory(path: string): Promise<void>;
 }
 
 /**
- * Files that live in memory, for pages and tests. A folder exists by the files in it.
+ * An in-memory file system, for web pages and tests. A folder exists as long as it contains files.
  *
  * @example
  * const files = new MemoryFiles();
@@ -105,7 +105,7 @@ export class MemoryFiles implements Files {
   }
 }
 
-/** The error for a read beyond the end of a file. */
+/** The error for reading past the end of a file. */
 export function endOfFile(path: string, wanted: number, size: number): HeedError {
   return new HeedError("file", `cannot read ${path}: expected at least ${wanted} bytes, got ${size}`, { file: path });
 }

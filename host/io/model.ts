@@ -15,14 +15,14 @@ import type { Files } from "./files";
 import { writeSafetensors } from "./safetensors";
 import { TensorFile } from "./tensorfile";
 
-/** What a model was trained for. */
+/** The task that a model was trained for. */
 export type Task = "dates" | "translate" | "text";
 
-/** config.json: which model the weights belong to. */
+/** The contents of config.json: the model that the weights belong to. */
 export type CheckpointConfig = {
   readonly [T in ModelType]: {
     readonly task?: Task;
-    /** Seed of the training, by which the dates task draws its test set anew. */
+    /** Seed of the training run, from which the dates task regenerates its test set. */
     readonly seed?: number;
     readonly type: T;
     readonly model: ConfigOf<T>;
@@ -31,7 +31,12 @@ export type CheckpointConfig = {
 
 /** A model with its trained weights in a runtime's memory, and its tokenizer. */
 export type LoadedModel = {
-  readonly [T in ModelType]: { readonly tokenizer: Tokenizer; readonly config: CheckpointConfig; readonly type: T; readonly model: ModelOf<T> };
+  readonly [T in ModelType]: {
+    readonly tokenizer: Tokenizer;
+    readonly config: CheckpointConfig;
+    readonly type: T;
+    readonly model: ModelOf<T>;
+  };
 }[ModelType];
 
 /** A model of any family. */
@@ -39,7 +44,7 @@ export type AnyModel = ModelOf<ModelType>;
 
 type ArrayShapes = ReadonlyMap<string, { readonly shape: readonly number[] }>;
 
-/** The names and shapes of a snapshot's arrays; a `Snapshot` has them. */
+/** The names and shapes of a snapshot's arrays. A `Snapshot` is one possible source. */
 export interface SnapshotShapes {
   readonly best: ArrayShapes;
   readonly training: ArrayShapes;
@@ -53,7 +58,9 @@ const configFields: Fields<CheckpointConfig> = {
 };
 
 /**
- * @throws HeedError (`format`) saying which field of the text is wrong, and what was expected
+ * Parses and checks a config.json.
+ *
+ * @throws HeedError (`format`) naming the invalid field and what was expected
  *
  * @example
  * parseConfig(await files.read("runs/dates/config.json").then((bytes) => new TextDecoder().decode(bytes))).type; // "transformer"
@@ -68,10 +75,10 @@ export function parseConfig(text: string, name = "config.json"): CheckpointConfi
 }
 
 /**
- * Loads a checkpoint's best weights.
+ * Loads the best weights of a checkpoint.
  *
- * @throws HeedError: `file` for missing files, `format` for broken ones, `checkpoint` listing every tensor that is
- *   missing, unexpected or of the wrong shape, `memory` when the model does not fit
+ * @throws HeedError: `file` for missing files, `format` for invalid files, `checkpoint` listing every tensor that is
+ *   missing, unexpected or of the wrong shape, `memory` if the model does not fit into memory
  *
  * @example
  * const loaded = await loadModel(await Runtime.create(), await openCheckpoint(nodeFiles, "runs/dates"));
@@ -82,7 +89,7 @@ export async function loadModel(runtime: Runtime, checkpoint: Checkpoint): Promi
   const config = parseConfig(await checkpoint.readText("config.json"), checkpoint.path("config.json"));
   const tokenizer = loadTokenizer(await checkpoint.readText("tokenizer.json"), checkpoint.path("tokenizer.json"));
   if (tokenizer.size > config.model.vocabulary) {
-    const sizes = `the tokenizer has ${tokenizer.size} tokens, but the model only ${config.model.vocabulary}`;
+    const sizes = `the tokenizer has ${tokenizer.size} tokens, but the model's vocabulary only ${config.model.vocabulary}`;
     throw new HeedError("checkpoint", `${folder}: ${sizes}; they do not belong together`);
   }
   const file = await openTensors(checkpoint, "model.safetensors");
@@ -97,9 +104,11 @@ export async function loadModel(runtime: Runtime, checkpoint: Checkpoint): Promi
   }
 }
 
-const openTensors = async (checkpoint: Checkpoint, name: string): Promise<TensorFile> => TensorFile.open(await checkpoint.open(name), checkpoint.path(name));
+async function openTensors(checkpoint: Checkpoint, name: string): Promise<TensorFile> {
+  return TensorFile.open(await checkpoint.open(name), checkpoint.path(name));
+}
 
-/** Reads a model's weights straight into linear memory. */
+/** Reads a model's weights directly into linear memory. */
 async function readWeights(file: TensorFile, model: AnyModel): Promise<void> {
   try {
     for (const name of file.tensors.keys()) await file.readFloat32(name, model.weights.writer(name));
@@ -109,7 +118,7 @@ async function readWeights(file: TensorFile, model: AnyModel): Promise<void> {
   }
 }
 
-/** The model without its weights, which its constructor may refuse: a width that the heads do not divide, say. */
+/** Constructs the model, without weights. The constructor may reject a config, such as a width not divisible by the heads. */
 function build(config: CheckpointConfig): { type: ModelType; model: AnyModel } {
   try {
     const Model = families[config.type].Model as new (config: object) => AnyModel;
@@ -119,17 +128,21 @@ function build(config: CheckpointConfig): { type: ModelType; model: AnyModel } {
   }
 }
 
-/** The type of a model of a family. @throws TypeError for another model, since no file could be loaded as one */
+/** The name of a model's family. @throws TypeError for a custom model, which could not be loaded again */
 function typeOf(model: Model): ModelType {
   const type = (Object.keys(families) as ModelType[]).find((name) => families[name].Model === model?.constructor);
-  if (!type) throw new TypeError(`saveModel: expected a model of heed's families (${Object.keys(families).join(", ")}), got ${model?.constructor?.name}; save others' weights by writeSafetensors`);
+  if (!type) {
+    const expected = `expected a model of one of heed's families (${Object.keys(families).join(", ")})`;
+    throw new TypeError(`saveModel: ${expected}, got ${model?.constructor?.name}; save the weights of other models with writeSafetensors`);
+  }
   return type;
 }
 
 /**
- * Saves a model's current weights with its shape and its tokenizer, as `loadModel` reads them. Other files in the folder stay.
+ * Saves a model's current weights, its config and its tokenizer for `loadModel`. Other files in the folder are kept.
  *
- * @throws HeedError (`file`) saying whether the old set or the new one is what the folder holds
+ * @throws HeedError (`file`) reporting whether the folder now holds the old set of files or the new one
+ * @throws TypeError for a model that is not of one of heed's families
  *
  * @example
  * const files = new MemoryFiles(); // or nodeFiles
@@ -137,7 +150,11 @@ function typeOf(model: Model): ModelType {
  * await saveModel(files, "runs/mine", { model, tokenizer });
  * (await loadModel(runtime, await openCheckpoint(files, "runs/mine"))).type; // "gpt"
  */
-export async function saveModel(files: Files, folder: string, { model, tokenizer }: { model: AnyModel; tokenizer: Tokenizer }): Promise<void> {
+export async function saveModel(
+  files: Files,
+  folder: string,
+  { model, tokenizer }: { model: AnyModel; tokenizer: Tokenizer },
+): Promise<void> {
   const config = { type: typeOf(model), model: model.config };
   await saveCheckpoint(files, folder, {
     "model.safetensors": toSafetensors(model.weights.read()),
@@ -147,7 +164,7 @@ export async function saveModel(files: Files, folder: string, { model, tokenizer
 }
 
 /**
- * A training's arrays as the checkpoint's files hold them.
+ * The files in which a checkpoint stores the arrays of a training run.
  *
  * @example
  * const trainer = new Trainer(model, data, { steps: 1, schedule: { kind: "constant", peak: 1e-3 }, optimizer: { kind: "sgd" } });
@@ -158,10 +175,10 @@ export function snapshotFiles({ best, training }: Snapshot): Record<"model.safet
 }
 
 /**
- * Reads the arrays of `snapshotFiles` back.
+ * Reads a snapshot from the files that `snapshotFiles` produced.
  *
- * @param like  the names and shapes that the files must have, such as those of a snapshot of the same trainer
- * @throws HeedError (`checkpoint`) listing every tensor that does not fit
+ * @param like  the names and shapes that the files must contain, for example a snapshot of the same trainer
+ * @throws HeedError (`checkpoint`) listing every tensor that does not match
  *
  * @example
  * const trainer = new Trainer(model, data, { steps: 2, schedule: { kind: "constant", peak: 1e-3 }, optimizer: { kind: "sgd" } });

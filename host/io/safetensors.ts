@@ -2,43 +2,44 @@ import { HeedError } from "../errors";
 import { type Dtype, type StoredTensor, arrayTypes, dtypes } from "./dtype";
 import { type Json, parseStrictJson, quote } from "./strictjson";
 
-// The format: u64 N (little-endian), N bytes of JSON, then the tensors' bytes without a gap.
+// The format: u64 N (little-endian), N bytes of JSON, then the bytes of the tensors without gaps.
 // Source: huggingface/safetensors, README and safetensors/src/tensor.rs.
 
-/** The bytes before the header, which hold its length. */
+/** Size of the length field in front of the header. */
 export const LENGTH_BYTES = 8;
 const MAX_HEADER_BYTES = 100_000_000;
 const METADATA = "__metadata__";
 
-/** What a .safetensors file holds. */
+/** The contents of a .safetensors file. */
 export interface Safetensors {
-  /** In the order of their bytes in the file. */
+  /** Tensors by name, in file order. */
   tensors: Map<string, StoredTensor>;
-  /** Free text by key, such as `format` → `pt`. */
+  /** Arbitrary text by key, such as `format` → `pt`. */
   metadata: Map<string, string>;
 }
 
-/** A tensor as the header describes it. */
+/** The header's description of a tensor. */
 export interface TensorInfo {
   readonly dtype: Dtype;
   readonly shape: readonly number[];
-  /** Where its bytes begin and end in the file. */
+  /** The offset of its first byte in the file. */
   readonly begin: number;
+  /** The offset after its last byte. */
   readonly end: number;
 }
 
-/** What the header says. */
+/** A parsed header. */
 export interface Header {
-  /** In the order of their bytes in the file. */
+  /** Tensors by name, in file order. */
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   readonly metadata: ReadonlyMap<string, string>;
 }
 
 /**
- * Reads a .safetensors file, refusing everything that the format forbids.
+ * Reads a .safetensors file. Rejects anything that the format does not allow.
  *
- * @param bytes the whole file; the tensors are views into it where it is aligned, else copies.
- * @throws HeedError (`format`) saying where, what was expected and what was received.
+ * @param bytes  the whole file; tensors are views of it if they are aligned, and copies otherwise
+ * @throws HeedError (`format`) reporting the location, what was expected and what was found
  *
  * @example
  * const bytes = writeSafetensors(new Map([["bias", { dtype: "F32", shape: [2], data: Float32Array.of(1, 2) }]]));
@@ -50,16 +51,16 @@ export function readSafetensors(bytes: Uint8Array): Safetensors {
   return { tensors: new Map(Array.from(tensors, ([name, info]) => [name, view(bytes, info)])), metadata: new Map(metadata) };
 }
 
-/** The header of a whole file. @throws HeedError (`format`) */
+/** Reads the header from the bytes of a whole file. @throws HeedError (`format`) */
 export function headerOf(bytes: Uint8Array): Header {
   return readHeader(bytes.subarray(LENGTH_BYTES, LENGTH_BYTES + readHeaderLength(bytes, bytes.length)), bytes.length);
 }
 
 /**
- * The header's contents, checked.
+ * Parses and checks a header.
  *
- * @param bytes     the header's
- * @param fileSize  in bytes
+ * @param bytes     the bytes of the header
+ * @param fileSize  the size of the whole file in bytes
  * @throws HeedError (`format`)
  */
 export function readHeader(bytes: Uint8Array, fileSize: number): Header {
@@ -74,8 +75,8 @@ export function readHeader(bytes: Uint8Array, fileSize: number): Header {
 }
 
 /**
- * The header's length in bytes, from a file's first bytes.
- * @throws HeedError (`format`) when it cannot be one
+ * Reads the length of the header, in bytes, from the first bytes of a file.
+ * @throws HeedError (`format`) if the length is impossible
  */
 export function readHeaderLength(bytes: Uint8Array, fileSize: number): number {
   if (fileSize < LENGTH_BYTES) refuse(`expected at least ${LENGTH_BYTES} bytes, got ${fileSize}`);
@@ -135,17 +136,19 @@ function countElements(shape: readonly number[], where: string): number {
   let count = 1;
   for (const size of shape) {
     count *= size;
-    if (count > Number.MAX_SAFE_INTEGER) refuse(`${where}: shape: expected a size below 2^53, got [${shape.slice(0, 16)}]`);
+    if (count > Number.MAX_SAFE_INTEGER) refuse(`${where}: shape: expected fewer than 2^53 elements, got [${shape.slice(0, 16)}]`);
   }
   return count;
 }
 
-/** The tensors, sorted by their bytes, must cover the data exactly once. */
+/** Checks that the tensors, sorted by offset, cover the data without overlaps or gaps. */
 function checkCoverage(entries: readonly [string, TensorInfo][], dataStart: number, fileSize: number): void {
   let covered = dataStart;
   for (const [name, { begin, end }] of entries) {
-    const flaw = begin < covered ? "an overlap" : "a hole";
-    if (begin !== covered) refuse(`tensor ${quote(name)}: expected its data at offset ${covered - dataStart}, got ${begin - dataStart} (${flaw})`);
+    const flaw = begin < covered ? "an overlap" : "a gap";
+    if (begin !== covered) {
+      refuse(`tensor ${quote(name)}: expected its data at offset ${covered - dataStart}, got ${begin - dataStart} (${flaw})`);
+    }
     covered = end;
   }
   if (covered !== fileSize) refuse(`data: expected ${covered - dataStart} bytes after the header, got ${fileSize - dataStart}`);
@@ -160,16 +163,20 @@ function view(bytes: Uint8Array, { dtype, shape, begin, end }: TensorInfo): Stor
 }
 
 /**
- * Writes a .safetensors file. The same tensors and metadata give the same bytes, whatever the order of the maps:
- * tensors stand by descending alignment of their dtype, then by name, as the reference implementation writes them.
+ * Writes a .safetensors file. The result does not depend on the order of the maps: like the reference implementation,
+ * it sorts tensors by descending alignment of their dtype, then by name.
  *
- * @throws TypeError, RangeError when a tensor's data does not fit its dtype and shape, or a name is not allowed.
+ * @throws TypeError if a dtype is unknown or does not match the kind of array
+ * @throws RangeError if a tensor's data does not match its shape, or a name is not allowed
  *
  * @example
  * const bias = Float32Array.of(1, 2);
  * writeSafetensors(new Map([["bias", { dtype: "F32", shape: [2], data: bias }]]), new Map([["format", "pt"]])).length; // 104
  */
-export function writeSafetensors(tensors: ReadonlyMap<string, StoredTensor>, metadata: ReadonlyMap<string, string> = new Map()): Uint8Array {
+export function writeSafetensors(
+  tensors: ReadonlyMap<string, StoredTensor>,
+  metadata: ReadonlyMap<string, string> = new Map(),
+): Uint8Array {
   const sorted = [...tensors].sort(
     ([nameA, a], [nameB, b]) => dtypes.indexOf(b.dtype) - dtypes.indexOf(a.dtype) || compareCodePoints(nameA, nameB),
   );
@@ -185,7 +192,10 @@ export function writeSafetensors(tensors: ReadonlyMap<string, StoredTensor>, met
   return file;
 }
 
-function formatHeader(sorted: readonly [string, StoredTensor][], metadata: ReadonlyMap<string, string>): { header: Uint8Array; dataBytes: number } {
+function formatHeader(
+  sorted: readonly [string, StoredTensor][],
+  metadata: ReadonlyMap<string, string>,
+): { header: Uint8Array; dataBytes: number } {
   const members: string[] = [];
   if (metadata.size > 0) members.push(`"${METADATA}":{${formatMetadata(metadata)}}`);
   let offset = 0;
@@ -197,7 +207,7 @@ function formatHeader(sorted: readonly [string, StoredTensor][], metadata: Reado
     offset = end;
   }
   const header = new TextEncoder().encode(`{${members.join(",")}}`);
-  const padded = new Uint8Array(Math.ceil(header.length / 8) * 8).fill(0x20); // the data starts aligned to 8 bytes
+  const padded = new Uint8Array(Math.ceil(header.length / 8) * 8).fill(0x20); // aligns the data to 8 bytes
   padded.set(header);
   return { header: padded, dataBytes: offset };
 }
@@ -205,19 +215,20 @@ function formatHeader(sorted: readonly [string, StoredTensor][], metadata: Reado
 function formatMetadata(metadata: ReadonlyMap<string, string>): string {
   const sorted = [...metadata].sort(([a], [b]) => compareCodePoints(a, b));
   for (const text of sorted.flat()) {
-    if (isForbidden(text)) throw new RangeError(`writeSafetensors: ${quote(text)} cannot stand in ${METADATA}`);
+    if (isForbidden(text)) throw new RangeError(`writeSafetensors: ${quote(text)} is not allowed in ${METADATA}`);
   }
   return sorted.map(([key, text]) => `${JSON.stringify(key)}:${JSON.stringify(text)}`).join(",");
 }
 
 function checkTensor(name: string, { dtype, shape, data }: StoredTensor): void {
-  if (name === METADATA || isForbidden(name)) throw new RangeError(`writeSafetensors: ${quote(name)} cannot name a tensor`);
-  if (!isDtype(dtype)) throw new TypeError(`writeSafetensors: ${quote(name)}: expected a dtype of ${dtypes.join(" ")}, got ${String(dtype)}`);
+  const where = `writeSafetensors: ${quote(name)}`;
+  if (name === METADATA || isForbidden(name)) throw new RangeError(`${where} is not allowed as the name of a tensor`);
+  if (!isDtype(dtype)) throw new TypeError(`${where}: expected one of the dtypes ${dtypes.join(" ")}, got ${String(dtype)}`);
   const type = arrayTypes[dtype];
-  if (!(data instanceof type)) throw new TypeError(`writeSafetensors: ${quote(name)}: expected ${type.name} for ${dtype}, got another kind`);
+  if (!(data instanceof type)) throw new TypeError(`${where}: expected ${type.name} for ${dtype}, got another kind of array`);
   const elements = shape.reduce((product, size) => product * size, 1);
   if (!shape.every((size) => Number.isSafeInteger(size) && size >= 0) || elements !== data.length) {
-    throw new RangeError(`writeSafetensors: ${quote(name)}: expected ${elements} elements for shape [${shape}], got ${data.length}`);
+    throw new RangeError(`${where}: expected ${elements} elements for shape [${shape}], got ${data.length}`);
   }
 }
 
@@ -229,12 +240,12 @@ function checkName(name: string): void {
   if (isForbidden(name)) refuse(`the name ${quote(name)} is not allowed`);
 }
 
-/** Names that would reach into an object's prototype, and strings that UTF-8 cannot hold (lone surrogates). */
+/** Whether a name could modify the prototype of an object, or cannot be encoded as UTF-8 (lone surrogates). */
 function isForbidden(name: string): boolean {
   return name.split(".").includes("__proto__") || /\p{Surrogate}/u.test(name);
 }
 
-/** The order of the UTF-8 bytes, which is not that of UTF-16 units. */
+/** Compares by code points, the order of UTF-8 bytes but not of UTF-16 code units. */
 function compareCodePoints(a: string, b: string): number {
   for (let i = 0; i < a.length && i < b.length; i++) {
     if (a[i] !== b[i]) return a.codePointAt(i)! - b.codePointAt(i)!;

@@ -1,4 +1,4 @@
-/** A JSON value as `parseStrictJson` returns it: objects are maps, so no key is special, and integers are exact. */
+/** A JSON value as returned by `parseStrictJson`: objects are maps, so that no key is special, and integers are exact. */
 export type Json = null | boolean | number | bigint | string | Json[] | Map<string, Json>;
 
 const MAX_DEPTH = 64;
@@ -7,13 +7,13 @@ const INTEGER = /^(?:0|-?[1-9]\d{0,19})$/;
 const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 
 /**
- * Parses JSON (RFC 8259) from a source that is not trusted.
+ * Parses JSON (RFC 8259) from an untrusted source.
  *
- * It differs from `JSON.parse` where that loses what a checker must see: a key that stands twice in an object is an
- * error, objects are maps (`__proto__` is a key like any other), and an integer literal of up to 20 digits is a bigint.
- * Nesting deeper than 64 is an error.
+ * It keeps what `JSON.parse` loses and a checker needs: a duplicate key in an object is an error, objects are maps
+ * (`__proto__` is a key like any other), and integer literals of up to 20 digits are bigints.
+ * Nesting deeper than 64 levels is an error.
  *
- * @throws SyntaxError with the offset (in UTF-16 units) of what is wrong.
+ * @throws SyntaxError with the offset of the error (in UTF-16 code units)
  */
 export function parseStrictJson(text: string): Json {
   const parser = new Parser(text);
@@ -57,7 +57,7 @@ class Parser {
       if (this.peek() !== '"') this.fail("expected a key");
       const at = this.at;
       const key = this.string();
-      if (members.has(key)) this.fail(`the key ${quote(key)} stands twice`, at);
+      if (members.has(key)) this.fail(`duplicate key ${quote(key)}`, at);
       if (this.peek() !== ":") this.fail("expected ':'");
       this.at++;
       members.set(key, this.value(depth + 1));
@@ -71,7 +71,7 @@ class Parser {
     return items;
   }
 
-  /** Items between commas, from the opening bracket up to `close`. */
+  /** Parses items separated by commas, from the opening bracket through `close`. */
   private list(close: string, item: () => void): void {
     this.at++;
     if (this.peek() !== close) {
@@ -111,7 +111,7 @@ class Parser {
     return value;
   }
 
-  /** The next character that is not white space; "" at the end. */
+  /** Skips whitespace and returns the next character; "" at the end. */
   private peek(): string {
     while (" \t\n\r".includes(this.text[this.at] ?? "x")) this.at++;
     return this.text[this.at] ?? "";
@@ -123,7 +123,7 @@ class Parser {
   }
 }
 
-/** A name that came from outside, on one line and at a bearable length. */
+/** Quotes an untrusted name for an error message: on one line, and truncated to 80 characters. */
 export function quote(name: string): string {
   return JSON.stringify(name.length > 80 ? `${name.slice(0, 77)}...` : name);
 }

@@ -4,15 +4,15 @@ import { arrayTypes, convert, isFloat } from "./dtype";
 import type { OpenFile } from "./files";
 import { LENGTH_BYTES, readHeader, readHeaderLength, type TensorInfo } from "./safetensors";
 
-/** Elements converted at a time: 4 MiB of f32. */
+/** Elements per chunk: 4 MiB of f32. */
 const CHUNK = 2 ** 20;
 
-/** Takes a tensor's elements from index `from` on, in row-major order. `values` is overwritten after the call. */
+/** Receives consecutive elements of a tensor, starting at row-major index `from`. `values` is overwritten after the call. */
 export type FloatSink = (values: Float32Array, from: number) => void;
 
 /**
- * A .safetensors file read a tensor at a time: the header first, then any tensor's elements in chunks. However large the file,
- * it takes a few megabytes of memory.
+ * A .safetensors file that is read one tensor at a time: first the header, then the elements of any tensor in chunks.
+ * It uses a few megabytes of memory, however large the file is.
  *
  * @example
  * const file = await TensorFile.open(await files.open("runs/dates/model.safetensors"), "runs/dates/model.safetensors");
@@ -26,17 +26,17 @@ export class TensorFile {
 
   private constructor(
     private readonly file: OpenFile,
-    /** What errors call the file. */
+    /** The file's name in error messages. */
     readonly name: string,
-    /** In the order of their bytes in the file. */
+    /** Tensors by name, in file order. */
     readonly tensors: ReadonlyMap<string, TensorInfo>,
     readonly metadata: ReadonlyMap<string, string>,
   ) {}
 
   /**
-   * Reads the header. The file is closed by `close`, or here when the header is not valid.
+   * Reads the header. The file stays open until `close`; it is closed immediately if the header is invalid.
    *
-   * @throws HeedError: `format` for a file that `readSafetensors` would refuse, `file` when it cannot be read
+   * @throws HeedError: `format` for a file that `readSafetensors` would reject, `file` if it cannot be read
    */
   static async open(file: OpenFile, name: string): Promise<TensorFile> {
     try {
@@ -55,25 +55,28 @@ export class TensorFile {
   }
 
   /**
-   * Checks that the file holds these tensors, no more and no less, as floating-point numbers.
-   * @throws HeedError (`checkpoint`) listing every tensor that does not fit
+   * Checks that the file contains exactly these tensors, as floating-point numbers.
+   * @throws HeedError (`checkpoint`) listing every tensor that does not match
    */
   check(expected: Shapes): void {
     inFile(this.name, () => {
       checkTensors(expected, new Map(Array.from(this.tensors, ([name, { shape }]) => [name, shape])));
-      const others = [...this.tensors].filter(([, { dtype }]) => !isFloat(dtype)).map(([name, { dtype }]) => `tensor ${name}: expected floating-point numbers, got ${dtype}`);
-      if (others.length > 0) throw new HeedError("checkpoint", others.join("\n  "));
+      const others = [...this.tensors].filter(([, { dtype }]) => !isFloat(dtype));
+      const messages = others.map(([name, { dtype }]) => `tensor ${name}: expected floating-point numbers, got ${dtype}`);
+      if (messages.length > 0) throw new HeedError("checkpoint", messages.join("\n  "));
     });
   }
 
   /**
-   * Reads a tensor of F64, F32, F16 or BF16 as f32, in chunks.
+   * Reads an F64, F32, F16 or BF16 tensor as f32, in chunks.
    *
-   * @param write  called for each chunk in turn
-   * @throws HeedError: `file` when the file cannot be read, `checkpoint` when the tensor is missing or is not floating-point
+   * @param write  called for each chunk in order
+   * @throws HeedError: `file` if the file cannot be read, `checkpoint` if the tensor is missing or is not floating-point
    */
   async readFloat32(name: string, write: FloatSink): Promise<void> {
-    const { dtype, begin, end } = this.tensors.get(name) ?? this.refuse(`expected a tensor ${name}, found ${[...this.tensors.keys()].join(", ")}`);
+    const info = this.tensors.get(name);
+    if (info === undefined) return this.refuse(`expected a tensor ${name}, found ${[...this.tensors.keys()].join(", ")}`);
+    const { dtype, begin, end } = info;
     if (!isFloat(dtype)) return this.refuse(`tensor ${name}: expected floating-point numbers, got ${dtype}`);
     const type = arrayTypes[dtype];
     const size = type.BYTES_PER_ELEMENT;

@@ -57,7 +57,7 @@ describe("bad data gets one line that says what is wrong and where", () => {
     const long = file("long.de", source.replace("\n", ` ${"hund ".repeat(60)}\n`));
     const outcome = await translate({ source: long });
     expectLine(outcome, outcome.stderr.trimEnd().split("\n").at(-1)!.slice("heed: ".length));
-    expect(outcome.stderr).toMatch(/long\.de, line 1: \d+ tokens are more than the model's 40; .*--skip-long/);
+    expect(outcome.stderr).toMatch(/long\.de, line 1: \d+ tokens exceed the maximum of 40; .*--skip-long/);
     const config = file("tokens.json", JSON.stringify({ ...tinyTransformer, training: { ...tinyTransformer.training, batch: 64, steps: 2 } }));
     const skipped = await translate({ source: long }, "--skip-long", "--config", config, "--out", path("skipped"));
     expect(skipped).toMatchObject({ code: 0 });
@@ -145,7 +145,7 @@ describe("a bad checkpoint", () => {
     writeFileSync(weights, writeSafetensors(stored));
     expectLine(
       await generate(),
-      `${weights}: 3 tensors do not fit the model: wrong shape: layers.0.norm1.weight: expected [16], got [4,4]; missing: norm.weight [16]; unexpected: extra [16]`,
+      `${weights}: 3 tensors do not match the model: wrong shape: layers.0.norm1.weight: expected [16], got [4,4]; missing: norm.weight [16]; unexpected: extra [16]`,
     );
   });
 

@@ -88,7 +88,7 @@ describe("batchesByTokens", () => {
   it("refuses no pairs, and a pair that is longer than a batch", () => {
     expect(() => batchesByTokens([], { tokensPerBatch: 8, specials })).toThrow("no pairs");
     const long = [{ source: [3], target: new Array<number>(8).fill(3) }];
-    expect(() => batchesByTokens(long, { tokensPerBatch: 15, specials })).toThrow("needs 16 tokens (rounded up to 8), but tokensPerBatch is 15");
+    expect(() => batchesByTokens(long, { tokensPerBatch: 15, specials })).toThrow("needs 16 tokens (rounded up to a multiple of 8), but tokensPerBatch is 15");
     expect(batchesByTokens(long, { tokensPerBatch: 16, specials }).shapes).toEqual([[1, 16]]);
   });
 });

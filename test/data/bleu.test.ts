@@ -56,6 +56,6 @@ describe("bleu", () => {
   });
 
   it("refuses lists of different lengths", () => {
-    expect(() => bleu(["a"], [])).toThrow("one reference a hypothesis, got 0 for 1");
+    expect(() => bleu(["a"], [])).toThrow("one reference per hypothesis, got 0 for 1");
   });
 });

@@ -56,7 +56,7 @@ describe("parallelCorpus", () => {
     expect(() => corpus(["a", "abcde"], ["a", "a"])).toThrow(
       'x.de, line 2: 5 tokens are more than the model\'s 4; raise maxLength, or pass longLines: "skip" (--skip-long)',
     );
-    expect(() => corpus(["abcd"], ["abcd"])).toThrow("x.en, line 1: 4 tokens and <bos> are more than the model's 4");
+    expect(() => corpus(["abcd"], ["abcd"])).toThrow("x.en, line 1: 4 tokens and <bos> exceed the maximum of 4;");
   });
 
   it("skips long and empty pairs where told to, and lists them", () => {

@@ -131,10 +131,10 @@ describe("loadTokenizer", () => {
     [{ model: { vocab: { a: -1 } } }, 'the token "a": expected an id in [0, 16777216), got -1'],
     [{ model: { vocab: { a: 4e9 } } }, 'the token "a": expected an id in [0, 16777216), got 4000000000'],
     [{ model: { vocab: { a: "0" } } }, 'the token "a": expected an id in [0, 16777216), got "0"'],
-    [{ model: { vocab: { a: 0, b: 0 } } }, 'the token "b" has the id 0 of "a"'],
-    [{ added_tokens: [null] }, "added_tokens: expected tokens with an id and a content, got null"],
-    [{ added_tokens: [{ id: 0 }] }, 'added_tokens: expected tokens with an id and a content, got {"id":0}'],
-    [{ added_tokens: [{ id: 1, content: "<cls>" }] }, 'the token "<cls>" has the id 1 of "<bos>"'],
+    [{ model: { vocab: { a: 0, b: 0 } } }, 'the token "b" has the same id as "a": 0'],
+    [{ added_tokens: [null] }, 'added_tokens: expected objects with "id" and "content", got null'],
+    [{ added_tokens: [{ id: 0 }] }, 'added_tokens: expected objects with "id" and "content", got {"id":0}'],
+    [{ added_tokens: [{ id: 1, content: "<cls>" }] }, 'the token "<cls>" has the same id as "<bos>": 1'],
     [{ normalizer: { type: "Magic" } }, "Unknown Normalizer type: Magic"],
   ])("refuses a file with %j, naming it", (flaw, message) => {
     const json = JSON.parse(read("characters.json")) as Record<string, unknown> & { model: object };
@@ -210,7 +210,7 @@ describe("a token without an id", () => {
   it("cannot be decoded: a hole in the ids is a RangeError", () => {
     const sparse = loadTokenizer({ ...base, model: models.BPE! });
     expect(sparse.decode([3, 4])).toBe("a b");
-    expect(() => sparse.decode([3, 1])).toThrow(new RangeError("decode: no token has the id 1 at position 1"));
+    expect(() => sparse.decode([3, 1])).toThrow(new RangeError("decode: no token has id 1, found at position 1"));
   });
 });
 

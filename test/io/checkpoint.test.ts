@@ -204,7 +204,7 @@ describe("checkTensors", () => {
     expect(() => checkTensors(expected, found)).toThrow(
       new HeedError(
         "checkpoint",
-        "5 tensors do not fit the model:\n  missing: a [2,3]\n  wrong shape: b: expected [4], got [4,1]\n  missing: c []\n  unexpected: x [7]\n  unexpected: y []",
+        "5 tensors do not match the model:\n  missing: a [2,3]\n  wrong shape: b: expected [4], got [4,1]\n  missing: c []\n  unexpected: x [7]\n  unexpected: y []",
       ),
     );
   });

@@ -47,7 +47,7 @@ describe("saveModel and loadModel", () => {
     const files = new MemoryFiles();
     const model = make() as AnyModel | undefined;
     model?.place(await createRuntime());
-    const message = `saveModel: expected a model of heed's families (transformer, gpt, llama), got ${name}; save others' weights by writeSafetensors`;
+    const message = `saveModel: expected a model of one of heed's families (transformer, gpt, llama), got ${name}; save the weights of other models with writeSafetensors`;
     await expect(saveModel(files, "m", { model: model!, tokenizer })).rejects.toThrow(new TypeError(message));
     expect(await files.list("m")).toEqual([]);
   });
@@ -61,8 +61,8 @@ describe("saveModel and loadModel", () => {
   it.each<[string, object, string]>([
     ["a width that heads do not divide", { heads: 3 }, "m/config.json: attention: the width must be divisible by the number of heads, got width=8 heads=3"],
     ["an unknown field", { epsilom: 2 }, 'm/config.json: model: unknown field "epsilom"; did you mean "epsilon"?'],
-    ["more layers than the file", { layers: 3 }, "m/model.safetensors: 12 tensors do not fit the model"],
-    ["a vocabulary smaller than the tokenizer's", { vocabulary: 2 }, "m: the tokenizer has 3 tokens, but the model only 2; they do not belong together"],
+    ["more layers than the file", { layers: 3 }, "m/model.safetensors: 12 tensors do not match the model"],
+    ["a vocabulary smaller than the tokenizer's", { vocabulary: 2 }, "m: the tokenizer has 3 tokens, but the model's vocabulary only 2; they do not belong together"],
   ])("name a file with %s", async (_, changed, message) => {
     const { files, model } = await save("gpt");
     await saveCheckpoint(files, "m", { "config.json": JSON.stringify({ type: "gpt", model: { ...model.config, ...changed } }) });

@@ -90,7 +90,7 @@ describe("TensorFile", () => {
     await expect(readAll(file, "b", 1)).rejects.toThrow(new HeedError("checkpoint", "x: expected a tensor b, found a, n", { file: "x" }));
     await expect(readAll(file, "n", 1)).rejects.toThrow("x: tensor n: expected floating-point numbers, got I32");
     expect(() => file.check(new Map([["a", [1]], ["n", [1]]]))).toThrow("x: tensor n: expected floating-point numbers, got I32");
-    expect(() => file.check(new Map([["a", [2]]]))).toThrow("x: 2 tensors do not fit the model:\n  wrong shape: a: expected [2], got [1]\n  unexpected: n [1]");
+    expect(() => file.check(new Map([["a", [2]]]))).toThrow("x: 2 tensors do not match the model:\n  wrong shape: a: expected [2], got [1]\n  unexpected: n [1]");
   });
 
   it("reads files beyond 2 GiB by ranges", async () => {
@@ -178,7 +178,7 @@ describe("readSnapshot", () => {
     const { best, training } = await readSnapshot(await openCheckpoint(files, "s"), state, { best: like, training: like });
     for (const read of [best, training]) for (const [name, { data }] of arrays) expect(read.get(name)!.data).toEqual(data);
     const wrong = new Map([["a", { shape: [7] }]]);
-    await expect(readSnapshot(await openCheckpoint(files, "s"), state, { best: like, training: wrong })).rejects.toThrow("s/optimizer.safetensors: 2 tensors do not fit");
+    await expect(readSnapshot(await openCheckpoint(files, "s"), state, { best: like, training: wrong })).rejects.toThrow("s/optimizer.safetensors: 2 tensors do not match");
   });
 });
 
