@@ -1,5 +1,4 @@
 import { Op } from "../../assembly/opcodes";
-import type { Block } from "../core/memory";
 import { type Compiled, ProgramCache } from "../graph/cache";
 import type { Graph } from "../graph/graph";
 import { KeyValues, PAGE_TOKENS } from "../graph/ops/keyvalues";
@@ -7,18 +6,7 @@ import { SAMPLER_WORDS, sampleInto } from "../graph/ops/sampling";
 import { State, type Tensor } from "../graph/tensor";
 import { type DecoderModel, hasSource } from "../models/decoding";
 import type { PagePool } from "./pages";
-
-/** What a step reads and writes of each slot: cells that outlive the run, so that the next step goes on from them by itself. */
-export interface Slots {
-  /** The token that the step reads, and afterwards the one that it chose; −1 where the logits were not numbers. */
-  readonly ids: State<"i32">;
-  /** Tokens stored before the step. */
-  readonly past: State<"i32">;
-  readonly pages: State<"i32">;
-  readonly samplers: State<"i32">;
-  readonly sourceLengths: State<"i32">;
-  readonly sourcePages: State<"i32">;
-}
+import { Slots } from "./slots";
 
 /** Programs that a session keeps. */
 const PROGRAMS = 32;
@@ -35,7 +23,6 @@ export class DecodingPrograms {
   readonly rowPages: number;
   readonly sourceRowPages: number;
   private readonly programs: ProgramCache;
-  private readonly blocks: Block[] = [];
 
   constructor(
     private readonly model: DecoderModel,
@@ -46,21 +33,13 @@ export class DecodingPrograms {
     this.programs = new ProgramCache(runtime, PROGRAMS);
     this.rowPages = pagesOf(model.context);
     this.sourceRowPages = hasSource(model) ? pagesOf(model.sourceContext) : 1;
-    const state = (name: string, columns: number): State<"i32"> => {
-      const block = runtime.memory.allocate(4 * rows * columns, "session", name);
-      this.blocks.push(block);
-      return new State(block, [rows, columns], "i32");
-    };
-    this.slots = {
-      ids: state("ids", 1), past: state("past", 1), pages: state("page tables", this.rowPages), samplers: state("samplers", SAMPLER_WORDS),
-      sourceLengths: state("source lengths", 1), sourcePages: state("sources' page tables", this.sourceRowPages),
-    };
+    this.slots = new Slots(runtime, rows, this.rowPages, this.sourceRowPages);
   }
 
   /** Reads the ids of the first n slots, stores their keys and values, and chooses the next ids. */
   step(n: number): Compiled<{ logits: Tensor }> {
     return this.programs.get(`step ${n}`, (graph) => {
-      const use = (state: State<"i32">, shape: number[]): Tensor<"i32"> => graph.use(new State(state.block, shape, "i32"));
+      const use = (state: State<"i32">, shape: number[]): Tensor<"i32"> => graph.use(new State(state.block, shape, "i32", state.offset));
       const { slots, model } = this;
       const ids = use(slots.ids, [n, 1]);
       const past = use(slots.past, [n]);
@@ -105,7 +84,7 @@ export class DecodingPrograms {
 
   dispose(): void {
     this.programs.dispose();
-    for (const block of this.blocks) block.free();
+    this.slots.dispose();
   }
 
   private keyValues(graph: Graph, pages: Tensor<"i32">, past: Tensor<"i32">, counts: Tensor<"i32"> | null = null): KeyValues {

@@ -40,3 +40,10 @@ function checkTokens(where: string, tokens: unknown, limit: number, vocabulary: 
 export function expectIdList(where: string, tokens: unknown): asserts tokens is ArrayLike<number> {
   if (!Array.isArray(tokens) && !ArrayBuffer.isView(tokens)) throw new TypeError(`${where}: expected a list of token ids, got ${String(tokens)}`);
 }
+
+/** The length of the next piece of a prompt of which `left` tokens are left: one that is up to a third empty is faster than several. */
+export function pieceFor(left: number, pieces: readonly number[]): number {
+  const whole = pieces.find((piece) => piece >= left);
+  const part = pieces.filter((piece) => piece <= left).at(-1);
+  return whole !== undefined && (part === undefined || whole <= 1.5 * left) ? whole : part!;
+}

@@ -2,14 +2,12 @@ import { yieldToEventLoop } from "../core/yieldtoeventloop";
 import { HeedError } from "../errors";
 import { checkConfig, count, type FieldsByName, flag, optional } from "../fields";
 import { PAGE_TOKENS } from "../graph/ops/keyvalues";
-import { samplerSettings } from "../graph/ops/sampling";
-import type { State } from "../graph/tensor";
 import { type DecoderModel, expectDecoder, hasSource } from "../models/decoding";
 import { checkIds } from "../models/inputs";
 import type { Weights } from "../nn/weights";
 import { PagePool } from "./pages";
 import { DecodingPrograms } from "./programs";
-import { checkPrompts, expectIdList, type Prompt } from "./prompt";
+import { checkPrompts, expectIdList, pieceFor, type Prompt } from "./prompt";
 import { checkSampler, Row, type Sampler } from "./row";
 import type { AbortSignalLike } from "../webtypes";
 
@@ -52,8 +50,6 @@ export class Session<M extends DecoderModel = DecoderModel> {
   readonly programs: DecodingPrograms;
   private readonly pieces: readonly number[];
   private readonly openRows = new Set<Row>();
-  /** Whose cells each slot of the step programs holds. */
-  private readonly slots: (Row | undefined)[] = [];
   /** The rows of the last step, and its program. */
   private last: { rows: readonly Row[]; size: number } | undefined;
   private disposed = false;
@@ -70,7 +66,12 @@ export class Session<M extends DecoderModel = DecoderModel> {
     this.pieces = pieces.map((piece) => Math.min(piece, model.context)).sort((a, b) => a - b);
     this.weights = model.weights;
     this.pool = new PagePool(this.weights.runtime, model.pageLayout, poison);
-    this.programs = new DecodingPrograms(model, this.pool, sizeFor(rows));
+    try {
+      this.programs = new DecodingPrograms(model, this.pool, sizeFor(rows));
+    } catch (error) {
+      this.pool.dispose();
+      throw error;
+    }
   }
 
   /**
@@ -119,10 +120,6 @@ export class Session<M extends DecoderModel = DecoderModel> {
    * @throws RangeError when a row has reached the model's context; HeedError `data` when its logits are not numbers, and the row then stays
    */
   async step(rows: readonly Row[]): Promise<number[]> {
-    return this.stepNow(rows);
-  }
-
-  private stepNow(rows: readonly Row[]): number[] {
     this.expectReady("step", rows);
     if (rows.length === 0) return [];
     for (const row of rows) {
@@ -131,14 +128,14 @@ export class Session<M extends DecoderModel = DecoderModel> {
     }
     const size = sizeFor(rows.length);
     const { program } = this.programs.step(size);
-    this.arrange(rows, size);
+    this.programs.slots.arrange(rows, size);
     this.last = undefined;
     program.run();
     const { ids } = this.programs.slots;
     const chosen = [...ids.block.i32(0, rows.length)];
     const broken = chosen.findIndex((id) => id < 0);
     if (broken >= 0) {
-      this.slots.fill(undefined); // the cells went on without the rows
+      this.programs.slots.forget();
       throw new HeedError("data", `step: the logits of row ${broken} are not numbers (NaN); was the model trained?`);
     }
     rows.forEach((row, i) => {
@@ -248,25 +245,6 @@ export class Session<M extends DecoderModel = DecoderModel> {
     }
   }
 
-  /** Puts the rows' cells into the first slots, as far as they are not there; the other slots of the program idle. */
-  private arrange(rows: readonly Row[], size: number): void {
-    const { ids, past, pages, samplers, sourceLengths, sourcePages } = this.programs.slots;
-    for (let slot = 0; slot < size; slot++) {
-      const row = rows[slot];
-      if (row && this.slots[slot] === row && !row.isStale) continue;
-      this.slots[slot] = row;
-      ids.write([row?.tokens.at(-1) ?? 0], slot);
-      past.write([row?.stored ?? 0], slot);
-      writeRow(pages, slot, row?.pages ?? []);
-      writeRow(samplers, slot, row ? samplerSettings({ ...row.sampler, step: row.draws }) : []);
-      sourceLengths.write([row?.sourceLength ?? 0], slot);
-      writeRow(sourcePages, slot, row?.sourcePages ?? []);
-    }
-    // A row that another slot still names has moved: what that slot holds is out of date from now on.
-    for (let slot = size; slot < this.slots.length; slot++) if (this.slots[slot] && rows.includes(this.slots[slot]!)) this.slots[slot] = undefined;
-    for (const row of rows) row.isStale = false;
-  }
-
   /** Stores the keys and values of all tokens but the last, piece by piece. */
   private async store(row: Row, signal?: AbortSignalLike): Promise<void> {
     while (row.stored < row.tokens.length - 1) {
@@ -320,24 +298,9 @@ export class Session<M extends DecoderModel = DecoderModel> {
 /** The size of the program that serves n rows: 1, 2, 4, … */
 const sizeFor = (n: number): number => 2 ** Math.ceil(Math.log2(n));
 
-/** The length of the next piece of a prompt of which `left` tokens are left: one that is up to a third empty is faster than several. */
-function pieceFor(left: number, pieces: readonly number[]): number {
-  const whole = pieces.find((piece) => piece >= left);
-  const part = pieces.filter((piece) => piece <= left).at(-1);
-  return whole !== undefined && (part === undefined || whole <= 1.5 * left) ? whole : part!;
-}
-
 /** `values`, then zeros up to `length`. */
 function filled(length: number, values: readonly number[]): Int32Array {
   const all = new Int32Array(length);
   all.set(values);
   return all;
-}
-
-/** Writes a slot's row of a state, zeros behind the values. */
-function writeRow(state: State<"i32">, slot: number, values: ArrayLike<number>): void {
-  const columns = state.shape[1]!;
-  const row = new Int32Array(columns);
-  row.set(values);
-  state.write(row, slot * columns);
 }
