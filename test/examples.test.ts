@@ -13,6 +13,7 @@ const examples: Record<string, { args?: string[]; prints: RegExp }> = {
   "dates.mjs": { prints: /\n800 0\.\d+\n2019-03-03\n$/ },
   "gpt.mjs": { args: [fileURLToPath(new URL("../LICENSE", import.meta.url)), "200"], prints: /^step 100: loss \d\.\d{3}\nstep 200: loss \d\.\d{3}\n[^]{101}\n$/u },
   "progress.mjs": { args: ["40"], prints: /█{20} 40\/40 loss \d\.\d{3}\nvalidation after step 40: (\d\.\d{3}), the best so far\nall steps are done; the best loss was \1, after step 40\n$/ },
+  "session.mjs": { prints: /^trained for 250 steps\nFrance\? Paris\.\nNorway\? Oslo\.\nJapan\? Tokyo\.\nItaly\? Rome\. \/ Peru\? Lima\.\n(\d+) tokens in the one, (\d+) in the other\n$/ },
 };
 
 describe("examples/", () => {

@@ -1,11 +1,9 @@
-import type { SpecialIds, Tokenizer } from "../data/tokenizer";
+import type { PairSpecials } from "../data/batch";
+import type { Tokenizer } from "../data/tokenizer";
 import { greedy } from "../decode/greedy";
 import { Session } from "../decode/session";
 import { HeedError } from "../errors";
 import type { Transformer } from "../models/transformer";
-
-/** The special tokens that an encoder-decoder cannot do without. */
-export type PairSpecials = Required<Pick<SpecialIds, "pad" | "bos" | "eos">>;
 
 /** @throws HeedError (`checkpoint`) when the tokenizer lacks one */
 export function pairSpecials({ specials }: Tokenizer): PairSpecials {

@@ -1,4 +1,4 @@
-import { filled, type PairBatch } from "./batch";
+import { checkPairs, checkPositive, filled, type PairBatch, type PairSpecials } from "./batch";
 import type { Pair } from "./parallel";
 
 const roundUp = (n: number, multiple: number): number => Math.ceil(n / multiple) * multiple;
@@ -10,11 +10,16 @@ const roundUp = (n: number, multiple: number): number => Math.ceil(n / multiple)
  * @param specials.pad  fills both sides up; as a target it counts for nothing
  * @param multiple      the source is filled up to a multiple of this, so that few programs serve all batches
  *
+ * @throws RangeError when there are no pairs, a source is empty, or an id is not a whole number
+ *
  * @example
  * const batch = pairBatch([{ source: [5, 6, 7], target: [8] }], { pad: 0, bos: 1, eos: 2 });
  * batch.targets.data; // Int32Array [8, 2]
  */
-export function pairBatch(pairs: readonly Pair[], { pad, bos, eos }: { pad: number; bos: number; eos: number }, multiple = 8): PairBatch {
+export function pairBatch(pairs: readonly Pair[], specials: PairSpecials, multiple = 8): PairBatch {
+  checkPairs("pairBatch", pairs, specials);
+  checkPositive("pairBatch: multiple", multiple);
+  const { pad, bos, eos } = specials;
   const B = pairs.length;
   const S = roundUp(Math.max(...pairs.map((pair) => pair.source.length)), multiple);
   const T = Math.max(...pairs.map((pair) => pair.target.length + 1));

@@ -1,4 +1,4 @@
-import { checkPositive, filled, type PairBatch } from "./batch";
+import { checkPairs, checkPositive, filled, type PairBatch, type PairSpecials } from "./batch";
 import type { Pair } from "./parallel";
 import { shuffle, Stream } from "./random";
 
@@ -7,7 +7,7 @@ export interface TokenBatchOptions {
   /** A batch's rows times its longer side is at most this. */
   tokensPerBatch: number;
   /** Ids of the target's special tokens. */
-  specials: { pad: number; bos: number; eos: number };
+  specials: PairSpecials;
   /** The id that fills up the source. Default: specials.pad. */
   sourcePad?: number;
   /** Both sides are filled up to a multiple of this: fewer shapes, so fewer programs to compile. Default: 8. */
@@ -44,7 +44,7 @@ export class TokenBatches {
   private readonly buckets: Int32Array;
   private planned: { epoch: number; plans: Plan[] };
 
-  /** @throws RangeError if there are no pairs, or the longest does not fit `tokensPerBatch` */
+  /** @throws RangeError if there are no pairs, the longest does not fit `tokensPerBatch`, or an id is not a whole number */
   constructor(
     private readonly pairs: readonly Pair[],
     private readonly options: TokenBatchOptions,
@@ -52,7 +52,7 @@ export class TokenBatches {
     const { multiple = 8, tokensPerBatch } = options;
     checkPositive("batchesByTokens: multiple", multiple);
     checkPositive("batchesByTokens: tokensPerBatch", tokensPerBatch);
-    if (pairs.length === 0) throw new RangeError("batchesByTokens: there are no pairs");
+    checkPairs("batchesByTokens", pairs, options.specials);
     const roundUp = ({ source, target }: Pair) => Math.ceil(Math.max(source.length, target.length + 1) / multiple) * multiple;
     const rounded = pairs.map(roundUp);
     this.lengths = [...new Set(rounded)].sort((a, b) => a - b);

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { PairBatch } from "../../host/data/batch";
 import { evaluationBatches, languageModelBatches } from "../../host/data/language";
 import type { Pair } from "../../host/data/parallel";
+import { pairBatch } from "../../host/data/pairbatch";
 import { batchesByTokens } from "../../host/data/translation";
 import { uniform } from "../random";
 
@@ -89,6 +90,40 @@ describe("batchesByTokens", () => {
     const long = [{ source: [3], target: new Array<number>(8).fill(3) }];
     expect(() => batchesByTokens(long, { tokensPerBatch: 15, specials })).toThrow("needs 16 tokens (rounded up to 8), but tokensPerBatch is 15");
     expect(batchesByTokens(long, { tokensPerBatch: 16, specials }).shapes).toEqual([[1, 16]]);
+  });
+});
+
+describe("pairBatch", () => {
+  it("fills each side up to its longest row, the source to a multiple of 8", () => {
+    const batch = pairBatch([{ source: [5, 6, 7], target: [8] }, { source: [9], target: [4, 4] }], specials);
+    expect([batch.source, batch.sourceLengths]).toEqual([
+      { shape: [2, 8], data: Int32Array.of(5, 6, 7, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0) }, { shape: [2], data: Int32Array.of(3, 1) },
+    ]);
+    expect([batch.target, batch.targets]).toEqual([
+      { shape: [2, 3], data: Int32Array.of(1, 8, 0, 1, 4, 4) }, { shape: [2, 3], data: Int32Array.of(8, 2, 0, 4, 4, 2) },
+    ]);
+    expect(pairBatch([{ source: [5], target: [] }], { ...specials, pad: 3 }, 2)).toMatchObject({ source: { data: Int32Array.of(5, 3) }, target: { data: Int32Array.of(1) }, targets: { data: Int32Array.of(2) } });
+  });
+
+  it("refuses a multiple that is none", () => expect(() => pairBatch([{ source: [5], target: [6] }], specials, 0)).toThrow(RangeError));
+});
+
+describe.each([
+  ["pairBatch", pairBatch],
+  ["batchesByTokens", (pairs: readonly Pair[], specials: { pad: number; bos: number; eos: number }) => batchesByTokens(pairs, { tokensPerBatch: 64, specials })],
+] as const)("%s", (name, make) => {
+  const good = { source: [5, 6], target: [7] };
+  it.each<[string, unknown[], object, string]>([
+    ["no pairs", [], specials, "there are no pairs"],
+    ["an empty source", [good, { source: [], target: [7] }], specials, "pair 1: the source is empty"],
+    ["an undefined id, as a tokenizer might give", [good, { source: [3, undefined, 4], target: [7] }], specials, "pair 1: source: token ids must be whole numbers of at least 0, got undefined at position 1"],
+    ["NaN as an id", [{ source: [3], target: [7, NaN] }], specials, "pair 0: target: token ids must be whole numbers of at least 0, got NaN at position 1"],
+    ["a fraction", [{ source: [3.5], target: [7] }], specials, "pair 0: source: token ids must be whole numbers of at least 0, got 3.5"],
+    ["a negative id", [{ source: [-1, 2], target: [7] }], specials, "pair 0: source: token ids must be whole numbers of at least 0, got -1 at position 0"],
+    ["an undefined <bos>", [good], { ...specials, bos: undefined }, "specials.bos: token ids must be whole numbers of at least 0, got undefined"],
+    ["no specials", [good], undefined as unknown as object, "specials.pad: token ids must be whole numbers of at least 0, got undefined"],
+  ])("refuses %s", (_, pairs, specials, message) => {
+    expect(() => make(pairs as Pair[], specials as never)).toThrow(new RangeError(`${name}: ${message}`));
   });
 });
 
