@@ -46,7 +46,7 @@ export default [
   {
     input: { ...entries, ...scripts },
     external,
-    plugins: [core, resolve(), typescript({ noEmit: false, declaration: false, preserveConstEnums: true, include: ["host/**", "assembly/opcodes.ts", "assembly/layouts.ts"], noEmitOnError: false })],
+    plugins: [core, resolve(), typescript({ noEmit: false, declaration: false, preserveConstEnums: true, removeComments: true, include: ["host/**", "assembly/opcodes.ts", "assembly/layouts.ts"], noEmitOnError: false })],
     output: {
       dir: "dist",
       format: "es",

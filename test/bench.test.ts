@@ -87,3 +87,11 @@ it("compare.mjs runs kernels and cold starts of two checkouts", () => {
     expect(stdout).toContain("\n1 rows");
   }
 }, 120_000);
+
+it.each([
+  ["matmul", "NT 64x64x64"], ["ops", "attention forward: Vaswani base, decoder"], ["train", "nanogpt-cpu"], ["encode", "1x128"], ["decode", "nanogpt-cpu: 8"],
+])("the suite %s runs", (suite, only) => {
+  const { status, stdout, stderr } = bench("bench/run.mjs", "--suite", suite, "--only", only, "--seconds", "0");
+  expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+  for (const build of ["simd", "relaxed"]) expect(stdout).toMatch(new RegExp(`${only}.* ${build} +[\\d.]+ \\S`));
+}, 120_000);

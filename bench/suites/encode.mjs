@@ -23,7 +23,7 @@ export default async function encode(harness) {
   }
 }
 
-const config = { ...shape, norm: "post", activation: Activation.Gelu, bias: true, attentionBias: true };
+const config = { width: shape.width, heads: shape.heads, hidden: shape.hidden, norm: "post", activation: Activation.Gelu, bias: true, attentionBias: true };
 
 function contestant(heed, x) {
   const encoder = new Encoder(shape.layers, config);
