@@ -51,8 +51,8 @@ describe("open", () => {
   const long = new Array<number>(CONTEXT + 1).fill(3);
 
   it.each<[string, unknown, ErrorConstructor, string]>([
-    ["nothing", undefined, TypeError, "open: expected a list of prompts, each { tokens }"],
-    ["a prompt without its list", { tokens: [3] }, TypeError, "open: expected a list of prompts, each { tokens }"],
+    ["nothing", undefined, TypeError, "open: expected a list of prompts, each { tokens }, got undefined"],
+    ["a prompt without its list", { tokens: [3] }, TypeError, "open: expected a list of prompts, each { tokens }, got [object Object]"],
     ["bare ids", [[3, 4]], TypeError, 'open: prompt 0: tokens: expected a list of token ids, got undefined'],
     ["undefined as a prompt", [undefined], TypeError, "open: prompt 0: expected { tokens }, got undefined"],
     ["a text", [{ tokens: "abc" }], TypeError, "open: prompt 0: tokens: expected a list of token ids, got abc"],
@@ -113,7 +113,7 @@ describe("step", () => {
     const session = openSession(llama);
     const [full, other] = (await session.open([{ tokens: randomIds(1, CONTEXT) }, { tokens: [3] }])) as [Row, Row];
     await session.step([full]); // past = context − 1
-    const message = `step: the model's context is ${CONTEXT} tokens, and the row would have ${CONTEXT + 1}; truncate it, or open a new row with fewer`;
+    const message = `step: the model takes at most ${CONTEXT} tokens, the row would have ${CONTEXT + 1}; truncate it or open a shorter row`;
     for (let i = 0; i < 2; i++) await expect(session.step([other, full])).rejects.toThrow(new RangeError(message));
     expect([full.tokens.length, other.tokens.length]).toEqual([CONTEXT + 1, 1]);
     await expect(session.append(full, [3])).rejects.toThrow(RangeError);
@@ -154,7 +154,7 @@ describe("step", () => {
     const before = rows.map(({ tokens, draws }) => [...tokens, draws]);
     const weights = model.weights.read();
     model.norm.weight.state!.write([NaN]);
-    await expect(session.step(rows)).rejects.toThrow(new HeedError("data", "step: the logits of row 0 are not numbers (NaN); was the model trained?"));
+    await expect(session.step(rows)).rejects.toThrow(new HeedError("data", "step: the logits of row 0 are NaN; expected finite numbers. Has the model been trained?"));
     expect(rows.map(({ tokens, draws }) => [...tokens, draws])).toEqual(before);
     expect(() => session.logits(rows[0]!)).toThrow(TypeError);
     model.weights.write(weights);
@@ -171,7 +171,7 @@ describe("step", () => {
     const session = openSession(model);
     const rows = await session.open([{ tokens: [3] }, { tokens: [4] }, { tokens: [12] }]);
     model.embedding.weight.state!.write([NaN], 12 * model.config.width); // token 12's
-    await expect(session.step(rows)).rejects.toThrow("step: the logits of row 2 are not numbers (NaN); was the model trained?");
+    await expect(session.step(rows)).rejects.toThrow("step: the logits of row 2 are NaN; expected finite numbers. Has the model been trained?");
   });
 });
 
@@ -183,7 +183,7 @@ describe("append", () => {
     await expect(session.append(row, [5, 13])).rejects.toThrow(new RangeError("append: token ids must be integers in [0, 13), got 13 at position 1"));
     await expect(session.append(row, [undefined as unknown as number])).rejects.toThrow(RangeError);
     await expect(session.append(row, 5 as never)).rejects.toThrow(new TypeError("append: expected a list of token ids, got 5"));
-    await expect(session.append(row, randomIds(1, CONTEXT - 1))).rejects.toThrow(`append: the model's context is ${CONTEXT} tokens, and the row would have ${CONTEXT + 1}`);
+    await expect(session.append(row, randomIds(1, CONTEXT - 1))).rejects.toThrow(`append: the model takes at most ${CONTEXT} tokens, the row would have ${CONTEXT + 1}`);
     expect(row.tokens).toEqual([3, 4]);
     session.dispose();
   });
@@ -239,7 +239,7 @@ describe("logits", () => {
     const session = openSession(llama);
     const [row, other] = (await session.open([{ tokens: [3] }, { tokens: [4] }])) as [Row, Row];
     await session.step([row]);
-    expect(() => session.logits(other)).toThrow(new TypeError("logits: the row took no part in the session's last step"));
+    expect(() => session.logits(other)).toThrow(new TypeError("logits: the row was not part of the session's last step"));
     await session.append(other, randomIds(1, 20));
     expect(() => session.logits(row)).toThrow(/^read: the arena holds no result of this program/);
     session.dispose();
@@ -256,7 +256,7 @@ describe("dispose", () => {
     session.dispose();
     session.dispose();
     expect(memory.report().filter(({ owner }) => owner !== "runtime")).toEqual(before);
-    const gone = new TypeError("the session was disposed");
+    const gone = new TypeError("the session has been disposed; create a new one");
     await expect(session.step([row])).rejects.toThrow(gone);
     await expect(session.open([{ tokens: [3] }])).rejects.toThrow(gone);
     expect(() => session.fork(row)).toThrow(gone);

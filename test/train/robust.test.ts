@@ -45,7 +45,7 @@ describe("a validation loss of NaN", () => {
 
 describe("evaluate", () => {
   it("refuses to average over no tokens", async () => {
-    await expect(evaluate(await place(), [])).rejects.toThrow(new HeedError("data", "evaluate: no target to predict; are the batches empty?"));
+    await expect(evaluate(await place(), [])).rejects.toThrow(new HeedError("data", "evaluate: expected at least one target to predict, got none; are the batches empty?"));
   });
 
   it("gives two evaluations at once what each gives alone", async () => {
