@@ -1,4 +1,4 @@
-/** heed/node: what the library needs of Node, Deno or Bun, and what only Node can do. */
+/** heed/node: the file system and threads of Node, Deno and Bun, and the "turbo" build, which only Node supports. */
 import { readFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { nodeWorkers } from "./platform/node-workers";
@@ -9,28 +9,28 @@ import type { ByteSource, WasmModule } from "./webtypes";
 export { nodeFiles } from "./platform/node-files";
 export { nodeWorkers, trialTraining };
 
-/** Something that was done otherwise than asked, and why. */
+/** A request that could not be honoured, and the reason. */
 export interface RuntimeWarning {
-  /** `turbo`: the build "turbo" could not be had, and the runtime has another. */
+  /** `turbo`: the build "turbo" is not available, and the runtime uses another. */
   readonly code: "turbo";
   readonly message: string;
 }
 
-/** The options of `Runtime.create`, and who is told of warnings. */
+/** The options of `Runtime.create`, and a handler for warnings. */
 export interface NodeRuntimeOptions extends RuntimeOptions {
-  /** Called with a warning; without it the process emits it (`process.on("warning", …)`), and Node prints it to stderr. */
+  /** Called with each warning. By default the process emits it (`process.on("warning", …)`), and Node prints it to stderr. */
   onWarning?: (warning: RuntimeWarning) => void;
 }
 
 /**
- * `Runtime.create` with threads, as many as there are cores (at most 8) if `threads` says nothing else. And besides it the build
- * `turbo`: products of matrices in 256 bits instead of 128, about twice as fast, with the bits of `relaxed`. Node 24 or later, on x64
+ * Like `Runtime.create`, with one thread per core (at most 8) unless `threads` says otherwise, and with one more build, `turbo`. It multiplies
+ * matrices in 256-bit instead of 128-bit vectors, about twice as fast, and is bit-identical to `relaxed`. It needs Node 24 or later on x64
  * with AVX2.
  *
- * It rests on V8's `--experimental-wasm-revectorize`, which is experimental: do not use it where the process also runs modules that
- * you do not trust. The flag is on only while heed's own module is compiled, at once and by the optimizing compiler (some 80 ms).
- * A trial training must then give the same bits as `relaxed`. Where anything is amiss the runtime gets the build `auto` would, and there
- * is a warning.
+ * `turbo` relies on V8's experimental flag `--experimental-wasm-revectorize`. Do not use it if the process also runs modules that you do not
+ * trust. The flag is on only while heed's module is compiled, eagerly and by the optimizing compiler, which takes about 80 ms. A trial training
+ * run must then match `relaxed` bit for bit. If anything fails, the runtime falls back to the build that `auto` would choose, and a warning
+ * is reported.
  * @throws HeedError `runtime` as `Runtime.create` does
  *
  * @example
@@ -42,19 +42,22 @@ export async function createRuntime({ onWarning = emitWarning, ...given }: NodeR
   if (options.build !== "turbo") return Runtime.create(options);
   const runtime = await createTurbo(options);
   if (typeof runtime !== "string") return runtime;
-  onWarning({ code: "turbo", message: `the build "turbo" ${runtime}; the fastest other build takes its place` });
+  onWarning({ code: "turbo", message: `the build "turbo" ${runtime}; using the fastest other build instead` });
   return Runtime.create({ ...options, build: "auto" });
 }
 
-/** The runtime, or what is amiss. */
+/** The runtime, or the reason why it cannot be created. */
 async function createTurbo(options: RuntimeOptions): Promise<Runtime | string> {
   if (!hasRevectorizer()) return `needs Node 24 or later on x64, and this is ${describeEngine()}`;
   try {
     const isThreaded = countThreads(options) > 1;
-    const core = compileTurbo(readFileSync(isThreaded ? new URL("../build/heed.turbo-threads.wasm", import.meta.url) : new URL("../build/heed.turbo.wasm", import.meta.url)));
+    const url = isThreaded
+      ? new URL("../build/heed.turbo-threads.wasm", import.meta.url)
+      : new URL("../build/heed.turbo.wasm", import.meta.url);
+    const core = compileTurbo(readFileSync(url));
     const results = await trialTraining(await Runtime.create({ build: "turbo", core }));
     const expected = await trialTraining(await Runtime.create({ build: "relaxed" }));
-    if (!results.every((value, i) => Object.is(value, expected[i]))) return "computes wrongly on this machine";
+    if (!results.every((value, i) => Object.is(value, expected[i]))) return "gives wrong results on this machine";
     return await Runtime.create({ ...options, build: "turbo", core });
   } catch (error) {
     return `does not work here: ${(error as Error).message}`;
@@ -62,7 +65,7 @@ async function createTurbo(options: RuntimeOptions): Promise<Runtime | string> {
 }
 
 /**
- * Whether this is Node (not Deno or Bun, which pose as it) with a V8 that can make 256-bit operations of 128-bit ones.
+ * Whether this is Node, rather than Deno or Bun in its guise, with a V8 that can merge 128-bit operations into 256-bit ones.
  *
  * @example
  * if (!hasRevectorizer()) console.log("no turbo here");
@@ -73,14 +76,14 @@ export function hasRevectorizer(): boolean {
 }
 
 /**
- * Compiles heed's turbo module, with the flag on for no longer than that takes.
+ * Compiles heed's turbo module. V8's flag is on only while it compiles.
  *
  * @example
  * if (hasRevectorizer()) compileTurbo(await nodeFiles.read("heed.turbo.wasm"));
  */
 export function compileTurbo(bytes: ByteSource): WasmModule {
-  // All of it now: what is left for later, or for the baseline compiler to begin with, would be compiled when the flag is off.
-  // Without inlining: V8 of Node 26 decides on it by what the baseline compiler counted, and ends the process where that is missing.
+  // Not lazily and not by the baseline compiler: functions compiled later would be compiled with the flag off.
+  // No inlining: Node 26's V8 bases it on counts from the baseline compiler, and crashes the process if they are missing.
   const flags = ["experimental-wasm-revectorize", "no-liftoff", "no-wasm-lazy-compilation", "no-wasm-inlining"];
   const set = (flag: string): void => setFlagsFromString(`--${flag}`);
   flags.forEach(set);

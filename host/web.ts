@@ -1,2 +1,5 @@
-/** heed/web: threads by Web Workers. They need shared memory: serve the page with COOP and COEP headers, so that it is cross-origin isolated. */
+/**
+ * heed/web: threads based on Web Workers. They need shared memory, so serve the page with COOP and COEP headers to make it cross-origin
+ * isolated.
+ */
 export { webWorkers } from "./platform/web-workers";

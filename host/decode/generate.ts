@@ -7,33 +7,35 @@ import { type Row, samplerFields } from "./row";
 import { Session } from "./session";
 import type { AbortSignalLike } from "../webtypes";
 
-/** How much to generate, and how to choose tokens. */
+/** Options of `generate`. */
 export interface GenerateOptions {
-  /** Tokens to generate. */
+  /** Maximum number of tokens to generate. */
   maxTokens: number;
-  /** 0: the likeliest token (greedy); towards 1 and above: more variety. 1 by default. */
+  /** 0 picks the most likely token (greedy); higher values give more variety. 1 by default. */
   temperature?: number;
-  /** Draw from this many of the likeliest tokens; all of them by default. */
+  /** Sample from this many of the most likely tokens; from all of them by default. */
   topK?: number;
-  /** The same seed gives the same tokens; row i draws with seed + i. 0 by default. */
+  /** The same seed gives the same tokens; row i uses seed + i. 0 by default. */
   seed?: number;
-  /** A row stops at this id. */
+  /** A row ends at this id. */
   end?: number;
-  /** Past the model's context: go on from the last half of it, the default, or stop. */
+  /** Past the model's context: restart from its last half (the default), or stop. */
   pastContext?: "restart" | "stop";
   signal?: AbortSignalLike;
 }
 
-const fields: FieldsByName = { ...samplerFields, maxTokens: whole, end: optional(whole), pastContext: optional(oneOf("restart", "stop")), signal: optional(object) };
+const fields: FieldsByName = {
+  ...samplerFields, maxTokens: whole, end: optional(whole), pastContext: optional(oneOf("restart", "stop")), signal: optional(object),
+};
 
 /**
- * Continues prompts, one token of every row at a time. A row does not depend on the other prompts.
+ * Continues prompts. Each step generates one token per row. A row's tokens do not depend on the other prompts.
  *
- * A row that reaches the model's context goes on from the last half of its tokens; so does a prompt that is longer than the context.
- * @param model    a model, or a session to keep for several calls
+ * A row that reaches the model's context restarts from the last half of it. A prompt longer than the context starts in the same way.
+ * @param model    a model, or a session to reuse across calls
  * @param prompts  token ids, at least one each
  * @returns an iterator over the steps: the next id of each row, or −1 for a row that has ended
- * @throws TypeError for a model that does not continue texts, and for unknown options; RangeError for ids outside the vocabulary, empty
+ * @throws TypeError for a model that does not continue text, and for unknown options; RangeError for ids outside the vocabulary, empty
  *   prompts and options out of range
  *
  * @example
@@ -85,7 +87,7 @@ export async function* generate<M extends DecoderModel>(
 
 const half = (context: number): number => Math.ceil(context / 2);
 
-/** A row that goes on from the last half of the context. */
+/** Replaces a row by one that starts from the last half of the context. */
 async function restart(session: Session, row: Row, signal?: AbortSignalLike): Promise<Row> {
   session.close(row);
   const [next] = await session.open([{ tokens: row.tokens.slice(-half(session.model.context)), ...row.sampler }], { signal });
@@ -95,7 +97,9 @@ async function restart(session: Session, row: Row, signal?: AbortSignalLike): Pr
 
 function checkPrompts(prompts: unknown, vocabulary: number): void {
   const isList = (value: unknown): value is ArrayLike<number> => Array.isArray(value) || ArrayBuffer.isView(value);
-  if (!Array.isArray(prompts) || !prompts.every(isList)) throw new TypeError("generate: expected a list of prompts, each a list of token ids: [[5, 6, 7]]");
+  if (!Array.isArray(prompts) || !prompts.every(isList)) {
+    throw new TypeError("generate: expected a list of prompts, each a list of token ids: [[5, 6, 7]]");
+  }
   prompts.forEach((prompt, row) => {
     if (prompt.length === 0) throw new RangeError(`generate: prompt ${row} is empty; give at least one token`);
     checkIds(`generate: prompt ${row}`, prompt, vocabulary);

@@ -6,28 +6,29 @@ import type { Row } from "./row";
 import { Session } from "./session";
 import type { AbortSignalLike } from "../webtypes";
 
-/** Where targets start and end. */
+/** Options of `greedy`. */
 export interface GreedyOptions {
-  /** The id that starts a target, and the one that ends it. */
+  /** The id that starts a target. */
   start: number;
+  /** The id that ends a target. */
   end: number;
-  /** Most tokens of a target, `end` included; the model's maximum by default. */
+  /** Maximum length of a target in tokens, including `end`; the model's context by default. */
   maxTokens?: number;
   signal?: AbortSignalLike;
 }
 
 const fields: FieldsByName = { start: whole, end: whole, maxTokens: optional(whole), signal: optional(object) };
 
-/** Sources that are decoded at once where no session says otherwise. */
+/** Maximum number of sources decoded at once, unless the caller passes a session. */
 const ROWS = 64;
 
 /**
- * Translates sources by taking the likeliest token at each step (greedy decoding). A target does not depend on the other sources.
- * @param model    a model, or a session to keep for several calls
+ * Translates sources by greedy decoding: each step takes the most likely token. A target does not depend on the other sources.
+ * @param model    a model, or a session to reuse across calls
  * @param sources  token ids; rows may differ in length
  * @returns the targets' ids, without `start` and `end`
  * @throws TypeError for a model that does not decode from a source, and for unknown options; RangeError for ids outside the vocabulary,
- *   sources longer than the model takes and options out of range
+ *   sources that are empty or too long for the model, and options out of range
  *
  * @example
  * const [ids] = await greedy(model, [tokenizer.encode("the third of March 2019")], { start: 1, end: 2 });
@@ -62,8 +63,10 @@ export async function greedy<M extends EncoderDecoderModel>(
   }
 }
 
-/** Steps until every row has ended; a row that ends leaves the batch. */
-async function finish(session: Session, rows: readonly Row[], end: number, maxTokens: number, signal?: AbortSignalLike): Promise<number[][]> {
+/** Steps until every row has ended. A row that ends leaves the batch. */
+async function finish(
+  session: Session, rows: readonly Row[], end: number, maxTokens: number, signal?: AbortSignalLike,
+): Promise<number[][]> {
   let active = [...rows];
   for (let step = 0; step < maxTokens && active.length > 0; step++) {
     signal?.throwIfAborted();
@@ -76,9 +79,13 @@ async function finish(session: Session, rows: readonly Row[], end: number, maxTo
 
 function checkSources(sources: unknown, { vocabulary, sourceContext }: EncoderDecoderModel): void {
   const isList = (value: unknown): value is ArrayLike<number> => Array.isArray(value) || ArrayBuffer.isView(value);
-  if (!Array.isArray(sources) || !sources.every(isList)) throw new TypeError("greedy: expected a list of sources, each a list of token ids: [[5, 6, 7]]");
+  if (!Array.isArray(sources) || !sources.every(isList)) {
+    throw new TypeError("greedy: expected a list of sources, each a list of token ids: [[5, 6, 7]]");
+  }
   sources.forEach((source, row) => {
-    if (source.length < 1 || source.length > sourceContext) throw new RangeError(`greedy: source ${row} has ${source.length} tokens; the model takes 1 to ${sourceContext}`);
+    if (source.length < 1 || source.length > sourceContext) {
+      throw new RangeError(`greedy: source ${row} has ${source.length} tokens; the model takes 1 to ${sourceContext}`);
+    }
     checkIds(`greedy: source ${row}`, source, vocabulary);
   });
 }

@@ -3,20 +3,20 @@ import type { Runtime } from "../core/runtime";
 import { pageElements, type PageLayout } from "../graph/ops/keyvalues";
 import { State } from "../graph/tensor";
 
-/** Pages at first; their number doubles when they run out. */
+/** Initial number of pages; it doubles when they run out. */
 const FIRST_PAGES = 8;
 
 /**
- * Pages of keys and values, counted by how many rows use each. A page that several rows share is never written: `writable` copies it.
- * Page 0 belongs to no row: what idle slots of a step write goes there.
+ * A reference-counted pool of pages that hold keys and values. A page shared by several rows is never written; `writable` copies it first.
+ * Page 0 belongs to no row: idle slots of a step write to it.
  */
 export class PagePool {
   private readonly block: Block;
-  /** Rows that use each page. */
+  /** Number of rows that use each page. */
   private readonly uses: number[] = [1];
   private readonly unused: number[] = [];
 
-  /** @param poison  fills pages with NaN when they are taken and released, so that a test notices a stale read */
+  /** @param poison  fill pages with NaN when they are taken or released, so that tests detect stale reads */
   constructor(
     runtime: Runtime,
     readonly layout: PageLayout,
@@ -30,12 +30,15 @@ export class PagePool {
     return new State(this.block, [this.capacity, pageElements(this.layout)]);
   }
 
-  /** Pages that some row uses. */
+  /** Number of pages in use. */
   get used(): number {
     return this.uses.filter((uses) => uses > 0).length - 1;
   }
 
-  /** A page for one row. @throws HeedError `memory` when the pages cannot grow; nothing has then changed */
+  /**
+   * Takes a page for one row.
+   * @throws HeedError `memory` if the pool cannot grow, in which case nothing has changed
+   */
   take(): number {
     if (this.unused.length === 0 && this.uses.length === this.capacity) this.block.resize(2 * this.block.bytes);
     const page = this.unused.pop() ?? this.uses.length;
@@ -44,13 +47,13 @@ export class PagePool {
     return page;
   }
 
-  /** Counts one more row that uses the page. */
+  /** Adds a reference to a page. */
   share(page: number): number {
     this.uses[page]!++;
     return page;
   }
 
-  /** A page with the same contents that only the caller uses: this one, or a copy in its place. */
+  /** Returns a page with the same contents that only the caller uses: the page itself, or a copy that replaces it. */
   writable(page: number): number {
     if (this.uses[page] === 1) return page;
     const copy = this.take();

@@ -8,18 +8,18 @@ import { type DecoderModel, hasSource } from "../models/decoding";
 import type { PagePool } from "./pages";
 import { Slots } from "./slots";
 
-/** Programs that a session keeps. */
+/** Maximum number of programs that a session keeps. */
 const PROGRAMS = 32;
 
 const pagesOf = (tokens: number): number => Math.ceil(tokens / PAGE_TOKENS);
 
 /**
- * A session's programs: a step of 1, 2, 4, … rows, a prompt of one row by a few lengths, a batch of sources. Compiled when they are first
- * needed, the least recently used disposed.
+ * A session's programs: a step of 1, 2, 4, … rows, a prompt of one row in a few lengths, and a batch of sources. They are compiled on first
+ * use, and the least recently used are disposed.
  */
 export class DecodingPrograms {
   readonly slots: Slots;
-  /** Pages of a row, and of a source, at most. */
+  /** Maximum number of pages of a row, and of a source. */
   readonly rowPages: number;
   readonly sourceRowPages: number;
   private readonly programs: ProgramCache;
@@ -44,7 +44,9 @@ export class DecodingPrograms {
       const ids = use(slots.ids, [n, 1]);
       const past = use(slots.past, [n]);
       const cache = this.keyValues(graph, use(slots.pages, [n, this.rowPages]), past);
-      const source = hasSource(model) ? this.keyValues(graph, use(slots.sourcePages, [n, this.sourceRowPages]), use(slots.sourceLengths, [n])) : undefined;
+      const source = hasSource(model)
+        ? this.keyValues(graph, use(slots.sourcePages, [n, this.sourceRowPages]), use(slots.sourceLengths, [n]))
+        : undefined;
       const states = model.decode(ids, cache, source);
       const logits = graph.within("output", () => {
         const logits = graph.keep(model.logits(states));
@@ -56,8 +58,8 @@ export class DecodingPrograms {
     });
   }
 
-  /** Stores the keys and values of T tokens of one row, of which the first `counts` count. */
-  prompt(T: number): Compiled<{ tokens: Tensor<"i32">; counts: Tensor<"i32">; past: Tensor<"i32">; pages: Tensor<"i32">; sourceLengths: Tensor<"i32">; sourcePages: Tensor<"i32"> }> {
+  /** Stores the keys and values of up to T tokens of one row; the first `counts` are valid. */
+  prompt(T: number): Compiled<Record<"tokens" | "counts" | "past" | "pages" | "sourceLengths" | "sourcePages", Tensor<"i32">>> {
     return this.programs.get(`prompt ${T}`, (graph) => {
       const input = (shape: number[]): Tensor<"i32"> => graph.input(shape, "i32");
       const inputs = {
@@ -71,7 +73,7 @@ export class DecodingPrograms {
   }
 
   /** Encodes n sources of up to S tokens, and stores the keys and values that the decoder attends to. */
-  encode(n: number, S: number): Compiled<{ source: Tensor<"i32">; lengths: Tensor<"i32">; past: Tensor<"i32">; pages: Tensor<"i32"> }> {
+  encode(n: number, S: number): Compiled<Record<"source" | "lengths" | "past" | "pages", Tensor<"i32">>> {
     return this.programs.get(`encode ${n}x${S}`, (graph) => {
       if (!hasSource(this.model)) throw new TypeError("encode: the model has no source");
       const source = graph.input([n, S], "i32");

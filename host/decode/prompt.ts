@@ -6,18 +6,18 @@ import { checkSampler, Row, type Sampler } from "./row";
 export interface Prompt extends Sampler {
   /** Token ids, at least one: a text to continue, or the start of a target. */
   tokens: readonly number[];
-  /** An encoder-decoder's source: token ids, at least one. */
+  /** The source, for an encoder-decoder: token ids, at least one. */
   source?: readonly number[];
 }
 
 /**
- * A row for each prompt.
- * @throws RangeError for empty or too long prompts and ids outside the vocabulary; TypeError for what is no list of prompts, and for unknown
- *   fields
+ * Checks prompts and makes a row for each.
+ * @throws RangeError for prompts that are empty or too long, and for ids outside the vocabulary; TypeError if `prompts` is not a list, and
+ *   for unknown fields
  */
 export function checkPrompts(model: DecoderModel, prompts: readonly Prompt[]): Row[] {
   const form = hasSource(model) ? "{ tokens, source }" : "{ tokens }";
-  if (!Array.isArray(prompts)) throw new TypeError(`open: expected a list of prompts, each ${form}`);
+  if (!Array.isArray(prompts)) throw new TypeError(`open: expected a list of prompts, each ${form}, got ${String(prompts)}`);
   return prompts.map((prompt: Prompt, i) => {
     const where = `open: prompt ${i}`;
     if (typeof prompt !== "object" || prompt === null) throw new TypeError(`${where}: expected ${form}, got ${String(prompt)}`);
@@ -38,7 +38,9 @@ function checkTokens(where: string, tokens: unknown, limit: number, vocabulary: 
 
 /** @throws TypeError unless `tokens` is an array */
 export function expectIdList(where: string, tokens: unknown): asserts tokens is ArrayLike<number> {
-  if (!Array.isArray(tokens) && !ArrayBuffer.isView(tokens)) throw new TypeError(`${where}: expected a list of token ids, got ${String(tokens)}`);
+  if (!Array.isArray(tokens) && !ArrayBuffer.isView(tokens)) {
+    throw new TypeError(`${where}: expected a list of token ids, got ${String(tokens)}`);
+  }
 }
 
 /** The length of the next piece of a prompt of which `left` tokens are left: one that is up to a third empty is faster than several. */

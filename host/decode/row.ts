@@ -2,18 +2,19 @@ import { checkConfig, type FieldsByName, notNegative, optional, seed, whole } fr
 
 /** How a row chooses its tokens. */
 export interface Sampler {
-  /** 0: the likeliest token; towards 1 and above: more variety. 0 by default. */
+  /** 0, the default, picks the most likely token; higher values give more variety. */
   temperature?: number;
-  /** Draws from this many of the likeliest tokens; 0, the default: from all of them. */
+  /** Sample from this many of the most likely tokens; 0, the default, samples from all of them. */
   topK?: number;
-  /** Rows with the same seed draw the same random numbers, whatever their company; 0 by default. */
+  /** Rows with the same seed draw the same random numbers, whichever rows they are batched with; 0 by default. */
   seed?: number;
 }
 
 export const samplerFields: FieldsByName = { temperature: optional(notNegative), topK: optional(whole), seed: optional(seed) };
 
 /**
- * One sequence that a session decodes. `session.open` and `session.fork` make rows; `tokens` is theirs to read.
+ * A sequence that a session decodes, created by `session.open` or `session.fork`. Callers read `tokens`; everything else belongs to the
+ * session.
  *
  * @example
  * const session = new Session(model);
@@ -23,24 +24,24 @@ export const samplerFields: FieldsByName = { temperature: optional(notNegative),
  * session.dispose();
  */
 export class Row {
-  /** The pages of its tokens' keys and values, in order. */
+  /** Pages with the keys and values of the row's tokens, in order. */
   readonly pages: number[] = [];
-  /** The same of its source. */
+  /** Pages with the keys and values of the row's source. */
   readonly sourcePages: number[] = [];
   sourceLength = 0;
-  /** How many random numbers it has drawn. */
+  /** Number of random numbers drawn. */
   draws = 0;
-  /** Whether linear memory lacks what has changed here. */
+  /** Whether the row has changes that are not in linear memory yet. */
   isStale = true;
   isOpen = true;
 
   constructor(
-    /** Every token, the last of which awaits the next step. */
+    /** All tokens. The next step reads the last one. */
     readonly tokens: number[],
     readonly sampler: Required<Sampler>,
   ) {}
 
-  /** Tokens whose keys and values are stored: all but the last. */
+  /** Number of tokens whose keys and values are stored: all but the last. */
   stored = 0;
 }
 

@@ -11,39 +11,42 @@ import { checkPrompts, expectIdList, pieceFor, type Prompt } from "./prompt";
 import { checkSampler, Row, type Sampler } from "./row";
 import type { AbortSignalLike } from "../webtypes";
 
-/** The size of a session. */
+/** Options of a session. */
 export interface SessionOptions {
-  /** Rows that may be open at once; 64 by default. */
+  /** Maximum number of open rows; 64 by default. */
   rows?: number;
-  /** Lengths of the pieces in which prompts are run, each a program of its own; 16, 64 and 256 tokens by default. */
+  /** Prompts are split into pieces of these lengths, each with its own program; 16, 64 and 256 tokens by default. */
   pieces?: readonly number[];
-  /** Fills pages with NaN when they are taken and when they are released: a test then notices a stale read. */
+  /** Fill pages with NaN when they are taken or released, so that tests detect stale reads; false by default. */
   poison?: boolean;
 }
 
-const lengths = { expected: "a list of integers of at least 1", accepts: (value: unknown) => Array.isArray(value) && value.length > 0 && value.every(count.accepts), isType: Array.isArray };
+const lengths = {
+  expected: "a list of integers of at least 1", isType: Array.isArray,
+  accepts: (value: unknown) => Array.isArray(value) && value.length > 0 && value.every(count.accepts),
+};
 const fields: FieldsByName = { rows: optional(count), pieces: optional(lengths), poison: optional(flag) };
 
-/** Lengths of sources are rounded up to multiples of this, so that a handful of programs serves all. */
+/** Source lengths are rounded up to multiples of this, so that a handful of programs serves them all. */
 const SOURCE_GRAIN = 16;
-/** Sources that are encoded at once, at most. */
+/** Maximum number of sources encoded at once. */
 const SOURCE_BATCH = 32;
 
 /**
- * Decoding with a cache: what greedy search, sampling and everything else that decodes is written on.
+ * Decoding with a key-value cache: the basis of greedy search, sampling and custom decoders.
  *
- * A row is a sequence whose last token awaits the next step. Keys and values of all tokens before it are stored in pages of 64; a row's
- * bits do not depend on the rows that are decoded with it, nor on how its prompt was cut into pieces.
+ * A row is a sequence whose last token is read by the next step. The keys and values of all earlier tokens are stored in pages of 64 tokens.
+ * A row's results are bit-identical whichever rows are decoded with it, and however its prompt is split into pieces.
  *
  * @example
  * const session = new Session(model);
- * const [row] = await session.open([{ source: [5, 6, 7], tokens: [1] }]); // a decoder-only model takes tokens alone
+ * const [row] = await session.open([{ source: [5, 6, 7], tokens: [1] }]); // a decoder-only model takes only tokens
  * for (let i = 0; i < 5; i++) await session.step([row!]);
  * row!.tokens.length; // 6
  * session.dispose();
  */
 export class Session<M extends DecoderModel = DecoderModel> {
-  /** Rows that may be open at once. */
+  /** Maximum number of open rows. */
   readonly rows: number;
   private readonly weights: Weights;
   private readonly pool: PagePool;
@@ -54,7 +57,7 @@ export class Session<M extends DecoderModel = DecoderModel> {
   private last: { rows: readonly Row[]; size: number } | undefined;
   private disposed = false;
 
-  /** @throws TypeError or RangeError for options that make no sense; HeedError `memory` when the session does not fit */
+  /** @throws TypeError or RangeError for invalid options; HeedError `memory` if the session does not fit */
   constructor(
     readonly model: M,
     options: SessionOptions = {},
@@ -75,14 +78,17 @@ export class Session<M extends DecoderModel = DecoderModel> {
   }
 
   /**
-   * Opens a row for each prompt: encodes its source, and stores the keys and values of all of its tokens but the last.
-   * @param signal  stops between two pieces; no row is then open
-   * @throws RangeError for empty or too long prompts, ids outside the vocabulary and too many rows; TypeError for unknown fields
+   * Opens a row for each prompt: encodes its source, and stores the keys and values of all its tokens but the last.
+   * @param signal  aborts between two pieces and closes the new rows
+   * @throws RangeError for prompts that are empty or too long, ids outside the vocabulary and too many rows; TypeError for unknown fields
    */
   async open(prompts: readonly Prompt[], { signal }: { signal?: AbortSignalLike } = {}): Promise<Row[]> {
     this.expectAlive();
     const rows = checkPrompts(this.model, prompts);
-    if (this.openRows.size + rows.length > this.rows) throw new RangeError(`open: the session has ${this.rows} rows, of which ${this.openRows.size} are open; got ${rows.length} prompts`);
+    if (this.openRows.size + rows.length > this.rows) {
+      const open = this.openRows.size;
+      throw new RangeError(`open: the session has ${this.rows} rows, of which ${open} are open; got ${rows.length} prompts`);
+    }
     for (const row of rows) this.openRows.add(row);
     try {
       if (hasSource(this.model)) await this.encode(rows, prompts.map(({ source }) => source!), signal);
@@ -96,8 +102,8 @@ export class Session<M extends DecoderModel = DecoderModel> {
 
   /**
    * Appends tokens to a row, as if they had been part of its prompt.
-   * @param signal  stops between two pieces; the row is then as before
-   * @throws RangeError for ids outside the vocabulary, and when the row would exceed the model's context
+   * @param signal  aborts between two pieces and restores the row
+   * @throws RangeError for ids outside the vocabulary, and if the row would exceed the model's context
    */
   async append(row: Row, tokens: readonly number[], { signal }: { signal?: AbortSignalLike } = {}): Promise<void> {
     this.expectReady("append", [row]);
@@ -117,7 +123,7 @@ export class Session<M extends DecoderModel = DecoderModel> {
   /**
    * Reads each row's last token and appends the one that follows it, chosen by the row's sampler.
    * @returns the chosen ids, in the order of the rows
-   * @throws RangeError when a row has reached the model's context; HeedError `data` when its logits are not numbers, and the row then stays
+   * @throws RangeError if a row has reached the model's context; HeedError `data` if its logits are NaN, which leaves the rows unchanged
    */
   async step(rows: readonly Row[]): Promise<number[]> {
     this.expectReady("step", rows);
@@ -136,7 +142,7 @@ export class Session<M extends DecoderModel = DecoderModel> {
     const broken = chosen.findIndex((id) => id < 0);
     if (broken >= 0) {
       this.programs.slots.forget();
-      throw new HeedError("data", `step: the logits of row ${broken} are not numbers (NaN); was the model trained?`);
+      throw new HeedError("data", `step: the logits of row ${broken} are NaN; expected finite numbers. Has the model been trained?`);
     }
     rows.forEach((row, i) => {
       row.stored = row.tokens.push(chosen[i]!) - 1;
@@ -147,9 +153,9 @@ export class Session<M extends DecoderModel = DecoderModel> {
   }
 
   /**
-   * A second row with the same tokens. Full pages are shared; a page is copied when one of its rows writes to it.
-   * @param sampler  what the copy chooses differently: another seed, say
-   * @throws RangeError when all of the session's rows are open
+   * Creates a second row with the same tokens. The rows share pages; a shared page is copied when one of them writes to it.
+   * @param sampler  settings that replace those of the original, such as another seed
+   * @throws RangeError if all of the session's rows are open
    */
   fork(row: Row, sampler: Sampler = {}): Row {
     this.expectReady("fork", [row]);
@@ -163,16 +169,18 @@ export class Session<M extends DecoderModel = DecoderModel> {
   }
 
   /**
-   * Keeps a row's first n tokens, the last of which awaits the next step.
-   * @throws RangeError unless n is from 1 to the number of its tokens
+   * Keeps a row's first n tokens. The next step reads the last of them.
+   * @throws RangeError unless n is between 1 and the number of tokens
    */
   truncate(row: Row, n: number): void {
     this.expectReady("truncate", [row]);
-    if (!Number.isInteger(n) || n < 1 || n > row.tokens.length) throw new RangeError(`truncate: expected 1 to ${row.tokens.length} tokens, got ${n}`);
+    if (!Number.isInteger(n) || n < 1 || n > row.tokens.length) {
+      throw new RangeError(`truncate: expected 1 to ${row.tokens.length} tokens, got ${n}`);
+    }
     this.keepFirst(row, n);
   }
 
-  /** Ends a row; its pages serve others. Closing twice is no error. */
+  /** Closes a row and releases its pages. Closing a closed row has no effect. */
   close(row: Row): void {
     if (!this.openRows.delete(row)) return;
     row.isOpen = false;
@@ -180,19 +188,19 @@ export class Session<M extends DecoderModel = DecoderModel> {
   }
 
   /**
-   * The logits that a row's last token was chosen by, f32 [vocabulary].
-   * @throws TypeError unless the row took part in the last step, and no other program has run since
+   * The logits from which a row's last token was chosen, f32 [vocabulary].
+   * @throws TypeError if the row was not part of the last step, or another program has run since
    */
   logits(row: Row): Float32Array {
     this.expectOpen("logits", [row]);
     const index = this.last?.rows.indexOf(row) ?? -1;
-    if (index < 0) throw new TypeError("logits: the row took no part in the session's last step");
+    if (index < 0) throw new TypeError("logits: the row was not part of the session's last step");
     const { program, tensors } = this.programs.step(this.last!.size);
     const V = this.model.vocabulary;
     return program.read(tensors.logits).slice(index * V, (index + 1) * V);
   }
 
-  /** Releases pages, cells and programs; all rows are closed. */
+  /** Closes all rows and releases pages, cells and programs. */
   dispose(): void {
     if (this.disposed) return;
     for (const row of [...this.openRows]) this.close(row);
@@ -202,12 +210,15 @@ export class Session<M extends DecoderModel = DecoderModel> {
   }
 
   private tooLong(verb: string, length: number): RangeError {
-    return new RangeError(`${verb}: the model's context is ${this.model.context} tokens, and the row would have ${length}; truncate it, or open a new row with fewer`);
+    const { context } = this.model;
+    return new RangeError(`${verb}: the model takes at most ${context} tokens, the row would have ${length}; truncate it or open a shorter row`);
   }
 
   private expectAlive(): void {
-    if (this.disposed) throw new TypeError("the session was disposed");
-    if (this.model.weights !== this.weights) throw new TypeError("Session: the model was disposed and placed again since; create a new session");
+    if (this.disposed) throw new TypeError("the session has been disposed; create a new one");
+    if (this.model.weights !== this.weights) {
+      throw new TypeError("Session: the model has since been disposed and placed again; create a new session");
+    }
   }
 
   private expectOpen(verb: string, rows: readonly Row[]): void {
@@ -219,7 +230,7 @@ export class Session<M extends DecoderModel = DecoderModel> {
     });
   }
 
-  /** The same, of rows that have stored all that they should: not while `append` runs. */
+  /** Like `expectOpen`, and refuses rows that `append` is still extending. */
   private expectReady(verb: string, rows: readonly Row[]): void {
     this.expectOpen(verb, rows);
     const busy = rows.findIndex((row) => row.stored < row.tokens.length - 1);
@@ -233,7 +244,7 @@ export class Session<M extends DecoderModel = DecoderModel> {
     for (const page of row.pages.splice(Math.ceil((n - 1) / PAGE_TOKENS))) this.pool.release(page);
   }
 
-  /** Makes the pages for the first `tokens` tokens, those that will be written the row's own. */
+  /** Makes sure that the row has pages for its first `tokens` tokens, and does not share those about to be written. */
   private makeRoom(row: Row, tokens: number): void {
     const { pages } = row;
     const first = Math.floor(row.stored / PAGE_TOKENS);
@@ -268,7 +279,7 @@ export class Session<M extends DecoderModel = DecoderModel> {
     }
   }
 
-  /** Encodes sources, those of similar length together. */
+  /** Encodes sources in batches of similar length. */
   private async encode(rows: readonly Row[], sources: readonly (readonly number[])[], signal?: AbortSignalLike): Promise<void> {
     const limit = hasSource(this.model) ? this.model.sourceContext : 0;
     const order = [...rows.keys()].sort((a, b) => sources[b]!.length - sources[a]!.length);

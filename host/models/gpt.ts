@@ -27,13 +27,13 @@ export interface GPTConfig {
   width: number;
   /** Width of the feed-forward layers; 4 × width by default. */
   hidden?: number;
-  /** Probability of dropping an element, while training; 0 by default. */
+  /** Dropout probability during training; 0 by default. */
   dropout?: number;
   /** Biases in linear layers and norms; false by default, as in nanoGPT. */
   bias?: boolean;
-  /** Of the feed-forward layers: "gelu" by default; GPT-2 has "geluTanh". */
+  /** Activation of the feed-forward layers; "gelu" by default. GPT-2 uses "geluTanh". */
   activation?: ActivationName;
-  /** Whether the output projection is the embedding's matrix; true by default. */
+  /** Whether the output projection shares the embedding's matrix; true by default. */
   tied?: boolean;
   /** ε of the norms; 1e-5 by default. */
   epsilon?: number;
@@ -46,22 +46,25 @@ const fields: Fields<GPTConfig> = {
 
 /** Model shapes by name; the vocabulary comes from the tokenizer. */
 export const gptPresets = {
-  /** nanoGPT's published recipe for a CPU. */
+  /** nanoGPT's published CPU recipe. */
   "nanogpt-cpu": { block: 64, layers: 4, heads: 4, width: 128 },
   /** Radford et al. 2019. */
   gpt2: { block: 1024, layers: 12, heads: 12, width: 768, bias: true, activation: "geluTanh" },
 } as const satisfies Record<string, Omit<GPTConfig, "vocabulary">>;
 
-/** Targets with this id are not predicted. */
+/** Targets with this id do not count towards the loss. */
 export const IGNORED = -1;
 
-/** What a language model reads: tokens, and what follows each of them. */
-export const languageInputs = (vocabulary: number) => ({ tokens: ids(["B", "T"], vocabulary), targets: ids(["B", "T"], vocabulary, IGNORED) });
+/** The inputs of a language model: tokens, and the token that follows each of them. */
+export const languageInputs = (vocabulary: number) => ({
+  tokens: ids(["B", "T"], vocabulary),
+  targets: ids(["B", "T"], vocabulary, IGNORED),
+});
 export type LanguageInputs = ReturnType<typeof languageInputs>;
 
 /**
- * A decoder-only language model (Radford et al. 2019): learned positions, pre-norm. The defaults are nanoGPT's shape, the preset `gpt2`
- * is GPT-2's.
+ * A decoder-only language model (Radford et al. 2019) with learned positions and pre-norm. The defaults follow nanoGPT; the preset `gpt2`
+ * is GPT-2.
  *
  * @example
  * const model = new GPT({ ...gptPresets["nanogpt-cpu"], vocabulary: 65 }).place(await Runtime.create(), { seed: 1 });
@@ -71,7 +74,7 @@ export class GPT extends Model<LanguageInputs> implements DecoderModel {
   readonly positions: LearnedPositions;
   readonly layers: EncoderLayer[];
   readonly norm: LayerNorm;
-  /** Absent where the embedding's matrix serves as the output projection too. */
+  /** Null if the output projection shares the embedding's matrix. */
   readonly output: Linear | null;
 
   readonly inputs: LanguageInputs;
@@ -84,15 +87,17 @@ export class GPT extends Model<LanguageInputs> implements DecoderModel {
   constructor(readonly config: GPTConfig) {
     super();
     checkConfig("GPT", config, fields);
-    const { vocabulary, block, layers, heads, width, hidden = 4 * width, dropout = 0, bias = false, activation = "gelu", tied = true, epsilon } = config;
+    const { vocabulary, block, layers, heads, width, epsilon } = config;
+    const { hidden = 4 * width, dropout = 0, bias = false, activation = "gelu", tied = true } = config;
     this.embedding = new Embedding(vocabulary, width, { initializer: normal(0.02) });
     this.positions = new LearnedPositions(block, width);
     this.layers = Array.from(
       { length: layers },
       () =>
         new EncoderLayer({
-          width, heads, hidden, dropout, attentionDropout: dropout, norm: "pre", activation: activations[activation], bias, attentionBias: bias, epsilon,
-          // Every layer adds twice to the residual stream: scaled so that its variance stays (Radford et al. 2019, section 2.3).
+          width, heads, hidden, dropout, attentionDropout: dropout, norm: "pre", activation: activations[activation], bias,
+          attentionBias: bias, epsilon,
+          // Each layer adds to the residual stream twice; the scale keeps its variance constant (Radford et al. 2019, section 2.3).
           initializer: normal(0.02), outputInitializer: normal(0.02 / Math.sqrt(2 * layers)),
         }),
     );
@@ -107,7 +112,7 @@ export class GPT extends Model<LanguageInputs> implements DecoderModel {
 
   /**
    * tokens i32 [B, T] → the last layer's normalised states, f32 [B, T, C].
-   * @param cache  keys and values of the tokens before; these tokens' are added
+   * @param cache  keys and values of the preceding tokens; those of `tokens` are added
    */
   forward(tokens: Tensor<"i32">, cache?: KeyValues): Tensor {
     let x = this.positions.forward(this.embedding.forward(tokens), cache?.past);
@@ -124,7 +129,7 @@ export class GPT extends Model<LanguageInputs> implements DecoderModel {
     return linear(states, this.outputWeight);
   }
 
-  /** Inputs `tokens` and `targets`, i32 [B, T]; a target of −1 counts for nothing. */
+  /** Inputs `tokens` and `targets`, i32 [B, T]; targets of −1 are ignored. */
   override loss({ tokens, targets }: Inputs<LanguageInputs>): Loss {
     return crossEntropy(this.forward(tokens), this.outputWeight, targets, { ignored: IGNORED });
   }

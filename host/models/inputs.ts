@@ -1,46 +1,47 @@
 import { formatShape, sizeOf } from "../graph/shape";
 import type { Tensor } from "../graph/tensor";
 
-/** What a model declares of one of its inputs. */
+/** What a model declares about one of its inputs. */
 export interface InputSpec<D extends "i32" | "f32" = "i32" | "f32"> {
   readonly dtype: D;
-  /** Axes: by name where batches differ ("B", "T"), by number where they are all alike. One name stands for one length in a batch. */
+  /** Axes: a name ("B", "T") if the length varies between batches, a number if it is fixed. A name has one length within a batch. */
   readonly shape: readonly (string | number)[];
-  /** Of i32: values lie in [0, below) … */
+  /** For i32: values lie in [0, below), or equal `ignored`. */
   readonly below?: number;
-  /** … or are this one, which counts for nothing. */
+  /** For i32: the value that marks an element to ignore. */
   readonly ignored?: number;
-  /** Of i32: values are lengths along this axis. */
+  /** For i32: values are lengths along this axis. */
   readonly along?: string;
 }
 
 /** A model's inputs by name. */
 export type InputSpecs = Readonly<Record<string, InputSpec>>;
 
-/** The symbols of a model's inputs in a graph. */
+/** A model's inputs as symbolic tensors of a graph. */
 export type Inputs<S extends InputSpecs> = { readonly [Name in keyof S]: Tensor<S[Name]["dtype"]> };
 
-/** What a batch holds of each dtype. */
+/** The typed array that holds each dtype in a batch. */
 export interface BatchArrays {
   i32: Int32Array;
   f32: Float32Array;
 }
 
-/** The arrays of a batch: one for each input. */
+/** The arrays of a batch, one for each input. */
 export type BatchOf<S extends InputSpecs> = {
   readonly [Name in keyof S]: { readonly shape: readonly number[]; readonly data: BatchArrays[S[Name]["dtype"]] };
 };
 
 /**
- * Token ids, or other numbers of classes: i32 in [0, below), or `ignored`.
+ * Declares token ids or other class indices: i32 in [0, below), or `ignored`.
  *
  * @example
  * ids(["B", "T"], 65, -1).dtype; // "i32"
  */
-export const ids = (shape: readonly (string | number)[], below: number, ignored?: number) => ({ dtype: "i32", shape, below, ignored }) as const;
+export const ids = (shape: readonly (string | number)[], below: number, ignored?: number) =>
+  ({ dtype: "i32", shape, below, ignored }) as const;
 
 /**
- * Lengths along an axis: i32 in [0, its length].
+ * Declares lengths along an axis: i32 from 0 to the length of the axis.
  *
  * @example
  * lengths(["B"], "S").along; // "S"
@@ -48,7 +49,7 @@ export const ids = (shape: readonly (string | number)[], below: number, ignored?
 export const lengths = (shape: readonly (string | number)[], along: string) => ({ dtype: "i32", shape, along }) as const;
 
 /**
- * Numbers: f32, pixels for instance.
+ * Declares numbers such as pixels: f32.
  *
  * @example
  * numbers(["B", 28, 28]).dtype; // "f32"
@@ -57,25 +58,32 @@ export const numbers = (shape: readonly (string | number)[]) => ({ dtype: "f32",
 
 /**
  * Checks that a batch can be run.
- * @param model   for messages
- * @param limits  the largest length of an axis by its name
- * @throws TypeError when an array is missing, unknown or of the wrong kind; RangeError when a shape or a value does not fit
+ * @param model   the model's name, for error messages
+ * @param limits  the maximum length of an axis, by its name
+ * @throws TypeError if an array is missing, unknown or of the wrong kind; RangeError if a shape or a value does not fit
  */
-export function checkBatch(model: string, specs: InputSpecs, limits: Readonly<Record<string, number>>, batch: Record<string, unknown>): void {
+export function checkBatch(
+  model: string, specs: InputSpecs, limits: Readonly<Record<string, number>>, batch: Record<string, unknown>,
+): void {
   const expected = `${model}: expected a batch with the arrays ${Object.keys(specs).join(", ")}`;
   if (typeof batch !== "object" || batch === null) throw new TypeError(`${expected}, got ${String(batch)}`);
-  if (typeof (batch as { then?: unknown }).then === "function") throw new TypeError(`${expected}, got a promise: make batches synchronously`);
-  for (const name of Object.keys(batch)) if (!Object.hasOwn(specs, name)) throw new TypeError(`${expected}, got ${name} too`);
+  if (typeof (batch as { then?: unknown }).then === "function") {
+    throw new TypeError(`${expected}, got a promise: make batches synchronously`);
+  }
+  for (const name of Object.keys(batch)) if (!Object.hasOwn(specs, name)) throw new TypeError(`${expected}, got unknown array ${name}`);
   const axes = new Map<string, number>();
   for (const [name, spec] of Object.entries(specs)) {
     const array = batch[name] as { shape: readonly number[]; data: ArrayLike<number> } | undefined;
     const where = `${model}: ${name}`;
     if (!array) throw new TypeError(`${expected}, but ${name} is missing`);
     const type = spec.dtype === "i32" ? Int32Array : Float32Array;
-    if (!Array.isArray(array.shape) || !(array.data instanceof type)) throw new TypeError(`${where}: expected { shape, data } with ${type.name} data`);
+    if (!Array.isArray(array.shape) || !(array.data instanceof type)) {
+      throw new TypeError(`${where}: expected { shape, data } with ${type.name} data`);
+    }
     bindAxes(where, spec, limits, array.shape, axes);
-    if (array.data.length !== sizeOf(array.shape)) {
-      throw new RangeError(`${where}: the shape ${formatShape(array.shape)} holds ${sizeOf(array.shape)} numbers, got ${array.data.length}`);
+    const size = sizeOf(array.shape);
+    if (array.data.length !== size) {
+      throw new RangeError(`${where}: expected ${size} numbers for the shape ${formatShape(array.shape)}, got ${array.data.length}`);
     }
   }
   for (const [name, { below, ignored, along }] of Object.entries(specs)) {
@@ -85,7 +93,9 @@ export function checkBatch(model: string, specs: InputSpecs, limits: Readonly<Re
   }
 }
 
-function bindAxes(where: string, spec: InputSpec, limits: Readonly<Record<string, number>>, shape: readonly number[], axes: Map<string, number>): void {
+function bindAxes(
+  where: string, spec: InputSpec, limits: Readonly<Record<string, number>>, shape: readonly number[], axes: Map<string, number>,
+): void {
   const fits = shape.length === spec.shape.length && shape.every((length, i) => {
     const axis = spec.shape[i]!;
     return Number.isSafeInteger(length) && length >= 1 && length === (typeof axis === "number" ? axis : (axes.get(axis) ?? length));
@@ -106,15 +116,18 @@ function checkRange(what: string, values: ArrayLike<number>, below: number, igno
   for (let i = 0; i < values.length; i++) {
     const value = values[i]!;
     if (value !== ignored && !(value >= 0 && value < below)) {
-      throw new RangeError(`${what} must lie in [0, ${below})${ignored === undefined ? "" : ` or be ${ignored}`}, got ${value} at position ${i}`);
+      const orIgnored = ignored === undefined ? "" : ` or be ${ignored}`;
+      throw new RangeError(`${what} must be in [0, ${below})${orIgnored}, got ${value} at position ${i}`);
     }
   }
 }
 
-/** @throws RangeError naming the first id that is not a whole number in [0, vocabulary) */
+/** @throws RangeError naming the first id that is not an integer in [0, vocabulary) */
 export function checkIds(what: string, values: ArrayLike<number>, vocabulary: number): void {
   for (let i = 0; i < values.length; i++) {
     const id = values[i];
-    if (!Number.isInteger(id) || id! < 0 || id! >= vocabulary) throw new RangeError(`${what}: token ids must be whole numbers in [0, ${vocabulary}), got ${String(id)} at position ${i}`);
+    if (!Number.isInteger(id) || id! < 0 || id! >= vocabulary) {
+      throw new RangeError(`${what}: token ids must be integers in [0, ${vocabulary}), got ${String(id)} at position ${i}`);
+    }
   }
 }

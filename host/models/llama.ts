@@ -31,17 +31,17 @@ export interface LlamaConfig {
   width: number;
   /** Width of the feed-forward layers. */
   hidden: number;
-  /** Heads of keys and values, each shared by heads/keyValueHeads query heads; as many as query heads by default. */
+  /** Number of key-value heads, each shared by heads/keyValueHeads query heads; equal to `heads` by default. */
   keyValueHeads?: number;
   /** Width of a head; width/heads by default. */
   headSize?: number;
-  /** Base of the rotary positions' frequencies; 10,000 by default. */
+  /** Base of the rotary frequencies; 10,000 by default. */
   rotaryBase?: number;
   /** ε of the norms; 1e-5 by default. */
   epsilon?: number;
-  /** Whether the output projection is the embedding's matrix; false by default. */
+  /** Whether the output projection shares the embedding's matrix; false by default. */
   tied?: boolean;
-  /** Probability of dropping an element of the embeddings, of sublayers' outputs and of attention weights, while training; 0 by default. */
+  /** Dropout probability of embeddings, sublayer outputs and attention weights during training; 0 by default. */
   dropout?: number;
 }
 
@@ -52,14 +52,14 @@ const fields: Fields<LlamaConfig> = {
 
 /** Model shapes by name; the vocabulary comes from the tokenizer. */
 export const llamaPresets = {
-  /** As large as nanoGPT's recipe for a CPU. */
+  /** The size of nanoGPT's CPU recipe. */
   "llama-cpu": { block: 64, layers: 4, heads: 4, keyValueHeads: 2, width: 128, hidden: 344, tied: true },
-  /** SmolLM-135M's: 134.5 million parameters with its vocabulary of 49,152. */
+  /** SmolLM-135M: 134.5 million parameters with its vocabulary of 49,152. */
   "llama-135m": { block: 2048, layers: 30, heads: 9, keyValueHeads: 3, width: 576, hidden: 1536, tied: true },
 } as const satisfies Record<string, Omit<LlamaConfig, "vocabulary">>;
 
 /**
- * down(silu(gate(x)) · up(x)): a feed-forward layer with a gate, SwiGLU (Shazeer 2020, arXiv:2002.05202).
+ * A gated feed-forward layer, SwiGLU (Shazeer 2020, arXiv:2002.05202): down(silu(gate(x)) · up(x)).
  * Shapes: x [..., width] → [..., hidden] → [..., width].
  *
  * @example
@@ -70,8 +70,9 @@ export class GatedFeedForward extends Layer {
   readonly up: Linear;
   readonly down: Linear;
 
-  constructor(width: number, hidden: number, { initializer, outputInitializer = initializer }: { initializer?: Initializer; outputInitializer?: Initializer } = {}) {
+  constructor(width: number, hidden: number, initializers: { initializer?: Initializer; outputInitializer?: Initializer } = {}) {
     super();
+    const { initializer, outputInitializer = initializer } = initializers;
     this.gate = new Linear(width, hidden, { bias: false, initializer });
     this.up = new Linear(width, hidden, { bias: false, initializer });
     this.down = new Linear(hidden, width, { bias: false, initializer: outputInitializer });
@@ -108,8 +109,9 @@ class LlamaLayer extends Layer {
 }
 
 /**
- * A decoder-only language model in the shape of Llama (Touvron et al. 2023, arXiv:2302.13971): RMSNorm before each sublayer, rotary
- * positions, SwiGLU, no biases; with grouped-query attention where `keyValueHeads` says so (Ainslie et al. 2023, arXiv:2305.13245).
+ * A decoder-only language model in the style of Llama (Touvron et al. 2023, arXiv:2302.13971): RMSNorm before each sublayer, rotary
+ * positions, SwiGLU, no biases. With fewer `keyValueHeads` than `heads` it uses grouped-query attention (Ainslie et al. 2023,
+ * arXiv:2305.13245).
  *
  * @example
  * const model = new Llama({ ...llamaPresets["llama-cpu"], vocabulary: 65 }).place(await Runtime.create(), { seed: 1 });
@@ -119,7 +121,7 @@ export class Llama extends Model<LanguageInputs> implements DecoderModel {
   readonly rotary: RotaryPositions;
   readonly layers: LlamaLayer[];
   readonly norm: RMSNorm;
-  /** Absent where the embedding's matrix serves as the output projection too. */
+  /** Null if the output projection shares the embedding's matrix. */
   readonly output: Linear | null;
 
   readonly inputs: LanguageInputs;
@@ -148,7 +150,7 @@ export class Llama extends Model<LanguageInputs> implements DecoderModel {
 
   /**
    * tokens i32 [B, T] → the last layer's normalised states, f32 [B, T, C].
-   * @param cache  keys and values of the tokens before; these tokens' are added
+   * @param cache  keys and values of the preceding tokens; those of `tokens` are added
    */
   forward(tokens: Tensor<"i32">, cache?: KeyValues): Tensor {
     let x = dropout(this.embedding.forward(tokens), this.config.dropout ?? 0);
@@ -164,7 +166,7 @@ export class Llama extends Model<LanguageInputs> implements DecoderModel {
     return linear(states, this.outputWeight);
   }
 
-  /** Inputs `tokens` and `targets`, i32 [B, T]; a target of −1 counts for nothing. */
+  /** Inputs `tokens` and `targets`, i32 [B, T]; targets of −1 are ignored. */
   override loss({ tokens, targets }: Inputs<LanguageInputs>): Loss {
     return crossEntropy(this.forward(tokens), this.outputWeight, targets, { ignored: IGNORED });
   }

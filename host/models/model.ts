@@ -6,7 +6,7 @@ import { Layer } from "../nn/layer";
 import { Weights, type WeightsOptions } from "../nn/weights";
 import { type BatchOf, checkBatch, type Inputs, type InputSpecs } from "./inputs";
 
-/** How a model is placed. */
+/** Options of `Model.place`. */
 export interface PlaceOptions extends Pick<WeightsOptions, "format" | "trainable"> {
   /** The same seed draws the same weights; 0 by default. */
   seed?: number;
@@ -14,7 +14,7 @@ export interface PlaceOptions extends Pick<WeightsOptions, "format" | "trainable
 
 const fields: Fields<PlaceOptions> = { seed: optional(seedField), format: optional(callback), trainable: optional(callback) };
 
-/** Programs of evaluation that a model keeps: one for each shape of batch. */
+/** Evaluation programs that a model keeps, one per batch shape. */
 const PROGRAMS = 64;
 
 /**
@@ -29,31 +29,32 @@ export abstract class Model<S extends InputSpecs = InputSpecs> extends Layer {
   #weights: Weights | undefined;
   #programs: ProgramCache | undefined;
 
-  /** The inputs of `loss`, by name: what a batch must hold. */
+  /** The inputs of `loss` by name: the arrays that a batch must hold. */
   abstract readonly inputs: S;
-  /** The largest length of an axis of the inputs, by its name. */
+  /** The maximum length of an input axis, by its name. */
   readonly limits: Readonly<Record<string, number>> = {};
 
   /** The loss of a batch. */
   abstract loss(inputs: Inputs<S>): Loss;
 
   /**
-   * @throws TypeError when an array is missing, unknown or of the wrong kind; RangeError when the batch cannot be run: shapes that do
-   *   not fit each other or the model, ids out of range
+   * Checks that a batch fits the model.
+   * @throws TypeError if an array is missing, unknown or of the wrong kind; RangeError if shapes do not fit each other or the model, or
+   *   an id is out of range
    */
   check(batch: BatchOf<S>): void {
     checkBatch(this.constructor.name, this.inputs, this.limits, batch);
   }
 
   /**
-   * Reserves the weights in a runtime's memory and draws them from `seed`.
-   * @throws HeedError `memory` when they do not fit, saying how much they need; RangeError for a seed that is not an integer in [0, 2⁵³)
+   * Allocates the weights in a runtime's memory and initialises them from `seed`.
+   * @throws HeedError `memory` if they do not fit, saying how much they need; RangeError for a seed that is not an integer in [0, 2⁵³)
    */
   place(runtime: Runtime, options: PlaceOptions = {}): this {
     expectRuntime("place", runtime);
     checkConfig("place", options, fields);
     const { seed = 0, format, trainable } = options;
-    if (this.#weights) throw new TypeError("place: the model already has its memory; dispose it first");
+    if (this.#weights) throw new TypeError("place: the model already has memory; dispose it first");
     this.nameLayers();
     const weights = new Weights(runtime, this.parameters(), { owner: this.constructor.name, tables: this.tables(), format, trainable });
     try {

@@ -27,16 +27,16 @@ export interface TransformerConfig {
   width: number;
   /** d_ff */
   hidden: number;
-  /** Where layers normalise: after the residual as in the paper, or before each sublayer. */
+  /** Where layers normalise: "post", after each residual connection as in the paper (the default), or "pre", before each sublayer. */
   norm?: "pre" | "post";
-  /** Probability of dropping an element of embeddings and sublayers' outputs, while training. */
+  /** Dropout probability of embeddings and sublayer outputs during training. */
   dropout?: number;
   /** The same for attention weights and for the feed-forward layers' hidden activations. */
   attentionDropout?: number;
   hiddenDropout?: number;
   /** Label smoothing. */
   smoothing?: number;
-  /** The padding id, which counts for nothing as a target; 0 by default. */
+  /** The padding id, which is ignored as a target; 0 by default. */
   padding?: number;
 }
 
@@ -56,7 +56,9 @@ export const transformerPresets = {
     dropout: 0.1, attentionDropout: 0.1, hiddenDropout: 0.1, smoothing: 0.1,
   },
   /** Vaswani 2017, table 3, base. */
-  base: { maxLength: 512, encoderLayers: 6, decoderLayers: 6, heads: 8, width: 512, hidden: 2048, norm: "post", dropout: 0.1, smoothing: 0.1 },
+  base: {
+    maxLength: 512, encoderLayers: 6, decoderLayers: 6, heads: 8, width: 512, hidden: 2048, norm: "post", dropout: 0.1, smoothing: 0.1,
+  },
 } as const satisfies Record<string, Omit<TransformerConfig, "vocabulary">>;
 
 const translationInputs = (vocabulary: number, padding: number) => ({
@@ -68,8 +70,8 @@ const translationInputs = (vocabulary: number, padding: number) => ({
 export type TranslationInputs = ReturnType<typeof translationInputs>;
 
 /**
- * The Transformer of Vaswani et al. 2017 (arXiv:1706.03762): encoder, decoder, and one matrix for both embeddings and the output
- * (section 3.4).
+ * The encoder-decoder Transformer of Vaswani et al. 2017 (arXiv:1706.03762). One matrix serves as both embeddings and as the output
+ * projection (section 3.4).
  *
  * @example
  * const model = new Transformer({ ...transformerPresets.tiny, vocabulary: 64 }).place(await Runtime.create(), { seed: 1 });
@@ -92,7 +94,8 @@ export class Transformer extends Model<TranslationInputs> implements EncoderDeco
   constructor(readonly config: TransformerConfig) {
     super();
     checkConfig("Transformer", config, fields);
-    const { vocabulary, maxLength, width, heads, hidden, encoderLayers, decoderLayers, norm = "post", dropout, attentionDropout, hiddenDropout, padding = 0 } = config;
+    const { vocabulary, maxLength, width, heads, hidden, encoderLayers, decoderLayers } = config;
+    const { norm = "post", dropout, attentionDropout, hiddenDropout, padding = 0 } = config;
     if (padding >= vocabulary) throw new RangeError(`Transformer: padding: expected an id in [0, ${vocabulary}), got ${padding}`);
     const block: BlockConfig = { width, heads, hidden, norm, dropout, attentionDropout, hiddenDropout };
     this.embedding = new Embedding(vocabulary, width, { scale: Math.sqrt(width) });
@@ -120,7 +123,10 @@ export class Transformer extends Model<TranslationInputs> implements EncoderDeco
     this.decoder.store(this.encode(source, lengths), cache);
   }
 
-  /** target i32 [B, T], source: the encoder's memory f32 [B, S, C] and its lengths i32 [B] → states that predict each next token, [B, T, C]. */
+  /**
+   * target i32 [B, T] → states that predict each next token, f32 [B, T, C].
+   * @param source  the encoder's memory f32 [B, S, C] and its lengths i32 [B], or its cached keys and values
+   */
   forward(target: Tensor<"i32">, source: DecoderSource, cache?: KeyValues): Tensor {
     return this.decoder.forward(this.embed(target, cache?.past), source, cache);
   }
@@ -133,11 +139,13 @@ export class Transformer extends Model<TranslationInputs> implements EncoderDeco
     return linear(states, this.embedding.weight);
   }
 
-  /** Inputs `source` [B, S], `sourceLengths` [B], `target` [B, T] and `targets` [B, T], i32; a target that is padding counts for nothing. */
+  /** Inputs `source` [B, S], `sourceLengths` [B], `target` [B, T] and `targets` [B, T], i32; padding targets are ignored. */
   override loss({ source, sourceLengths, target, targets }: Inputs<TranslationInputs>): Loss {
     const states = this.forward(target, { memory: this.encode(source, sourceLengths), lengths: sourceLengths });
     return crossEntropy(states, this.embedding.weight, targets, { smoothing: this.config.smoothing, ignored: this.padding });
   }
 }
 
-export const transformer = { kind: "encoder-decoder", Model: Transformer, fields, presets: transformerPresets } as const satisfies Family<TransformerConfig, Transformer>;
+export const transformer = {
+  kind: "encoder-decoder", Model: Transformer, fields, presets: transformerPresets,
+} as const satisfies Family<TransformerConfig, Transformer>;

@@ -10,7 +10,7 @@ import { endOfFile, type Files, type OpenFile } from "../io/files";
  * await nodeFiles.exists("no such file"); // false
  */
 export const nodeFiles: Files = {
-  exists: (path) => attempt("look for", path, () => orIfMissing(access(path).then(() => true), false)),
+  exists: (path) => attempt("access", path, () => orIfMissing(access(path).then(() => true), false)),
 
   read: (path) => attempt("read", path, () => withFile(path, "r", readWhole)),
 
@@ -61,7 +61,7 @@ export const nodeFiles: Files = {
     }),
 
   makeDirectory: (path) =>
-    attempt("make the folder", path, async () => {
+    attempt("create the folder", path, async () => {
       const first = await mkdir(path, { recursive: true });
       if (first !== undefined) await syncFolder(dirname(first));
     }),
@@ -72,7 +72,8 @@ async function attempt<T>(what: string, path: string, action: () => Promise<T>, 
     return await action();
   } catch (cause) {
     if (cause instanceof HeedError) throw cause;
-    throw new HeedError("file", `cannot ${what} ${path}${more}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause, file: path });
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new HeedError("file", `cannot ${what} ${path}${more}: ${reason}`, { cause, file: path });
   }
 }
 
@@ -98,10 +99,10 @@ async function orIfMissing<T>(action: Promise<T>, otherwise: T): Promise<T> {
 async function readWhole(file: FileHandle): Promise<Uint8Array> {
   const { size } = await file.stat();
   const bytes = new Uint8Array(size);
-  return bytes.subarray(0, await fill(file, bytes, 0)); // the file may have become shorter meanwhile
+  return bytes.subarray(0, await fill(file, bytes, 0)); // the file may have been truncated in the meantime
 }
 
-/** Reads until `into` is full or the file ends, in parts: Node reads no more than 2 GiB at a time. Returns how many bytes it read. */
+/** Reads until `into` is full or the file ends, and returns the number of bytes read. Node reads at most 2 GiB at a time. */
 async function fill(file: FileHandle, into: Uint8Array, position: number): Promise<number> {
   let filled = 0;
   while (filled < into.length) {
@@ -121,7 +122,7 @@ async function withFile<T>(path: string, flags: string, action: (file: FileHandl
   }
 }
 
-/** Makes the names in a folder durable. Windows cannot sync a folder, and needs not. */
+/** Makes a folder's entries durable. Windows cannot sync folders and does not need to. */
 async function syncFolder(path: string): Promise<void> {
   if (process.platform === "win32") return;
   await withFile(path, "r", (folder) => folder.sync());

@@ -2,16 +2,16 @@ import { availableParallelism } from "node:os";
 import { Worker, type WorkerOptions } from "node:worker_threads";
 import type { StartedWorker, Task, WorkerEvents, Workers } from "../core/workers";
 
-/** Threads by `node:worker_threads`, which Node, Deno and Bun have. */
+/** Threads based on `node:worker_threads`, available in Node, Deno and Bun. */
 export const nodeWorkers: Workers = {
   cores: availableParallelism(),
   start: (task, events) => listen(new Worker(new URL("../../dist/node-worker.js", import.meta.url), withTask(task)), events),
 };
 
-/** Options for node such as --input-type, which a worker would inherit, are not for this one. */
+/** `execArgv` is empty because a worker would otherwise inherit options such as --input-type. */
 const withTask = (task: Task): WorkerOptions => ({ workerData: task, execArgv: [] });
 
-/** Tells `events` of a worker. */
+/** Reports a worker's messages and its end to `events`. */
 export function listen(worker: Worker, { message, end }: WorkerEvents): StartedWorker {
   let reason: string | undefined;
   worker.on("message", message);
@@ -20,5 +20,6 @@ export function listen(worker: Worker, { message, end }: WorkerEvents): StartedW
   return worker;
 }
 
-/** Starts a worker from the script of another. */
-export const startAgain = (script: string) => (task: Task, events: WorkerEvents): StartedWorker => listen(new Worker(new URL(script), withTask(task)), events);
+/** Starts another worker from the same script. */
+export const startAgain = (script: string) => (task: Task, events: WorkerEvents): StartedWorker =>
+  listen(new Worker(new URL(script), withTask(task)), events);

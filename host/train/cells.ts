@@ -3,9 +3,7 @@ import type { Block } from "../core/memory";
 import type { Runtime } from "../core/runtime";
 import { State } from "../graph/tensor";
 
-/**
- * The training cells: what changes between two runs of one program, and what a run reports (see `Cell` in assembly/layouts.ts).
- */
+/** The training cells: values that change between two runs of one program, and values that a run reports (see `Cell` in layouts.ts). */
 export class Cells {
   readonly state: State;
   private readonly block: Block;
@@ -15,7 +13,7 @@ export class Cells {
     this.state = new State(this.block, [Cell.Bytes / 4]);
   }
 
-  /** The sum of the loss, and the tokens that counted, since they were last taken; clears both. */
+  /** Returns the loss sum and the number of tokens that counted since the last call, and clears both. */
   takeLoss(): { sum: number; tokens: number } {
     const sums = this.block.f64(Cell.LossSum, 2);
     const [sum = 0, tokens = 0] = sums;
@@ -23,13 +21,16 @@ export class Cells {
     return { sum, tokens };
   }
 
-  /** What the optimizer is about to apply. @param update  the number of updates, this one included (Adam's t) */
+  /**
+   * Sets what the optimizer is about to apply.
+   * @param update  the number of updates, including this one (Adam's t)
+   */
   setUpdate(learningRate: number, update: number): void {
     this.block.f32(Cell.LearningRate, 1)[0] = learningRate;
     this.block.i32(Cell.Step, 1)[0] = update;
   }
 
-  /** The last update's gradient norm before clipping, and whether it was applied: not where a loss or gradient was not finite. */
+  /** The last update's gradient norm before clipping, and whether it was applied: false if a loss or gradient was not finite. */
   get update(): { gradientNorm: number; applied: boolean } {
     return { gradientNorm: this.block.f64(Cell.GradientNorm, 1)[0]!, applied: !Number.isNaN(this.block.f32(Cell.GradientScale, 1)[0]!) };
   }

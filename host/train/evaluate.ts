@@ -8,27 +8,29 @@ import { Cells } from "./cells";
 import { lossProgram, writeBatch } from "./lossprogram";
 import type { AbortSignalLike } from "../webtypes";
 
-/** What `evaluate` measures. */
+/** The result of `evaluate`. */
 export interface Evaluation {
-  /** Mean loss of a token, in nats. */
+  /** Mean loss per token, in nats. */
   loss: number;
-  /** How many tokens counted. */
+  /** Number of tokens that counted. */
   tokens: number;
 }
 
-/** Shapes of batches whose programs are kept during one evaluation. */
+/** Batch shapes whose programs are kept during one evaluation. */
 const PROGRAMS = 64;
 
 /**
- * Mean loss over batches, without dropout.
- * @param signal  stops between batches; the promise rejects with its reason
- * @throws TypeError or RangeError when a batch does not fit the model, HeedError `data` when no target counts
+ * Computes the mean loss over batches, without dropout.
+ * @param signal  aborts between batches; the promise rejects with its reason
+ * @throws TypeError or RangeError if a batch does not fit the model, HeedError `data` if no target counts
  *
  * @example
  * const { loss } = await evaluate(model, batches);
  * console.log(`perplexity ${Math.exp(loss)}`);
  */
-export async function evaluate<S extends InputSpecs>(model: Model<S>, batches: Iterable<BatchOf<S>>, signal?: AbortSignalLike): Promise<Evaluation> {
+export async function evaluate<S extends InputSpecs>(
+  model: Model<S>, batches: Iterable<BatchOf<S>>, signal?: AbortSignalLike,
+): Promise<Evaluation> {
   const { runtime } = model.weights;
   const cells = new Cells(runtime, "evaluation");
   const programs = new ProgramCache(runtime, PROGRAMS);
@@ -45,7 +47,7 @@ export async function evaluate<S extends InputSpecs>(model: Model<S>, batches: I
       count += tokens;
       await yieldToEventLoop();
     }
-    if (count === 0) throw new HeedError("data", "evaluate: no target to predict; are the batches empty?");
+    if (count === 0) throw new HeedError("data", "evaluate: expected at least one target to predict, got none; are the batches empty?");
     return { loss: total / count, tokens: count };
   } finally {
     programs.dispose();
@@ -53,21 +55,23 @@ export async function evaluate<S extends InputSpecs>(model: Model<S>, batches: I
   }
 }
 
-/** A batch's loss and the gradient of its mean in every trainable parameter. */
+/** A batch's mean loss and its gradient with respect to each trainable parameter. */
 export interface Gradients extends Evaluation {
   readonly gradients: Map<string, WeightArray>;
 }
 
 /**
- * The loss of one batch and its gradients, with dropout drawn from `seed`: for inspection, and for optimizers of your own.
+ * Computes the loss of one batch and its gradients, with dropout drawn from `seed`, for inspection or for a custom optimizer.
  * The weights do not change.
- * @throws TypeError or RangeError when the batch does not fit the model, HeedError `data` when no target counts
+ * @throws TypeError or RangeError if the batch does not fit the model, HeedError `data` if no target counts
  *
  * @example
  * const { gradients } = computeGradients(model, batches[0]!);
- * gradients.get("embedding.weight")!.shape; //  the shape of the parameter
+ * gradients.get("embedding.weight")!.shape; // the shape of the parameter
  */
-export function computeGradients<S extends InputSpecs>(model: Model<S>, batch: BatchOf<S>, { seed = 0 }: { seed?: number } = {}): Gradients {
+export function computeGradients<S extends InputSpecs>(
+  model: Model<S>, batch: BatchOf<S>, { seed = 0 }: { seed?: number } = {},
+): Gradients {
   const { weights } = model;
   model.check(batch);
   const cells = new Cells(weights.runtime, "gradients");
@@ -79,12 +83,12 @@ export function computeGradients<S extends InputSpecs>(model: Model<S>, batch: B
     compiled.program.seed(seed, 0);
     compiled.program.run();
     const { sum, tokens } = cells.takeLoss();
-    if (tokens === 0) throw new HeedError("data", "computeGradients: no target to predict");
+    if (tokens === 0) throw new HeedError("data", "computeGradients: expected at least one target to predict, got none");
     const gradients = weights.read(block);
     for (const { data } of gradients.values()) data.forEach((value, i) => (data[i] = value / tokens));
     return { loss: sum / tokens, tokens, gradients };
   } finally {
-    block.f32().fill(0); // what a trainer adds up starts from 0
+    block.f32().fill(0); // a trainer accumulates into this block and expects zeros
     programs.dispose();
     cells.dispose();
   }

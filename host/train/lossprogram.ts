@@ -10,14 +10,17 @@ export type LossProgram<S extends InputSpecs> = Compiled<Inputs<S>>;
 
 /**
  * The program that adds a batch's loss to the cells and, if `training`, its gradients to those of the parameters.
- * Compiled once for each shape.
- * @param programs  where it is kept: a cache that serves these cells only
+ * It is compiled once per shape.
+ * @param programs  the cache to keep it in, used with these cells only
  */
-export function lossProgram<S extends InputSpecs>(model: Model<S>, programs: ProgramCache, batch: BatchOf<S>, cells: Cells, training: boolean): LossProgram<S> {
+export function lossProgram<S extends InputSpecs>(
+  model: Model<S>, programs: ProgramCache, batch: BatchOf<S>, cells: Cells, training: boolean,
+): LossProgram<S> {
   const arrays = Object.keys(model.inputs).map((name) => [name, batch[name]!.shape] as const);
   const key = `${training ? "train" : "evaluate"} ${arrays.map(([name, shape]) => `${name}[${shape.join(",")}]`).join(" ")}`;
   const record = (graph: Graph): Inputs<S> => {
-    const inputs = Object.fromEntries(arrays.map(([name, shape]) => [name, graph.input(shape, model.inputs[name]!.dtype)])) as unknown as Inputs<S>;
+    const symbols = arrays.map(([name, shape]) => [name, graph.input(shape, model.inputs[name]!.dtype)] as const);
+    const inputs = Object.fromEntries(symbols) as unknown as Inputs<S>;
     const loss = model.loss(inputs);
     graph.within("loss", () => (training ? loss.backward(graph.use(cells.state)) : loss.forward(graph.use(cells.state))));
     return inputs;

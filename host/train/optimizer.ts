@@ -8,7 +8,7 @@ import { State, type Tensor } from "../graph/tensor";
 import type { Weights } from "../nn/weights";
 import { Cells } from "./cells";
 
-/** Optimizers are data, so that a checkpoint can hold them. Decay acts on matrices only, as nanoGPT groups parameters. */
+/** An optimizer is plain data, so that a checkpoint can hold it. As in nanoGPT, decay applies to matrices only. */
 export type OptimizerConfig =
   /** Adam with decoupled decay (Loshchilov & Hutter 2019, arXiv:1711.05101); decay 0 is Adam (Kingma & Ba 2015). */
   | { readonly kind: "adamw"; readonly beta1?: number; readonly beta2?: number; readonly epsilon?: number; readonly decay?: number }
@@ -20,39 +20,38 @@ export const vaswaniAdam: OptimizerConfig = { kind: "adamw", beta1: 0.9, beta2: 
 const number = (expected: string, accepts: (value: number) => boolean): RequiredField => ({
   expected, isType: (value) => typeof value === "number", accepts: (value) => Number.isFinite(value) && accepts(value as number),
 });
-// As the core sees them, in f32: other numbers would make weights NaN.
+// Ranges are checked in f32, as the core sees the values. Values outside them would make weights NaN.
 const share = optional(number("a number in [0, 1)", (value) => value >= 0 && Math.fround(value) < 1));
 const decay = optional(number("a number of at least 0", (value) => value >= 0 && Math.fround(value) < Infinity));
 /** The fields of each kind of optimizer. */
 export const optimizerFields: Readonly<Record<OptimizerConfig["kind"], FieldsByName>> = {
-  adamw: { kind: oneOf("adamw"), beta1: share, beta2: share, epsilon: optional(number("a number above 0", (value) => Math.fround(value) > 0)), decay },
+  adamw: {
+    kind: oneOf("adamw"), beta1: share, beta2: share, decay,
+    epsilon: optional(number("a number above 0", (value) => Math.fround(value) > 0)),
+  },
   sgd: { kind: oneOf("sgd"), momentum: share, decay },
 };
 
-/** @throws TypeError for another kind or an unknown field, RangeError for a number that would make weights NaN */
+/** @throws TypeError for an unknown kind or field, RangeError for a number that would make weights NaN */
 export function checkOptimizer(config: OptimizerConfig): void {
   checkConfig("optimizer", ...byKind(config, optimizerFields));
 }
 
 /**
- * The update program: the gradient's norm, its clipping, the update, and gradients back to 0.
- * A gradient or a loss that is not finite leaves weights and moments as they are.
+ * The update program: computes the gradient norm, clips, updates the weights, and resets the gradients to 0.
+ * If the loss or a gradient is not finite, weights and moments do not change.
  */
 export class Optimizer {
   readonly cells: Cells;
-  /** The optimizer's state by name: blocks of the layout of the trainable weights. */
+  /** The optimizer's state by name, in blocks with the layout of the trainable weights. */
   readonly moments: ReadonlyMap<string, Block>;
   readonly program: Program;
   private readonly gradients: Block;
 
-  constructor(
-    weights: Weights,
-    config: OptimizerConfig,
-    clip: number,
-  ) {
+  constructor(weights: Weights, config: OptimizerConfig, clip: number) {
     checkOptimizer(config);
     const { runtime, groups, trainableBytes } = weights;
-    if (trainableBytes === 0) throw new TypeError("Trainer: none of the model's parameters is trainable");
+    if (trainableBytes === 0) throw new TypeError("Trainer: expected a model with trainable parameters, got none");
     this.gradients = weights.gradientBlock();
     const names = config.kind === "adamw" ? ["m", "v"] : (config.momentum ?? 0) > 0 ? ["velocity"] : [];
     this.cells = new Cells(runtime, "trainer");
@@ -72,7 +71,8 @@ export class Optimizer {
         const shared = { weight: at(weights.block), gradient: at(this.gradients), cells, n, decay };
         if (config.kind === "adamw") {
           const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = config;
-          graph.emit(Op.AdamwStep, { ...shared, m: moment("m"), v: moment("v"), beta1, beta2, epsilon }, { flops: 12 * n, bytes: 7 * 4 * n });
+          const operands = { ...shared, m: moment("m"), v: moment("v"), beta1, beta2, epsilon };
+          graph.emit(Op.AdamwStep, operands, { flops: 12 * n, bytes: 7 * 4 * n });
         } else {
           const { momentum = 0 } = config;
           graph.emit(Op.SgdStep, { ...shared, velocity: names.length ? moment("velocity") : null, momentum }, { flops: 4 * n });
@@ -85,8 +85,8 @@ export class Optimizer {
 
   /**
    * Applies one update.
-   * @param update  how many updates will have been applied after it (Adam's t)
-   * @returns the gradient's norm before clipping; the update was skipped if `applied` is false
+   * @param update  the number of updates, including this one (Adam's t)
+   * @returns the gradient norm before clipping; `applied` is false if the update was skipped
    */
   step(learningRate: number, update: number): { gradientNorm: number; applied: boolean } {
     this.cells.setUpdate(learningRate, update);
@@ -94,13 +94,13 @@ export class Optimizer {
     return this.cells.update;
   }
 
-  /** Forgets gradients and losses that were added up since the last update. */
+  /** Discards the gradients and losses accumulated since the last update. */
   discard(): void {
     this.gradients.f32().fill(0);
     this.cells.takeLoss();
   }
 
-  /** @throws TypeError once it was disposed */
+  /** @throws TypeError after `dispose` */
   expectLive(): void {
     this.cells.state.block.expectLive();
   }

@@ -1,6 +1,8 @@
 import { yieldToEventLoop } from "../core/yieldtoeventloop";
 import type { Block } from "../core/memory";
-import { callback, checkConfig, count, type Fields, type FieldsByName, finiteOrNull, notNegative, object, optional, seed, whole } from "../fields";
+import {
+  callback, checkConfig, count, type Fields, type FieldsByName, finiteOrNull, notNegative, object, optional, seed, whole,
+} from "../fields";
 import { ProgramCache } from "../graph/cache";
 import type { BatchOf, InputSpecs } from "../models/inputs";
 import type { Model } from "../models/model";
@@ -11,47 +13,47 @@ import { Optimizer, type OptimizerConfig } from "./optimizer";
 import { checkSchedule, learningRate, type Schedule } from "./schedule";
 import type { AbortSignalLike } from "../webtypes";
 
-/** Batches by step, so that an interrupted training run can be resumed anywhere. Steps count from 0. */
+/** Batches by step, so that an interrupted training run can be resumed at any step. Steps count from 0. */
 export interface TrainingData<S extends InputSpecs = InputSpecs> {
   batch(step: number, microBatch: number): BatchOf<S>;
 }
 
-/** How a training goes. */
+/** Options of a training run. */
 export interface TrainerOptions<S extends InputSpecs = InputSpecs> {
-  /** Updates in all. */
+  /** Total number of updates. */
   steps: number;
   schedule: Schedule;
   optimizer: OptimizerConfig;
-  /** Keys dropout's random numbers. */
+  /** Seeds dropout. */
   seed?: number;
-  /** Gradients with a larger global norm are scaled down to it; 0 (the default): never. */
+  /** Maximum global gradient norm; larger gradients are scaled down to it. 0, the default, disables clipping. */
   clip?: number;
-  /** Batches whose gradients are added up before an update; 1. */
+  /** Batches whose gradients are accumulated before each update; 1 by default. */
   microBatches?: number;
-  /** Measured without dropout; the weights with the lowest loss are kept. */
+  /** Validation batches, evaluated without dropout. The weights with the lowest validation loss are kept. */
   validation?: () => Iterable<BatchOf<S>>;
-  /** Steps between two validations; the last step is always followed by one. */
+  /** Steps between two validations; 1 by default. The last step is always followed by one. */
   validateEvery?: number;
-  /** Validations without a new best before training stops; never by default. */
+  /** Validations without a new best loss before training stops; unlimited by default. */
   patience?: number;
-  /** Stops between two steps. */
+  /** Stops training between two steps. */
   signal?: AbortSignalLike;
 }
 
-/** What `Trainer.run` tells of: draw a progress bar from it, or write a log. Losses are means, in nats a token. */
+/** An event that `Trainer.run` yields, for a progress bar or a log. Losses are means in nats per token. */
 export type TrainingEvent =
-  /** One update; `loss` is the mean over its tokens. A step that is not `applied` met a loss or gradient that was not finite. */
+  /** One update; `loss` is the mean over its tokens. `applied` is false if the loss or a gradient was not finite. */
   | { type: "step"; step: number; loss: number; tokens: number; learningRate: number; gradientNorm: number; applied: boolean }
   | { type: "validation"; step: number; loss: number; best: boolean }
   | { type: "end"; step: number; reason: "steps" | "patience" | "aborted" };
 
-/** Where a training stands, apart from arrays. */
+/** The progress of a training run, without its arrays. */
 export interface TrainerState {
   step: number;
-  /** Updates applied: steps that were not skipped. */
+  /** Updates applied, which excludes skipped steps. */
   updates: number;
   skipped: number;
-  /** The step that the last validation followed. */
+  /** The step after which the last validation ran. */
   validatedStep: number;
   bestStep: number;
   bestLoss: number | null;
@@ -59,31 +61,37 @@ export interface TrainerState {
   stale: number;
 }
 
-/** Every field of a `TrainerState`, for its check. */
+/** A check for every field of a `TrainerState`. */
 export const trainerStateFields: Fields<TrainerState> = {
   step: whole, updates: whole, skipped: whole, validatedStep: whole, bestStep: whole, bestLoss: finiteOrNull, stale: whole,
 };
 
-/** All that a later session needs to go on as if nothing had happened. */
+/** Everything a later session needs to resume training with bit-identical results. */
 export interface Snapshot {
   state: TrainerState;
-  /** The weights to use: the best so far, or the current ones where nothing was validated. */
+  /** The weights to use: the best so far, or the current ones if none have been validated. */
   best: Map<string, WeightArray>;
   /** `weights.`, `m.`, `v.` (or `velocity.`) + parameter name. */
   training: Map<string, WeightArray>;
 }
 
-/** What an i32 holds. */
+/** The largest i32: the core counts steps in one. */
 const MAX_STEPS = 2 ** 31 - 1;
-/** Shapes of batches whose programs are kept. */
+/** Batch shapes whose programs are kept. */
 const PROGRAMS = 256;
 
 const FIELDS: FieldsByName = {
-  steps: { ...count, expected: `an integer from 1 to ${MAX_STEPS}`, accepts: (value) => count.accepts(value) && (value as number) <= MAX_STEPS },
+  steps: {
+    ...count, expected: `an integer from 1 to ${MAX_STEPS}`,
+    accepts: (value) => count.accepts(value) && (value as number) <= MAX_STEPS,
+  },
   schedule: object,
   optimizer: object,
   seed: optional(seed),
-  clip: optional({ ...notNegative, expected: "0, or a number that is above 0 as an f32", accepts: (value) => value === 0 || (notNegative.accepts(value) && Math.fround(value as number) > 0) }),
+  clip: optional({
+    ...notNegative, expected: "0, or a number that is above 0 as an f32",
+    accepts: (value) => value === 0 || (notNegative.accepts(value) && Math.fround(value as number) > 0),
+  }),
   microBatches: optional(count),
   validation: optional(callback),
   validateEvery: optional(count),
@@ -92,7 +100,7 @@ const FIELDS: FieldsByName = {
 };
 
 /**
- * Trains a model, one event at a time.
+ * Trains a model and yields an event for each step and validation.
  *
  * @example
  * const trainer = new Trainer(model, data, { steps: 1000, schedule: { kind: "cosine", peak: 1e-3, warmup: 100 }, optimizer: vaswaniAdam });
@@ -120,9 +128,9 @@ export class Trainer<S extends InputSpecs = InputSpecs> {
   }
 
   /**
-   * Trains until the last step, until validation stops getting better, or until `signal` aborts.
-   * Ends with the best weights in place, except when aborted: then training can go on from `snapshot()`.
-   * @throws TypeError once the trainer, or the memory of its model, was disposed
+   * Trains until the last step, until the validation loss stops improving, or until `signal` aborts.
+   * Ends with the best weights in place. After an abort, the current weights stay, and training can be resumed from `snapshot()`.
+   * @throws TypeError if the trainer or its model has been disposed
    */
   async *run(): AsyncGenerator<TrainingEvent, void> {
     const { options, state } = this;
@@ -132,10 +140,10 @@ export class Trainer<S extends InputSpecs = InputSpecs> {
         const validation = await this.validate();
         if (validation) yield validation;
       }
-      const reason = options.signal?.aborted ? "aborted" : state.stale >= (options.patience ?? Infinity) ? "patience" : state.step >= options.steps ? "steps" : null;
+      const reason = this.reasonToEnd();
       if (reason) {
         try {
-          yield { type: "end", step: state.step, reason }; // a snapshot taken now has the last weights too
+          yield { type: "end", step: state.step, reason }; // a snapshot taken at this point still has the last weights
         } finally {
           if (reason !== "aborted" && this.best && !this.weights.block.isFree) this.weights.write(this.best);
         }
@@ -146,7 +154,10 @@ export class Trainer<S extends InputSpecs = InputSpecs> {
     }
   }
 
-  /** A copy of everything that `restore` needs. @throws TypeError as `run` does */
+  /**
+   * Copies everything that `restore` needs.
+   * @throws TypeError as `run` does
+   */
   snapshot(): Snapshot {
     const { weights } = this;
     this.expectLive();
@@ -159,17 +170,23 @@ export class Trainer<S extends InputSpecs = InputSpecs> {
 
   /**
    * Restores training from a snapshot.
-   * @throws RangeError when its arrays are not the model's and the optimizer's, TypeError for a state that is none, and as `run` does;
-   *   nothing has then changed
+   * If it throws, nothing has changed.
+   * @throws RangeError if the arrays do not match the model and the optimizer; TypeError for an invalid state, and as `run` does
    */
   restore({ state, best, training }: Snapshot): void {
     const { weights } = this;
     this.expectLive();
     checkConfig("restore: state", state, trainerStateFields);
     const blocks = this.blocks();
-    const parts = blocks.map(([kind]) => new Map([...training].flatMap(([name, array]) => (name.startsWith(`${kind}.`) ? [[name.slice(kind.length + 1), array] as const] : []))));
+    const parts = blocks.map(([kind]) => {
+      const arrays = [...training].filter(([name]) => name.startsWith(`${kind}.`));
+      return new Map(arrays.map(([name, array]) => [name.slice(kind.length + 1), array]));
+    });
     const others = [...training.keys()].filter((name) => !blocks.some(([kind]) => name.startsWith(`${kind}.`)));
-    if (others.length > 0) throw new RangeError(`restore: the optimizer has no arrays ${others.join(", ")}; expected those of ${blocks.map(([kind]) => kind).join(", ")}`);
+    if (others.length > 0) {
+      const kinds = blocks.map(([kind]) => `${kind}.*`).join(", ");
+      throw new RangeError(`restore: expected only the arrays ${kinds} of this optimizer, got ${others.join(", ")}`);
+    }
     weights.checkArrays(best);
     blocks.forEach(([, block], i) => weights.checkArrays(parts[i]!, block));
     blocks.forEach(([, block], i) => weights.write(parts[i]!, block));
@@ -177,20 +194,22 @@ export class Trainer<S extends InputSpecs = InputSpecs> {
     this.best = state.bestLoss === null ? undefined : best;
   }
 
-  /** Releases the optimizer's state and the programs; the model stays. */
+  /** Releases the optimizer's state and the programs, but not the model. */
   dispose(): void {
     this.programs.dispose();
     this.optimizer.dispose();
   }
 
-  /** The blocks that a snapshot holds, by the prefix of their arrays' names. */
+  /** The blocks in a snapshot, each with the prefix of its array names. */
   private blocks(): [string, Block][] {
     return [["weights", this.weights.block], ...this.optimizer.moments];
   }
 
   private expectLive(): void {
     this.optimizer.expectLive();
-    if (this.model.weights !== this.weights) throw new TypeError("Trainer: the model was disposed and placed again since; create a new trainer");
+    if (this.model.weights !== this.weights) {
+      throw new TypeError("Trainer: the model has since been disposed and placed again; create a new trainer");
+    }
   }
 
   private step(): TrainingEvent {
@@ -206,7 +225,7 @@ export class Trainer<S extends InputSpecs = InputSpecs> {
         compiled.program.run();
       }
     } catch (error) {
-      optimizer.discard(); // the step can be tried again
+      optimizer.discard(); // so that the step can be retried
       throw error;
     }
     const rate = learningRate(options.schedule, state.step + 1, options.steps);
@@ -216,6 +235,13 @@ export class Trainer<S extends InputSpecs = InputSpecs> {
     if (applied) state.updates++;
     else state.skipped++;
     return { type: "step", step: state.step, loss: sum / tokens, tokens, learningRate: rate, gradientNorm, applied };
+  }
+
+  private reasonToEnd(): "aborted" | "patience" | "steps" | null {
+    const { options, state } = this;
+    if (options.signal?.aborted) return "aborted";
+    if (state.stale >= (options.patience ?? Infinity)) return "patience";
+    return state.step >= options.steps ? "steps" : null;
   }
 
   private validationIsDue(): boolean {
@@ -230,11 +256,11 @@ export class Trainer<S extends InputSpecs = InputSpecs> {
     try {
       ({ loss } = await evaluate(model, options.validation!(), options.signal));
     } catch (error) {
-      if (options.signal?.aborted) return undefined; // it is made up for when training goes on
+      if (options.signal?.aborted) return undefined; // it runs when training is resumed
       throw error;
     }
     state.validatedStep = state.step;
-    const best = loss < (state.bestLoss ?? Infinity); // NaN never is
+    const best = loss < (state.bestLoss ?? Infinity); // always false for NaN
     if (best) {
       state.bestLoss = loss;
       state.bestStep = state.step;

@@ -5,19 +5,22 @@ import { Trainer } from "./trainer";
 const config = { vocabulary: 37, block: 70, layers: 1, heads: 2, width: 40, hidden: 90, dropout: 0.1, bias: true };
 const optimizer = { kind: "adamw", decay: 0.1 } as const;
 
-/** Made-up ids, which follow from their place alone. */
+/** Made-up ids that depend only on their position. */
 const ids = (rows: number, columns: number, seed: number): { shape: [number, number]; data: Int32Array } => ({
   shape: [rows, columns],
   data: Int32Array.from({ length: rows * columns }, (_, i) => (i * 7 + seed * 13 + Math.imul(i, i) * 3) % config.vocabulary),
 });
-const batch = (rows: number, columns: number, seed: number) => ({ tokens: ids(rows, columns, seed), targets: ids(rows, columns, seed + 1) });
+const batch = (rows: number, columns: number, seed: number) => ({
+  tokens: ids(rows, columns, seed),
+  targets: ids(rows, columns, seed + 1),
+});
 
 /**
- * A training of two steps on a runtime: whoever gets the same numbers computes the same. It takes some 50 ms.
+ * A training run of two steps that fingerprints a runtime: two runtimes that compute alike return the same numbers. It takes about 50 ms.
  *
- * Its shapes end in the middle of tiles, vectors and attention's blocks, and its 280 tokens exceed a block of a product's sum;
- * the validation's few rows take the kernels of decoding.
- * @returns its losses and all weights and moments
+ * Its shapes end in the middle of tiles, vectors and attention blocks, and its 280 tokens exceed one block of a matmul's K dimension.
+ * Validation has few rows, so it runs the kernels used for decoding.
+ * @returns the losses, followed by all weights and moments
  *
  * @example
  * const results = await trialTraining(runtime);

@@ -137,9 +137,9 @@ describe("generate", () => {
 
   it.each<[unknown[], object, ErrorConstructor, string]>([
     [[], {}, RangeError, "generate: prompt 0 is empty; give at least one token"],
-    [[23], {}, RangeError, "generate: prompt 0: token ids must be whole numbers in [0, 23), got 23 at position 0"],
-    [[1.5], {}, RangeError, "generate: prompt 0: token ids must be whole numbers in [0, 23), got 1.5 at position 0"],
-    [[undefined], {}, RangeError, "generate: prompt 0: token ids must be whole numbers in [0, 23), got undefined at position 0"],
+    [[23], {}, RangeError, "generate: prompt 0: token ids must be integers in [0, 23), got 23 at position 0"],
+    [[1.5], {}, RangeError, "generate: prompt 0: token ids must be integers in [0, 23), got 1.5 at position 0"],
+    [[undefined], {}, RangeError, "generate: prompt 0: token ids must be integers in [0, 23), got undefined at position 0"],
     [[1], { maxTokens: undefined }, TypeError, "generate: maxTokens: expected an integer of at least 0, got nothing"],
     [[1], { maxTokens: -1 }, RangeError, "generate: maxTokens: expected an integer of at least 0, got -1"],
     [[1], { temperature: NaN }, RangeError, "generate: temperature: expected a number of at least 0, got NaN"],
@@ -168,7 +168,7 @@ describe("generate", () => {
   it("refuses models that decode from a source, and what is no model, saying what it takes", async () => {
     const { runtime } = model.weights;
     const transformer = new Transformer({ ...transformerPresets.tiny, vocabulary: 9 }).place(runtime);
-    const expected = "generate: expected a model that continues texts, such as GPT, got";
+    const expected = "generate: expected a model that continues text, such as GPT, got";
     const others: [unknown, string][] = [
       [transformer, `${expected} Transformer; for an encoder-decoder use greedy`], [new Session(transformer), `${expected} Transformer; for an encoder-decoder use greedy`],
       [undefined, `${expected} undefined`], [{}, `${expected} Object`], [runtime, `${expected} Runtime`],

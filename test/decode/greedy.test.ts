@@ -86,13 +86,13 @@ describe("greedy", () => {
   });
 
   it.each<[unknown[], object, ErrorConstructor, string]>([
-    [[3, 10], {}, RangeError, "greedy: source 0: token ids must be whole numbers in [0, 10), got 10 at position 1"],
-    [[3.5], {}, RangeError, "greedy: source 0: token ids must be whole numbers in [0, 10), got 3.5 at position 0"],
-    [[undefined], {}, RangeError, "greedy: source 0: token ids must be whole numbers in [0, 10), got undefined at position 0"],
+    [[3, 10], {}, RangeError, "greedy: source 0: token ids must be integers in [0, 10), got 10 at position 1"],
+    [[3.5], {}, RangeError, "greedy: source 0: token ids must be integers in [0, 10), got 3.5 at position 0"],
+    [[undefined], {}, RangeError, "greedy: source 0: token ids must be integers in [0, 10), got undefined at position 0"],
     [[], {}, RangeError, "greedy: source 0 has 0 tokens; the model takes 1 to 16"],
     [new Array<number>(17).fill(3), {}, RangeError, "greedy: source 0 has 17 tokens; the model takes 1 to 16"],
-    [[3], { start: 10 }, RangeError, "greedy: start: token ids must be whole numbers in [0, 10), got 10 at position 0"],
-    [[3], { end: 10 }, RangeError, "greedy: end: token ids must be whole numbers in [0, 10), got 10 at position 0"],
+    [[3], { start: 10 }, RangeError, "greedy: start: token ids must be integers in [0, 10), got 10 at position 0"],
+    [[3], { end: 10 }, RangeError, "greedy: end: token ids must be integers in [0, 10), got 10 at position 0"],
     [[3], { start: undefined }, TypeError, "greedy: start: expected an integer of at least 0, got nothing"],
     [[3], { end: undefined }, TypeError, "greedy: end: expected an integer of at least 0, got nothing"],
     [[3], { start: 1.5 }, RangeError, "greedy: start: expected an integer of at least 0, got 1.5"],

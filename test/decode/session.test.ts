@@ -33,7 +33,7 @@ describe("new Session", () => {
     ["a runtime", () => llama.weights.runtime, "Runtime"],
     ["a model that does not decode", () => new Digits(), "Digits"],
   ])("refuses %s as a model", (_, model, name) => {
-    const expected = "Session: expected a model that continues texts, such as GPT, or a model that decodes from a source, such as Transformer";
+    const expected = "Session: expected a model that continues text, such as GPT, or a model that decodes from a source, such as Transformer";
     expect(() => new Session(model() as DecoderModel)).toThrow(new TypeError(`${expected}, got ${name}`));
   });
 
@@ -64,7 +64,7 @@ describe("step", () => {
     const session = openSession(llama);
     const [full, other] = (await session.open([{ tokens: randomIds(1, CONTEXT) }, { tokens: [3] }])) as [Row, Row];
     await session.step([full]); // past = context − 1
-    const message = `step: the model's context is ${CONTEXT} tokens, and the row would have ${CONTEXT + 1}; truncate it, or open a new row with fewer`;
+    const message = `step: the model takes at most ${CONTEXT} tokens, the row would have ${CONTEXT + 1}; truncate it or open a shorter row`;
     for (let i = 0; i < 2; i++) await expect(session.step([other, full])).rejects.toThrow(new RangeError(message));
     expect([full.tokens.length, other.tokens.length]).toEqual([CONTEXT + 1, 1]);
     await expect(session.append(full, [3])).rejects.toThrow(RangeError);
@@ -105,7 +105,7 @@ describe("step", () => {
     const before = rows.map(({ tokens, draws }) => [...tokens, draws]);
     const weights = model.weights.read();
     model.norm.weight.state!.write([NaN]);
-    await expect(session.step(rows)).rejects.toThrow(new HeedError("data", "step: the logits of row 0 are not numbers (NaN); was the model trained?"));
+    await expect(session.step(rows)).rejects.toThrow(new HeedError("data", "step: the logits of row 0 are NaN; expected finite numbers. Has the model been trained?"));
     expect(rows.map(({ tokens, draws }) => [...tokens, draws])).toEqual(before);
     expect(() => session.logits(rows[0]!)).toThrow(TypeError);
     model.weights.write(weights);
@@ -122,7 +122,7 @@ describe("step", () => {
     const session = openSession(model);
     const rows = await session.open([{ tokens: [3] }, { tokens: [4] }, { tokens: [12] }]);
     model.embedding.weight.state!.write([NaN], 12 * model.config.width); // token 12's
-    await expect(session.step(rows)).rejects.toThrow("step: the logits of row 2 are not numbers (NaN); was the model trained?");
+    await expect(session.step(rows)).rejects.toThrow("step: the logits of row 2 are NaN; expected finite numbers. Has the model been trained?");
   });
 });
 
@@ -144,7 +144,7 @@ describe("logits", () => {
     const session = openSession(llama);
     const [row, other] = (await session.open([{ tokens: [3] }, { tokens: [4] }])) as [Row, Row];
     await session.step([row]);
-    expect(() => session.logits(other)).toThrow(new TypeError("logits: the row took no part in the session's last step"));
+    expect(() => session.logits(other)).toThrow(new TypeError("logits: the row was not part of the session's last step"));
     await session.append(other, randomIds(1, 20));
     expect(() => session.logits(row)).toThrow(/^read: the arena holds no result of this program/);
     session.dispose();
@@ -161,7 +161,7 @@ describe("dispose", () => {
     session.dispose();
     session.dispose();
     expect(memory.report().filter(({ owner }) => owner !== "runtime")).toEqual(before);
-    const gone = new TypeError("the session was disposed");
+    const gone = new TypeError("the session has been disposed; create a new one");
     await expect(session.step([row])).rejects.toThrow(gone);
     await expect(session.open([{ tokens: [3] }])).rejects.toThrow(gone);
     expect(() => session.fork(row)).toThrow(gone);

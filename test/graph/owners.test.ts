@@ -28,7 +28,7 @@ const longer = { tokens: { shape: [1, 5], data: Int32Array.of(1, 2, 3, 4, 5) }, 
 type Options = TrainerOptions<LanguageInputs>;
 const options: Options = { steps: 9, schedule: { kind: "constant", peak: 0.1 }, optimizer: { kind: "adamw" } };
 const train = (model: GPT, more: Partial<Options> = {}): Trainer<LanguageInputs> => new Trainer(model, { batch: () => batch }, { ...options, ...more });
-const gone = /^(GPT|trainer): .*: this memory was freed; its owner was disposed$|^(Trainer|Session): the model was disposed and placed again since|^the model has no memory yet/;
+const gone = /^(GPT|trainer): .*: this memory was freed; its owner was disposed$|^(Trainer|Session): the model has since been disposed and placed again|^the model has no memory yet/;
 
 /** The bytes of all blocks except the arena. */
 const contents = (blocks: readonly BlockInfo[]): string => blocks.map(({ address, bytes }) => runtime.memory.u8(address, bytes).join()).join("\n");

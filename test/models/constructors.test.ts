@@ -88,7 +88,7 @@ describe("Model.place", () => {
   it("of a model that has its place is refused; after dispose it takes another", async () => {
     const runtime = await createRuntime();
     const model = new GPT(configs.GPT).place(runtime, { seed: 1 });
-    expect(() => model.place(runtime)).toThrow(new TypeError("place: the model already has its memory; dispose it first"));
+    expect(() => model.place(runtime)).toThrow(new TypeError("place: the model already has memory; dispose it first"));
     model.dispose();
     expect(() => model.weights).toThrow(new TypeError("the model has no memory yet: call model.place(runtime) first"));
     model.place(runtime, { seed: 1 });

@@ -183,7 +183,7 @@ describe("weights that are not trained", () => {
   it("may be all of them; a trainer is then refused", () => {
     const before = owned();
     const model = place({ trainable: () => false });
-    expect(() => new Trainer(model, { batch: () => batch }, options)).toThrow(new TypeError("Trainer: none of the model's parameters is trainable"));
+    expect(() => new Trainer(model, { batch: () => batch }, options)).toThrow(new TypeError("Trainer: expected a model with trainable parameters, got none"));
     model.dispose();
     expect(owned()).toEqual(before);
   });

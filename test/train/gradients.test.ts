@@ -70,6 +70,6 @@ describe("computeGradients", () => {
   it("refuses a batch without a target that counts", async () => {
     const ignored = { ...randomBatch(0), targets: { shape: [2, 8], data: new Int32Array(16).fill(-1) } };
     const model = await place();
-    expect(() => computeGradients(model, ignored)).toThrow(new HeedError("data", "computeGradients: no target to predict"));
+    expect(() => computeGradients(model, ignored)).toThrow(new HeedError("data", "computeGradients: expected at least one target to predict, got none"));
   });
 });

@@ -45,7 +45,7 @@ describe("a validation loss of NaN", () => {
 
 describe("evaluate", () => {
   it("refuses to average over no tokens", async () => {
-    await expect(evaluate(await place(), [])).rejects.toThrow(new HeedError("data", "evaluate: no target to predict; are the batches empty?"));
+    await expect(evaluate(await place(), [])).rejects.toThrow(new HeedError("data", "evaluate: expected at least one target to predict, got none; are the batches empty?"));
   });
 
   it("gives two evaluations at once what each gives alone", async () => {
@@ -145,7 +145,7 @@ describe("a trainer", () => {
     const [model, other] = [await place(), await place()];
     const short = { ...randomBatch(1), tokens: { shape: [2, 8], data: new Int32Array(15) } };
     const bad = new Trainer(model, { batch: (_, micro) => (micro === 0 ? randomBatch(0) : short) }, { ...options, microBatches: 2 });
-    await expect(drain(bad)).rejects.toThrow(new RangeError("GPT: tokens: the shape [2,8] holds 16 numbers, got 15"));
+    await expect(drain(bad)).rejects.toThrow(new RangeError("GPT: tokens: expected 16 numbers for the shape [2,8], got 15"));
     await drain(new Trainer(model, data, options));
     await drain(new Trainer(other, data, options));
     expect(weightsOf(model)).toBe(weightsOf(other));

@@ -102,7 +102,7 @@ describe("Trainer", () => {
     bad.tokens.data[5] = 11;
     const trainer = new Trainer(model, { batch: () => bad }, options);
     const before = bytes(trainer.snapshot());
-    await expect(drain(trainer)).rejects.toThrow("GPT: tokens: ids must lie in [0, 11), got 11 at position 5");
+    await expect(drain(trainer)).rejects.toThrow("GPT: tokens: ids must be in [0, 11), got 11 at position 5");
     expect(bytes(trainer.snapshot())).toBe(before);
   });
 });
