@@ -35,8 +35,8 @@ describe("an instruction of a bench", () => {
 
   it("throws for an operand that is missing, unknown or not a number", () => {
     const operands = { out: 64, bias: null, n: 3, flag: 0, factor: 1 };
-    expect(() => encode(checkout, "Scale", { ...operands, bias: undefined })).toThrow("missing or no numbers [bias]");
-    expect(() => encode(checkout, "Scale", { ...operands, n: NaN })).toThrow("missing or no numbers [n]");
+    expect(() => encode(checkout, "Scale", { ...operands, bias: undefined })).toThrow("missing or not numbers [bias]");
+    expect(() => encode(checkout, "Scale", { ...operands, n: NaN })).toThrow("missing or not numbers [n]");
     expect(() => encode(checkout, "Scale", { ...operands, weight: 0 })).toThrow("unknown operands [weight]");
     expect(() => encode(checkout, "Shrink", operands)).toThrow("there is no instruction Shrink");
   });

@@ -54,7 +54,7 @@ describe("parallelCorpus", () => {
   it("a source of maxLength and a target one shorter just fit", () => {
     expect(corpus(["abcd"], ["abc"]).pairs.length).toBe(1);
     expect(() => corpus(["a", "abcde"], ["a", "a"])).toThrow(
-      'x.de, line 2: 5 tokens are more than the model\'s 4; raise maxLength, or pass longLines: "skip" (--skip-long)',
+      'x.de, line 2: 5 tokens exceed the maximum of 4; raise maxLength, or pass longLines: "skip" (--skip-long)',
     );
     expect(() => corpus(["abcd"], ["abcd"])).toThrow("x.en, line 1: 4 tokens and <bos> exceed the maximum of 4;");
   });
