@@ -45,7 +45,7 @@ describe("batchesByTokens", () => {
   const pairs = randomPairs(1000);
   const batches = batchesByTokens(pairs, { tokensPerBatch: 300, specials, seed: 3 });
 
-  it.each([0, 1, 7])("gives every pair exactly once in epoch %i, with <bos> before and <eos> after the target", (epoch) => {
+  it.each([0, 1, 7])("returns every pair exactly once in epoch %i, with <bos> before and <eos> after the target", (epoch) => {
     const seen = [...batches.epoch(epoch)].flatMap(rowsOf);
     const key = (pair: Pair) => `${name(pair.source)} | ${name(pair.target)}`;
     expect(seen.map(key).sort()).toEqual(pairs.map(key).sort());

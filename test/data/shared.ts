@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
 
-/** Data sets too large for the repository: the folder `data` beside it in `../shared`, or in $HEED_SHARED. */
+/** Data sets too large for the repository: in `data` of the sibling folder `../shared`, or of $HEED_SHARED. */
 const folder = process.env.HEED_SHARED ?? fileURLToPath(new URL("../../../shared", import.meta.url));
 
 /** Whether the shared data sets exist. Tests that need them are skipped otherwise, with `needsShared` in their titles. */

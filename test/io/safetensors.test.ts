@@ -26,7 +26,7 @@ function expectRefusal(bytes: Uint8Array, message: RegExp): void {
     expect(error).toMatchObject({ code: "format", message: expect.stringMatching(message) as string });
     return;
   }
-  expect.fail(`read a file that should be refused (${message})`);
+  expect.fail(`read a file that should be rejected (${message})`);
 }
 
 /** One tensor per dtype, with random bits as elements. */
