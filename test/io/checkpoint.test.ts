@@ -156,7 +156,7 @@ function withoutNull(set: Set): Set {
 
 describe("openCheckpoint", () => {
   it("writes nothing", async () => {
-    const files = await starts["a save that died after its commit"]!.make();
+    const files = await starts["a save that was killed after its commit"]!.make();
     const before = await files.list(folder);
     await load(files);
     expect(await files.list(folder)).toEqual(before);
