@@ -1,12 +1,12 @@
-/** A built checkout of heed, this one or an older one: its package, its constants, and the operands of its instructions. */
+/** Opens a built checkout of heed, this one or an older one: its package, its constants, and the operands of its instructions. */
 import { existsSync, readFileSync } from "node:fs";
 import ts from "typescript";
 import { readKernels } from "../generate.mjs";
 
 /**
- * @param {URL} root  the folder of the checkout, with a slash at its end
+ * @param {URL} root  the folder of the checkout, with a trailing slash
  * @returns {Promise<{ root: URL, library: object, createRuntime: Function, constants: object, signatures: Map<string, Operand[]> }>}
- *   `library` is what the package exports; `signatures` has each instruction's operands by the name of its opcode
+ *   `library` holds the exports of the package; `signatures` the operands of each instruction, by the name of its opcode
  * @typedef {{ name: string, type: string }} Operand
  */
 export async function openCheckout(root) {
@@ -15,7 +15,7 @@ export async function openCheckout(root) {
   return { root, library, createRuntime, constants, signatures };
 }
 
-/** The core's const enums, which vanish when compiled, as objects. Older checkouts have all of them in one file. */
+/** The core's const enums, which disappear when compiled, as objects. Older checkouts keep them all in one file. */
 async function readConstants(root) {
   const files = ["opcodes", "layouts"].map((name) => new URL(`assembly/${name}.ts`, root)).filter(existsSync);
   const { outputText } = ts.transpileModule(files.map((file) => readFileSync(file, "utf8")).join("\n"), {
@@ -25,17 +25,17 @@ async function readConstants(root) {
 }
 
 /**
- * The words of an instruction.
- * @param {string} name  its opcode's
- * @param {Record<string, number | boolean | null>} operands  by name, all of them: addresses (null: absent), counts, flags, scalars
- * @throws TypeError when an operand is missing, unknown or not a number
+ * Encodes an instruction as words.
+ * @param {string} name  the name of its opcode
+ * @param {Record<string, number | boolean | null>} operands  all operands by name: addresses (null if absent), counts, flags, scalars
+ * @throws TypeError if an operand is missing, unknown or not a number
  */
 export function encode({ constants, signatures }, name, operands) {
   const signature = signatures.get(name);
   if (!signature) throw new TypeError(`there is no instruction ${name}`);
   const unknown = Object.keys(operands).filter((key) => !signature.some((operand) => operand.name === key));
   const missing = signature.filter((operand) => !isOperand(operands[operand.name])).map((operand) => operand.name);
-  if (unknown.length + missing.length > 0) throw new TypeError(`${name}: unknown operands [${unknown}], missing or no numbers [${missing}]`);
+  if (unknown.length + missing.length > 0) throw new TypeError(`${name}: unknown operands [${unknown}], missing or not numbers [${missing}]`);
   return [constants.Op[name], 2 + signature.length, ...signature.map((operand) => (isScalar(operand) ? bitsOf(operands[operand.name]) : Number(operands[operand.name])))];
 }
 

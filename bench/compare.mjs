@@ -1,11 +1,11 @@
 /**
- * Compares this checkout with another one, usually the last release; both must be built (`node build.mjs`).
+ * Compares this checkout with another one, usually the last release. Both must be built (`node build.mjs`).
  *
  *     node bench/compare.mjs --before DIR [--only TEXT] [--build simd,relaxed,turbo] [--pairs 30] [--processes 3] [--clock wall|cpu] [--json FILE]
  *
- * Each row is the median of before/after over pairs of timings (compare/pairs.mjs), and a lower bound of it with 95 % confidence; bounds
- * below 0.98 are marked. Pairs are spread over several processes, because some of what decides a speed is decided once per process:
- * the addresses of code and memory, and what the compiler inlines.
+ * Each row shows the median of before/after over pairs of timings (compare/pairs.mjs) and its lower 95 % confidence bound. Bounds
+ * below 0.98 are marked. Pairs are spread over several processes, because some things that affect speed are decided once per process:
+ * the addresses of code and memory, and the inlining decisions of the compiler.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, writeFileSync } from "node:fs";
@@ -20,7 +20,7 @@ import { format } from "./table.mjs";
 
 const LEAST = 0.98;
 const RESAMPLES = 2000;
-/** The exit code of pairs.mjs where Node cannot run the build. */
+/** The exit code of pairs.mjs if Node cannot run the build. */
 const NO_BUILD = 3;
 
 /** The median of before/after, and its lower 95 % bound: the 5 % quantile of the medians of resampled pairs (bootstrap). */
@@ -39,7 +39,7 @@ async function main() {
       build: { type: "string", default: "simd,relaxed,turbo" },
       pairs: { type: "string", default: "30" },
       processes: { type: "string", default: "3" },
-      clock: { type: "string", default: "wall" }, // cpu: the process's own time, for a machine with other work
+      clock: { type: "string", default: "wall" }, // cpu: CPU time of the process, for a busy machine
       json: { type: "string" }, // where to write the rows
     },
   });
@@ -67,10 +67,10 @@ async function main() {
         if (seed === processes) rows.push(report(build, message, pairs.get(message.case)));
       });
       if (code === NO_BUILD) {
-        console.log(`${build}: Node cannot run this build here`);
+        console.log(`${build}: this Node cannot run this build`);
         break;
       }
-      if (code !== 0) throw new Error(`${build}: the process ended with code ${code}`);
+      if (code !== 0) throw new Error(`${build}: the process exited with code ${code}`);
     }
   }
   const slow = rows.filter(({ lower }) => lower < LEAST);
@@ -98,7 +98,7 @@ function commitOf(folder) {
   try {
     return execFileSync("git", ["-C", folder, "describe", "--always", "--dirty"], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
   } catch {
-    return folder; // not a repository: a release that was unpacked
+    return folder; // not a repository but an unpacked release
   }
 }
 

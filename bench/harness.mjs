@@ -1,21 +1,21 @@
 /**
- * How everything here is timed: contestants are checked against each other, then run in turns, and medians are compared.
+ * The timing harness: contestants are checked against each other, then take turns, and their medians are compared.
  *
- * A contestant is `{ name, run, result }`: `run()` does the work once (it may return a promise), `result()` gives its numbers.
- * heed's have a `build` and a number of `threads` too; all others are peers.
+ * A contestant is `{ name, run, result }`: `run()` does the work once (and may return a promise), `result()` returns its numbers.
+ * heed's contestants also have a `build` and a number of `threads`; all others are peers.
  */
 import { cpus } from "node:os";
 import { compileLimits } from "./limit.mjs";
 
-/** What a turn aims to last, in ms: long against the clock, short against the machine's moods. */
+/** Target duration of a turn in ms: long compared with the clock's resolution, short compared with the machine's fluctuations. */
 const TURN = 4;
 const WARM_UP = 250;
 const FEWEST_TURNS = 5;
 
 const clocks = {
-  /** What a user waits. */
+  /** The time that a user waits. */
   wall: () => performance.now(),
-  /** This process's own time, all of its threads: for one thread on a machine that has other work. */
+  /** CPU time of all threads of this process: for measuring one thread on a busy machine. */
   cpu: () => {
     const { user, system } = process.cpuUsage();
     return (user + system) / 1000;
@@ -38,19 +38,19 @@ export class Harness {
     this.emitRow = emit;
   }
 
-  /** Whether a case is among those asked for (`--only`); ask before preparing an expensive one. */
+  /** Whether a case is selected by `--only`; check before preparing an expensive one. */
   wants(title) {
     return title.includes(this.settings.only);
   }
 
   /**
-   * Times a case, and emits a row for each of heed's builds.
+   * Times a case and emits a row for each of heed's builds.
    * @param {string} title  op and shape
    * @param {object[]} contestants
    * @param {object} measure
    * @param {string} measure.unit  "GFLOP/s", "GB/s", "Gelement/s", "tokens/s", or "ms"
-   * @param {number} [measure.amount]  flops, bytes, elements or tokens of one run
-   * @param {"flops" | "bytes"} [measure.limit]  which of the machine's limits bounds it
+   * @param {number} [measure.amount]  FLOPs, bytes, elements or tokens per run
+   * @param {"flops" | "bytes"} [measure.limit]  the machine limit that bounds it
    * @param {number} [measure.tolerance]  largest difference of results, relative to the largest value
    */
   async compare(title, contestants, { unit, amount, limit, tolerance = 1e-4 }) {
@@ -68,12 +68,12 @@ export class Harness {
     }
   }
 
-  /** A row, with what is the same for all rows of a run. */
+  /** Emits a row, completed with the fields shared by all rows of a run. */
   emit(row) {
     this.emitRow({ suite: this.suite, threads: this.threads, limit: null, spread: 0, clock: this.settings.clock, ...row, machine, node: process.versions.node, date });
   }
 
-  /** Milliseconds of one run of each contestant: the median of turns taken one after another, and their spread. */
+  /** Milliseconds per run for each contestant: the median of its turns, and their spread. */
   async time(contestants) {
     const calls = new Map();
     for (const { name, run } of contestants) calls.set(name, await this.warmUp(run));
@@ -82,14 +82,14 @@ export class Harness {
     for (let turn = 0; turn < FEWEST_TURNS || performance.now() < end; turn++) {
       for (let i = 0; i < contestants.length; i++) {
         const { name, run } = contestants[(i + turn) % contestants.length];
-        globalThis.gc?.(); // what the one before left lying must not be cleared away in this one's time
+        globalThis.gc?.(); // the garbage of the previous contestant must not be collected during this turn
         samples.get(name).push(await this.turn(run, calls.get(name)));
       }
     }
     return new Map([...samples].map(([name, values]) => [name, statistics(values)]));
   }
 
-  /** Runs until the optimizing compilers are done; tells how many runs make a turn. */
+  /** Runs until the optimizing compilers are done; returns the number of runs per turn. */
   async warmUp(run) {
     let total = 0;
     let last = await this.turn(run, 1);
@@ -107,21 +107,21 @@ export class Harness {
   }
 }
 
-/** Median, and the distance between the quartiles as a share of it. */
+/** The median, and the interquartile range relative to it. */
 export function statistics(values) {
   const sorted = [...values].sort((x, y) => x - y);
   const quantile = (q) => sorted[Math.floor(q * (sorted.length - 1))];
   return { median: quantile(0.5), spread: (quantile(0.75) - quantile(0.25)) / quantile(0.5) };
 }
 
-/** @throws Error when a contestant's result is not the first one's */
+/** @throws Error if a contestant's result differs from that of the first */
 export async function verify(title, contestants, tolerance) {
   let expected;
   for (const { name, run, result } of contestants) {
     await run();
     const actual = await result();
     expected ??= actual;
-    if (actual.length !== expected.length) throw new Error(`${title}: ${name} gives ${actual.length} values, ${contestants[0].name} ${expected.length}`);
+    if (actual.length !== expected.length) throw new Error(`${title}: ${name} returns ${actual.length} values, ${contestants[0].name} returns ${expected.length}`);
     const scale = expected.reduce((largest, x) => Math.max(largest, Math.abs(x)), 0);
     const worst = actual.reduce((worst, x, i) => (Math.abs(x - expected[i]) <= Math.abs(actual[worst] - expected[worst]) ? worst : i), 0);
     if (!(Math.abs(actual[worst] - expected[worst]) <= tolerance * scale)) {

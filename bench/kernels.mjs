@@ -1,13 +1,13 @@
-/** heed's kernels, one instruction at a time: what the suites drive below the level of graphs. */
+/** Runs heed's kernels one instruction at a time, below the level of graphs. */
 import { encode, openCheckout } from "./checkout.mjs";
 
 export const current = await openCheckout(new URL("../", import.meta.url));
 export const { Op, Activation, Window } = current.constants;
 
 /**
- * What heed runs on: each build on one thread and, if `threads` is more, on so many too. Suites that multiply matrices want `turbo`,
- * which the others are not written for.
- * @returns {Promise<{ name: string, build: string, threads: number, runtime: object }[]>} the beginnings of contestants
+ * heed's runtimes: each build on one thread and, if `threads` > 1, also on `threads` threads. Only suites that multiply matrices use
+ * `turbo`, because only matrix products are written for it.
+ * @returns {Promise<{ name: string, build: string, threads: number, runtime: object }[]>} contestants without `run` and `result`
  */
 export async function heeds(threads, { turbo = false } = {}) {
   const found = [];
@@ -20,7 +20,7 @@ export async function heeds(threads, { turbo = false } = {}) {
   return found;
 }
 
-/** A runtime, and the memory of one case in it. */
+/** A runtime and the memory that one case allocates in it. */
 export class Kernels {
   blocks = [];
 
@@ -34,14 +34,14 @@ export class Kernels {
     return (await heeds(threads, options)).map((heed) => new Kernels(heed));
   }
 
-  /** The address of `bytes` bytes of zeros. */
+  /** Allocates `bytes` zeroed bytes and returns their address. */
   reserve(bytes) {
     const block = this.runtime.memory.allocate(bytes, "bench", "a case");
     this.blocks.push(block);
-    return block.address ?? block; // older checkouts give the address
+    return block.address ?? block; // older checkouts return the address
   }
 
-  /** The address of a copy of `values`. */
+  /** Copies `values` to memory and returns the address. */
   input(values) {
     const address = this.reserve(4 * values.length);
     this.runtime.memory[values instanceof Int32Array ? "i32" : "f32"](address, values.length).set(values);
@@ -61,7 +61,7 @@ export class Kernels {
     return this.runtime.memory.f32(address, length).slice();
   }
 
-  /** The words of `[op, operands by name]`. */
+  /** Encodes `[op, operands by name]` as words. */
   encode([op, operands]) {
     return encode(this.checkout, Op[op], operands);
   }
@@ -73,7 +73,7 @@ export class Kernels {
     return { ...this.heed, run: () => this.runtime.run(program), result: () => this.read(out, length) };
   }
 
-  /** Forgets the case. */
+  /** Frees the memory of the case. */
   clear() {
     for (const block of this.blocks.splice(0)) block.free ? block.free() : this.runtime.memory.free(block);
   }

@@ -12,7 +12,7 @@ const END = "<!-- bench:end -->";
 const headlines = ["NT 512x512x512", "NT 1x50257x768", "attention forward: GPT-2", "softmax", "LayerNorm", "GELU", "nanogpt-cpu", "Transformer, small", "encoder", "load to first", "wasm, gzipped"];
 
 const about = ({ date, machine, versions: { node, heed, ...peers } }) =>
-  `${machine}; Node ${node}; ${date}; \`npm run bench -- --record\`, for two threads with \`--threads 2\`. heed ${heed} beside ${Object.entries(peers).map(([name, version]) => `${name} ${version}`).join(", ")}.`;
+  `${machine}; Node ${node}; ${date}; \`npm run bench -- --record\` (two threads: \`--threads 2\`). heed ${heed}, compared with ${Object.entries(peers).map(([name, version]) => `${name} ${version}`).join(", ")}.`;
 
 /** For the README: one line per headline case, on one thread. */
 export function summary(results) {

@@ -1,4 +1,4 @@
-/** bench/results.json: the rows last recorded (`npm run bench -- --record`), and what they were measured on. */
+/** Reads and writes bench/results.json: the recorded rows (`npm run bench -- --record`), and the machine and versions they are from. */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 
 const file = new URL("results.json", import.meta.url);
@@ -7,7 +7,7 @@ const json = (path) => JSON.parse(readFileSync(new URL(path, import.meta.url), "
 /** @returns {{ date: string, machine: string, versions: Record<string, string>, rows: object[] }} */
 export const readResults = () => json("results.json");
 
-/** Puts rows in the place of those of the same case, or, where whole suites were run, of the same suite and threads. */
+/** Replaces the rows of the same cases or, if whole suites were run, all rows of the same suites and number of threads. */
 export function record(rows, { whole }) {
   const place = ({ suite, threads, case: title, build }) => (whole ? [suite, threads] : [suite, threads, title, build]).join();
   const renewed = new Set(rows.map(place));

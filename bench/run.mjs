@@ -1,5 +1,5 @@
 /**
- * The benchmark: every suite in a process of its own, on the Node that the peers brought (relaxed SIMD is on there).
+ * Runs the benchmarks: each suite in its own process, on the Node installed with the peers (which has relaxed SIMD enabled).
  *
  *     npm run bench -- [--suite matmul,ops] [--only TEXT] [--json FILE] [--record] [--clock wall|cpu] [--seconds N] [--threads N]
  */
@@ -13,26 +13,26 @@ export const suites = ["matmul", "ops", "train", "encode", "decode", "cold", "si
 
 const { values: options } = parseArgs({
   options: {
-    suite: { type: "string", default: suites.join(",") }, // which, comma-separated
+    suite: { type: "string", default: suites.join(",") }, // suites to run, comma-separated
     only: { type: "string", default: "" }, // only cases whose title contains this
     json: { type: "string" }, // where to write the rows
-    record: { type: "boolean", default: false }, // into results.json, from which bench:readme writes the tables of the README
-    clock: { type: "string", default: "wall" }, // cpu: this process's own time, for a machine with other work
-    seconds: { type: "string", default: "1" }, // for each case, after warming up
+    record: { type: "boolean", default: false }, // write to results.json, from which bench:readme generates the tables
+    clock: { type: "string", default: "wall" }, // cpu: CPU time of the process, for a busy machine
+    seconds: { type: "string", default: "1" }, // per case, after warm-up
     threads: { type: "string", default: "1" },
   },
 });
 const chosen = options.suite.split(",");
-for (const suite of chosen) if (!suites.includes(suite)) throw new RangeError(`--suite: expected some of ${suites.join(",")}, got ${suite}`);
+for (const suite of chosen) if (!suites.includes(suite)) throw new RangeError(`--suite: expected one or more of ${suites.join(",")}, got ${suite}`);
 if (!["wall", "cpu"].includes(options.clock)) throw new RangeError(`--clock: expected wall or cpu, got ${options.clock}`);
 
-if (!hasPeers) console.log(`Peers are not installed (npm run bench:install): heed alone, on Node ${process.versions.node}.\n`);
+if (!hasPeers) console.log(`Peers are not installed (npm run bench:install): running heed alone, on Node ${process.versions.node}.\n`);
 
 const { only, clock } = options;
 const settings = { only, clock, seconds: Number(options.seconds), threads: Number(options.threads) };
 const rows = [];
 for (const suite of chosen) {
-  console.log(`${suite}${options.clock === "cpu" ? ", by processor time" : ""}`);
+  console.log(`${suite}${options.clock === "cpu" ? ", CPU time" : ""}`);
   const status = await run("suite.mjs", [suite, JSON.stringify(settings)], (row) => {
     rows.push(row);
     console.log(line(row));

@@ -1,4 +1,4 @@
-/** One suite in this process: `node suite.mjs NAME SETTINGS`, started by run.mjs, which gets the rows. */
+/** Runs one suite: `node suite.mjs NAME SETTINGS`, started by run.mjs, which receives the rows. */
 import { Harness } from "./harness.mjs";
 
 const [name, settings] = process.argv.slice(2);

@@ -1,7 +1,7 @@
-/** Rows as tables: a line a row as it comes, or Markdown of many. */
+/** Formats rows: one line per row as it arrives, or Markdown tables. */
 
 const percent = (share) => `${Math.round(100 * share)} %`;
-/** How many times as fast a row is as `peer`, a value in its unit. */
+/** The speedup of a row over `peer`, a value in the same unit. */
 export const timesFaster = (row, peer) => (isDuration(row.unit) ? peer / row.value : row.value / peer);
 const isDuration = (unit) => unit === "ms" || unit.startsWith("kB");
 export const shareOfLimit = ({ unit, value, limit }) => (isDuration(unit) ? limit / value : value / limit);
@@ -16,13 +16,13 @@ export function line(row) {
   return `${cells.join("  ")}  ${alone}${peers.join(", ")}`.trimEnd();
 }
 
-/** Markdown tables, one a suite: a line a case, with heed's builds beside each other and the peers after them. */
+/** Markdown tables, one per suite with one line per case: heed's builds next to each other, then the peers. */
 export function markdown(rows) {
   const suites = groupBy(rows, ({ suite, threads }) => (threads > 1 ? `${suite}, ${threads} threads` : suite));
   return [...suites].map(([title, rows]) => `**${title}**\n\n${suiteTable(rows)}`).join("\n\n");
 }
 
-/** One such table. */
+/** The table of one suite. */
 export function suiteTable(rows) {
   const peers = [...new Set(rows.flatMap((row) => Object.keys(row.peers)))];
   const builds = [...new Set(rows.map(({ build }) => build))];

@@ -1,4 +1,4 @@
-// Saves a model to a folder and loads it again, in another runtime: what it says is the same.
+// Saves a model to a folder and loads it into another runtime, where it generates the same text.
 //   node examples/checkpoint.mjs [folder]
 import { generate, GPT, openCheckpoint, Runtime, Trainer } from "heed";
 import { CharacterTokenizer, languageModelBatches } from "heed/data";

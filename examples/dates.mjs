@@ -1,4 +1,4 @@
-// The fifteen lines of the README: a Transformer that learns to write dates as ISO 8601 does.
+// The fifteen lines of the README: a Transformer learns to convert dates to ISO 8601.
 //   node examples/dates.mjs
 import { greedy, Runtime, Trainer, Transformer, transformerPresets, vaswaniAdam } from "heed";
 import { CharacterTokenizer, dates, pairBatch, SPECIALS } from "heed/data";

@@ -1,4 +1,4 @@
-// A character-level GPT on a text, and what it then writes.
+// Trains a character-level GPT on a text and generates from it.
 //   node examples/gpt.mjs [text file] [steps]
 import { readFile } from "node:fs/promises";
 import { generate, GPT, Runtime, Trainer } from "heed";
@@ -13,7 +13,7 @@ const batches = languageModelBatches(Int32Array.from(tokenizer.encode(text)), { 
 const model = new GPT({ vocabulary: tokenizer.size, block: 32, layers: 2, heads: 4, width: 64 });
 model.place(await Runtime.create(), { seed: 1 });
 const trainer = new Trainer(model, { batch: (step) => batches.batchAt(step) }, {
-  steps, // 2,000 steps take some ten seconds
+  steps, // 2,000 steps take about ten seconds
   schedule: { kind: "cosine", peak: 3e-3, warmup: 20 },
   optimizer: { kind: "adamw", decay: 0.1 },
   clip: 1,
@@ -21,7 +21,7 @@ const trainer = new Trainer(model, { batch: (step) => batches.batchAt(step) }, {
 for await (const event of trainer.run()) {
   if (event.type === "step" && event.step % 100 === 0) console.log(`step ${event.step}: loss ${event.loss.toFixed(3)}`);
 }
-trainer.dispose(); // gives back the optimizer's memory; the model stays
+trainer.dispose(); // frees the optimizer's memory; the model remains usable
 
 const prompt = [...text][0];
 process.stdout.write(prompt);

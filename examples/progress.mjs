@@ -1,4 +1,4 @@
-// Draws a training's progress from its events, keeps the best weights, and stops at Ctrl-C.
+// Shows a progress bar for a training run, keeps the best weights, and stops on Ctrl-C.
 //   node examples/progress.mjs [steps]
 import { GPT, Runtime, Trainer } from "heed";
 import { CharacterTokenizer, evaluationBatches, languageModelBatches } from "heed/data";
@@ -22,7 +22,7 @@ const trainer = new Trainer(model, { batch: (step) => training.batchAt(step) }, 
   optimizer: { kind: "adamw", decay: 0.1 },
   validation: () => Array.from({ length: held.batches }, (_, index) => held.batchAt(index)),
   validateEvery: 40,
-  patience: 3, // three validations without a new best end the training
+  patience: 3, // stop after three validations without improvement
   signal: interrupt.signal,
 });
 
@@ -33,7 +33,7 @@ for await (const event of trainer.run()) {
   } else if (event.type === "validation") {
     console.log(`\nvalidation after step ${event.step}: ${event.loss.toFixed(3)}${event.best ? ", the best so far" : ""}`);
   } else {
-    const why = { steps: "all steps are done", patience: "it stopped getting better", aborted: "interrupted" }[event.reason];
+    const why = { steps: "all steps are done", patience: "no further improvement", aborted: "interrupted" }[event.reason];
     console.log(`${why}; the best loss was ${trainer.state.bestLoss?.toFixed(3)}, after step ${trainer.state.bestStep}`);
   }
 }

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-// @ts-expect-error the benches are plain JavaScript
+// @ts-expect-error the benchmarks are plain JavaScript
 import { encode } from "../bench/checkout.mjs";
 // @ts-expect-error the same
 import { ratioOf } from "../bench/compare.mjs";
@@ -16,27 +16,27 @@ import { readResults } from "../bench/results.mjs";
 const root = fileURLToPath(new URL("../", import.meta.url));
 const bench = (...args: string[]) => spawnSync(process.execPath, args, { cwd: root, encoding: "utf8" });
 
-describe("what bench/results.json says", () => {
+describe("the tables generated from bench/results.json", () => {
   for (const [path, write] of generated as [string, (results: unknown) => string][]) {
-    it(`stands in ${path.slice(3)} (npm run bench:readme)`, () => {
+    it(`are up to date in ${path.slice(3)} (npm run bench:readme)`, () => {
       const text = readFileSync(new URL(path, new URL("../bench/", import.meta.url)), "utf8");
       expect((replaced as (text: string, block: string) => string)(text, write((readResults as () => unknown)()))).toBe(text);
     });
   }
 });
 
-describe("an instruction of a bench", () => {
+describe("an instruction in a benchmark", () => {
   const signature = [{ name: "out", type: "Out" }, { name: "bias", type: "MaybeIn" }, { name: "n", type: "Count" }, { name: "flag", type: "Flag" }, { name: "factor", type: "Scalar" }];
   const checkout = { constants: { Op: { Scale: 7 } }, signatures: new Map([["Scale", signature]]) };
 
-  it("has its operands in the order of the signature, scalars as the bits of an f32", () => {
+  it("has its operands in signature order, with scalars as the bits of an f32", () => {
     expect(encode(checkout, "Scale", { factor: 1.5, flag: true, n: 3, bias: null, out: 64 })).toEqual([7, 7, 64, 0, 3, 1, 0x3fc00000]);
   });
 
   it("throws for an operand that is missing, unknown or not a number", () => {
     const operands = { out: 64, bias: null, n: 3, flag: 0, factor: 1 };
-    expect(() => encode(checkout, "Scale", { ...operands, bias: undefined })).toThrow("missing or no numbers [bias]");
-    expect(() => encode(checkout, "Scale", { ...operands, n: NaN })).toThrow("missing or no numbers [n]");
+    expect(() => encode(checkout, "Scale", { ...operands, bias: undefined })).toThrow("missing or not numbers [bias]");
+    expect(() => encode(checkout, "Scale", { ...operands, n: NaN })).toThrow("missing or not numbers [n]");
     expect(() => encode(checkout, "Scale", { ...operands, weight: 0 })).toThrow("unknown operands [weight]");
     expect(() => encode(checkout, "Shrink", operands)).toThrow("there is no instruction Shrink");
   });
@@ -46,16 +46,16 @@ describe("an instruction for an older checkout", () => {
   const older = ["out", "q", "H", "D", "ldk", "causal"].map((name) => ({ name, type: "i32" }));
   const operands = { out: 64, q: 128, H: 2, Hkv: 2, D: 8, tokenK: 16, dimK: 1, headK: 8, past: null, left: 1 << 30, right: 0 };
 
-  it("has the older operands, made of today's", () => {
+  it("has the older operands, computed from the current ones", () => {
     expect(asOlder(older, operands)).toEqual({ out: 64, q: 128, H: 2, D: 8, ldk: 16, causal: true });
     expect(asOlder(older, { ...operands, right: 1 << 30 })).toMatchObject({ causal: false });
   });
 
-  it("is left as it is where the signatures agree", () => {
+  it("is unchanged if the signatures agree", () => {
     expect(asOlder(Object.keys(operands).map((name) => ({ name, type: "Count" })), operands)).toEqual(operands);
   });
 
-  it("throws where the older kernel would compute something else", () => {
+  it("throws if the older kernel would compute something else", () => {
     expect(() => asOlder(older, { ...operands, Hkv: 1 })).toThrow("no operand Hkv = 1");
     expect(() => asOlder(older, { ...operands, past: 256 })).toThrow("no operand past = 256");
     expect(() => asOlder(older, { ...operands, left: 4 })).toThrow("no operand left = 4");
@@ -64,12 +64,12 @@ describe("an instruction for an older checkout", () => {
 });
 
 describe("a ratio of pairs", () => {
-  it("is the median of before/after, whatever the outliers", () => {
+  it("is the median of before/after, regardless of outliers", () => {
     const pairs = Array.from({ length: 29 }, (_, i) => [2, i % 10 === 0 ? 100 : 1]);
     expect(ratioOf(pairs)).toMatchObject({ ratio: 2, lower: 2 });
   });
 
-  it("has a lower bound below its median when pairs scatter, and the same one each time", () => {
+  it("has a lower bound below its median if pairs vary, and the same bound every time", () => {
     const pairs = Array.from({ length: 30 }, (_, i) => [1 + i / 100, 1]);
     const { ratio, lower } = ratioOf(pairs);
     expect(ratio).toBeCloseTo(1.14);

@@ -8,7 +8,7 @@ import * as node from "../host/node";
 import { byName, examples, exportsOf, host, pages } from "./documented";
 import { createRuntime } from "./graph/runtime";
 
-/** What examples take for granted: a graph to record ops in; small models; a folder with a checkpoint; a few texts. */
+/** The variables that examples assume: a graph to record ops in, small models, a folder with a checkpoint, a few texts. */
 async function given(file: string): Promise<Record<string, unknown>> {
   const runtime = await createRuntime();
   const tokenizer = data.CharacterTokenizer.of(["the third of March 2019 ROMEO: 3.3.19"], { specials: data.SPECIALS });
@@ -35,7 +35,7 @@ async function given(file: string): Promise<Record<string, unknown>> {
 const AsyncFunction = (async () => {}).constructor as new (...args: string[]) => (...values: unknown[]) => Promise<void>;
 const LITERAL = /^(?:(?:\w+Array )?[[{"'\d-]|true\b|false\b|undefined\b)/;
 
-/** The value that a comment promises, as an expression: the longest beginning of it that is one. Undefined if it only explains. */
+/** The value that a comment states: its longest prefix that is a literal expression. Undefined if the comment is only an explanation. */
 function promised(comment: string): string | undefined {
   if (!LITERAL.test(comment)) return undefined;
   const literal = comment.replace(/^\w+Array (?=\[)/, "").replaceAll(/\b0x/g, "0x");
@@ -46,13 +46,13 @@ function promised(comment: string): string | undefined {
       new Function(`return (${text}\n)`)();
       return text;
     } catch {
-      // not yet an expression: shorter
+      // not an expression: try a shorter prefix
     }
   }
   return undefined;
 }
 
-/** Compares to the digits that the comment gives. */
+/** Compares with the precision given in the comment. */
 function check(actual: unknown, expected: unknown, comment: string): void {
   if (typeof expected === "number" && !Number.isInteger(expected)) return expect(actual, comment).toBeCloseTo(expected, String(expected).split(".")[1]?.length ?? 6);
   expect(ArrayBuffer.isView(actual) ? Array.from(actual as Float32Array) : actual, comment).toEqual(expected);
@@ -81,11 +81,11 @@ describe("docstrings", () => {
     expect(callable.filter(({ example }) => example === "").map(({ name }) => name)).toEqual([]);
   });
 
-  it("say in more than half of the examples what comes out, which is checked", () => {
+  it("state the result in more than half of the examples, so that it is checked", () => {
     expect(examples.filter(({ code }) => instrument(code).includes("check(await")).length).toBeGreaterThan(examples.length / 2);
   });
 
-  it.each(examples)("$file: the example of $name runs, and gives what it says", async ({ file, code }) => {
+  it.each(examples)("$file: the example of $name runs, with the results that it states", async ({ file, code }) => {
     const module = (await import(/* @vite-ignore */ `../host/${file}`)) as object;
     const scope = { ...heed, ...data, ...io, ...node, ...module, ...(await given(file)), check };
     const script = transpile(`{ ${instrument(code)}\n}`, { target: ScriptTarget.ES2022, module: ModuleKind.ESNext });

@@ -7,7 +7,7 @@ import { temporaryFolder } from "./cli/command";
 const { path } = temporaryFolder();
 const folder = fileURLToPath(new URL("../examples", import.meta.url));
 
-/** For each example its arguments and what it prints. They use the package as its users do: by its name, from dist/. */
+/** The arguments and output of each example. Examples import the package by its name, from dist/, as users do. */
 const examples: Record<string, { args?: string[]; prints: RegExp }> = {
   "checkpoint.mjs": { args: [path("hello")], prints: /^trained for 150 steps\n(hello, world; hello, w?)\n\1\n$/ },
   "dates.mjs": { prints: /\n800 0\.\d+\n2019-03-03\n$/ },
@@ -17,9 +17,9 @@ const examples: Record<string, { args?: string[]; prints: RegExp }> = {
 };
 
 describe("examples/", () => {
-  it("has a test for each file", () => expect(readdirSync(folder).sort()).toEqual(Object.keys(examples)));
+  it("are all tested", () => expect(readdirSync(folder).sort()).toEqual(Object.keys(examples)));
 
-  it.each(Object.entries(examples))("%s runs and prints what it should", (name, { args = [], prints }) => {
+  it.each(Object.entries(examples))("%s runs and prints the expected output", (name, { args = [], prints }) => {
     expect(execFileSync(process.execPath, [`${folder}/${name}`, ...args], { encoding: "utf8" })).toMatch(prints);
   });
 });

@@ -43,25 +43,25 @@ const flaws: [unknown, string, ErrorConstructor][] = [
 ];
 
 describe("checkFields and checkConfig", () => {
-  it("accept what the fields allow; undefined is as good as absent for an optional field", () => {
+  it("accept what the fields allow, and treat undefined as absent for an optional field", () => {
     for (const config of [{ heads: 1, loss: null }, { heads: 2, loss: 0.5, norm: "pre", dropout: undefined, bias: false }]) {
       expect(checkFields("", config, fields)).toBeUndefined();
       expect(checkConfig("Model", config, fields)).toBeUndefined();
     }
   });
 
-  it.each(flaws)("refuse %o: %s", (value, message, type) => {
+  it.each(flaws)("reject %o: %s", (value, message, type) => {
     const inConstructor = thrown(() => checkConfig("Model", value, fields));
     expect([inConstructor.constructor, inConstructor.message]).toEqual([type, `Model: ${message}`]);
     expect(thrown(() => checkFields("model", value, fields))).toMatchObject({ name: "HeedError", code: "format", message: `model: ${message}` });
     expect(thrown(() => checkFields("", value, fields)).message).toBe(message);
   });
 
-  it("name no fields where none is required", () => {
+  it("do not list fields if none is required", () => {
     expect(thrown(() => checkConfig("Model", undefined, { bias: optional(flag) })).message).toBe("Model: expected an object, got nothing");
   });
 
-  it("are not fooled by names that every object inherits", () => {
+  it("do not accept names that every object inherits", () => {
     expect(thrown(() => checkConfig("Model", { constructor: 1 }, { name: text })).message).toMatch(/unknown field "constructor"/);
   });
 });
@@ -69,17 +69,17 @@ describe("checkFields and checkConfig", () => {
 describe("inFile", () => {
   const broken = new HeedError("format", "not JSON");
 
-  it("puts the file's name before the message, keeping code and cause", async () => {
+  it("prefixes the message with the file's name, keeping code and cause", async () => {
     const error = thrown(() => inFile("a.json", () => { throw broken; }));
     expect(error).toMatchObject({ code: "format", message: "a.json: not JSON", file: "a.json", cause: broken });
     await expect(inFile("a.json", () => Promise.reject(broken))).rejects.toMatchObject({ message: "a.json: not JSON" });
   });
 
-  it("names the innermost file only", () => {
+  it("names only the innermost file", () => {
     expect(thrown(() => inFile("folder", () => inFile("folder/a.json", () => { throw broken; }))).message).toBe("folder/a.json: not JSON");
   });
 
-  it("returns what the action returns, and lets mistakes of the program through", async () => {
+  it("returns the result of the action, and does not change other errors", async () => {
     expect(inFile("a", () => 1)).toBe(1);
     expect(await inFile("a", async () => 2)).toBe(2);
     const mistake = new TypeError("x is not a function");

@@ -17,7 +17,7 @@ const { generate, readKernels } = (await import(new URL("generate.mjs", root).hr
 const runtime = await createRuntime();
 
 describe("generate.mjs", () => {
-  it.each(Object.entries(generate()))("gives %s exactly as it is committed", (path, text) => {
+  it.each(Object.entries(generate()))("produces %s exactly as committed", (path, text) => {
     expect(readFileSync(new URL(path, root), "utf8"), "run: node generate.mjs").toBe(text);
   });
 
@@ -34,14 +34,14 @@ describe("generate.mjs", () => {
     });
   });
 
-  it("refuses two kernels of one name", () => {
+  it("rejects two kernels with the same name", () => {
     const [kernel] = readKernels();
     expect(() => generate([kernel!, { ...kernel!, file: "other" }])).toThrow(`${kernel!.name}: two kernels have this name`);
   });
 });
 
 describe("operandsOf", () => {
-  it("gives what the kernels' signatures say, for every instruction", () => {
+  it("matches the kernel's signature, for every instruction", () => {
     const kernels = readKernels();
     expect(Object.keys(SIGNATURES).length).toBe(kernels.length);
     kernels.forEach((kernel, i) => {
@@ -64,7 +64,7 @@ describe("emit", () => {
   const norm = { out, mean: graph.tensor([1]), rstd: graph.tensor([1]), x, weight: out, bias: null, R: 1, C: 4, epsilon: 1e-5 };
   const lookup = { out: graph.tensor([4, 4]), ids, weight, N: 4, V: 3, C: 4, scale: 1, format: 0 };
 
-  it("takes operands in any order, slices, booleans for flags and null for arrays that may be absent", () => {
+  it("accepts operands in any order, slices, booleans for flags, and null for optional arrays", () => {
     const before = graph.instructions.length;
     graph.emit(Op.Scale, { n: 2, factor: 3, x: new Slice(x, 1, 2), out: new Slice(out, 2, 2) });
     graph.emit(Op.LayerNormForward, norm);
@@ -87,7 +87,7 @@ describe("emit", () => {
     ["a missing scalar", () => graph.emit(Op.Scale, { out, x, n: 4 }), "scale: factor: expected a number, got undefined"],
     // @ts-expect-error missing
     ["a missing flag", () => graph.emit(Op.Multiply, { out, a: x, b: x, n: 4 }), "multiply: accumulate: expected a 32-bit integer, got undefined"],
-    // @ts-expect-error missing: an array that may be absent is null
+    // @ts-expect-error missing: an absent optional array must be null
     ["a missing optional array", () => graph.emit(Op.LayerNormForward, { ...norm, bias: undefined }), "layerNormForward: bias: expected a tensor, got undefined"],
     // @ts-expect-error missing
     ["missing scratch", () => graph.emit(Op.Sample, { out: ids, logits: x, settings: ids, R: 1, V: 4 }), "sample: scratch: expected a number of bytes, got undefined"],
@@ -119,7 +119,7 @@ describe("emit", () => {
     ["a slice of another graph", () => graph.emit(Op.Scale, { out, x: new Slice(new Graph(runtime).input([4]), 1), n: 4, factor: 2 }), "scale: a tensor of another graph cannot be used here"],
   ];
 
-  it.each(refused)("refuses %s, as the compiler does where it can, and records nothing", (_, attempt, message) => {
+  it.each(refused)("rejects %s, as does the compiler where it can, and records nothing", (_, attempt, message) => {
     const before = graph.instructions.length;
     expect(attempt).toThrow(TypeError);
     expect(attempt).toThrow(message);

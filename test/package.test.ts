@@ -15,7 +15,7 @@ interface Result {
   stderr: string;
 }
 
-/** Runs the npm that runs this test, else the one on the path. */
+/** Runs the npm that is running this test, or else the one on the path. */
 function npm(cwd: string, ...args: string[]): Result {
   const outer = process.env["npm_execpath"];
   const [command, first] = outer?.endsWith(".js") ? [process.execPath, [outer]] : ["npm", []];
@@ -37,14 +37,14 @@ describe("the packed tarball, installed into an empty folder", () => {
     installed = npm(folder, "install", "--prefer-offline", "--no-audit", "--no-fund", `./${tarball}`);
   }, 300_000);
 
-  /** Skips, visibly, what cannot be tested without a registry. */
+  /** Skips a test visibly if it cannot run without a registry. */
   function needInstall(skip: (note: string) => never): void {
     const isOffline = /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENOTCACHED|network/.test(installed.stderr);
     if (installed.status !== 0 && isOffline) skip("no network: npm cannot fetch the dependencies");
     expect(installed.status, installed.stderr).toBe(0);
   }
 
-  it("holds dist, docs, examples, README, LICENSE and CHANGELOG, and nothing else", () => {
+  it("contains dist, docs, examples, README, LICENSE and CHANGELOG, and nothing else", () => {
     expect(packed.status, packed.stderr).toBe(0);
     const { stdout } = npm(root, "pack", "--dry-run", "--json", "--ignore-scripts");
     const [{ files }] = JSON.parse(stdout) as [{ files: { path: string }[] }];
@@ -55,7 +55,7 @@ describe("the packed tarball, installed into an empty folder", () => {
     expect(paths).toEqual(expect.arrayContaining(["dist/cli.js", "dist/index.js", "dist/index.d.ts", "dist/node.js", "dist/heed.simd.wasm", "dist/heed.relaxed.wasm", "dist/heed.turbo.wasm", "dist/web.js", "dist/heed.simd-threads.wasm", "dist/heed.relaxed-threads.wasm", "dist/heed.turbo-threads.wasm", "dist/limit.simd.wasm", "dist/limit.relaxed.wasm"]));
   });
 
-  it("computes in three lines, with the core it brings along", ({ skip }) => {
+  it("computes in three lines, with the bundled core", ({ skip }) => {
     needInstall(skip);
     const script = `import { Graph, Runtime, add, compile } from "heed";
       const graph = new Graph(await Runtime.create()), x = graph.input([3]), y = graph.keep(add(x, x)), program = compile(graph);
@@ -65,7 +65,7 @@ describe("the packed tarball, installed into an empty folder", () => {
     expect(stdout).toBe("2 4 6\n");
   });
 
-  it("gives files to Node by heed/node", ({ skip }) => {
+  it("provides file access in Node through heed/node", ({ skip }) => {
     needInstall(skip);
     const script = `import { openCheckpoint, saveCheckpoint } from "heed"; import { createRuntime, nodeFiles } from "heed/node";
       await saveCheckpoint(nodeFiles, "run", { "config.json": "{}" });
@@ -75,7 +75,7 @@ describe("the packed tarball, installed into an empty folder", () => {
     expect(stdout).toBe("{}\n");
   });
 
-  it("computes on two threads in Node, and ends by itself", ({ skip }) => {
+  it("computes on two threads in Node, and exits on its own", ({ skip }) => {
     needInstall(skip);
     const script = `import { Graph, Runtime, add, compile } from "heed"; import { nodeWorkers } from "heed/node";
       const runtime = await Runtime.create({ threads: 2, workers: nodeWorkers });
@@ -86,7 +86,7 @@ describe("the packed tarball, installed into an empty folder", () => {
     expect(stdout).toBe("2 2 4 6\n");
   });
 
-  it("brings the heed command, which knows the package's version", ({ skip }) => {
+  it("provides the heed command, which reports the package's version", ({ skip }) => {
     needInstall(skip);
     const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
     const { status, stdout, stderr } = node(join(folder, "node_modules/.bin/heed"), "--version");
@@ -94,7 +94,7 @@ describe("the packed tarball, installed into an empty folder", () => {
     expect(stdout).toBe(`${version}\n`);
   });
 
-  it("type-checks in a strict project that goes file by file", ({ skip }) => {
+  it("type-checks in a strict project with isolated modules", ({ skip }) => {
     needInstall(skip);
     writeFileSync(
       join(folder, "use.ts"),

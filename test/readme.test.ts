@@ -14,16 +14,16 @@ const blocks = Array.from(readme.matchAll(/```(\w*)\n([^]*?)```/g), ([, language
 const codeIn = (language: string): string[] => blocks.flatMap((block) => (block.language === language ? [block.code] : []));
 
 describe("README.md", () => {
-  it("has code in shell, JavaScript and TypeScript only, all of which is run here", () => {
+  it("contains only shell, JavaScript and TypeScript code, all of which runs here", () => {
     expect([...new Set(blocks.map(({ language }) => language))].sort()).toEqual(["js", "sh", "ts"]);
   });
 
-  it("opens with the example dates.mjs, which is run by examples.test.ts", () => {
+  it("starts with the example dates.mjs, which examples.test.ts runs", () => {
     expect(read("examples/dates.mjs").replace(/^\/\/.*\n/gm, "")).toBe(codeIn("js")[0]);
     expect(codeIn("js")[0]!.split("\n").filter((line) => line && !line.startsWith("import")).length).toBeLessThanOrEqual(15);
   });
 
-  it.each([...[...codeIn("js").slice(1), ...codeIn("ts")].entries()])("block %i prints what its comments say", (index, code) => {
+  it.each([...[...codeIn("js").slice(1), ...codeIn("ts")].entries()])("block %i prints what its comments state", (index, code) => {
     mkdirSync(`${root}/build/readme`, { recursive: true }); // within the package, so that it finds "heed"
     const file = `${root}/build/readme/block-${index}.mjs`;
     writeFileSync(file, transpile(code, { module: ModuleKind.ESNext, target: ScriptTarget.ES2022 }));
@@ -31,7 +31,7 @@ describe("README.md", () => {
     for (const [, value] of code.matchAll(/^console\.log\(.*\); \/\/ (\S+)$/gm)) expect(printed.split("\n")).toContain(value);
   });
 
-  it("links only to files that are there, and that the package has", () => {
+  it("links only to files that exist and are in the package", () => {
     const { files } = JSON.parse(read("package.json")) as { files: string[] };
     const packed = [...files, "README.md", "LICENSE"];
     for (const [, link] of readme.matchAll(/\]\((?!https?:)([^)#]+)[^)]*\)/g)) {
@@ -40,7 +40,7 @@ describe("README.md", () => {
     }
   });
 
-  it("tells the size of the core to 3 KB, 1 KB gzipped", () => {
+  it("states the size of the core to within 3 KB, and to within 1 KB gzipped", () => {
     const [, raw, gzipped] = /one `\.wasm` of (\d+) KB \((\d+) KB gzipped\)/.exec(readme)!;
     const file = `${root}/build/heed.simd.wasm`;
     expect(Math.abs(Number(raw) * 1000 - statSync(file).size)).toBeLessThan(3000);
@@ -57,9 +57,9 @@ describe("README.md's commands", () => {
     await run(["train", "dates", "--config", file("tiny.json", JSON.stringify(tinyTransformer)), "--steps", "2", "--out", path("runs/dates")]);
   });
 
-  it("are npm's or heed's", () => expect(lines.filter((line) => !/^(npm ci && npm|npx heed) /.test(line))).toEqual([]));
+  it("use only npm and heed", () => expect(lines.filter((line) => !/^(npm ci && npm|npx heed) /.test(line))).toEqual([]));
 
-  it.each(lines.filter((line) => line.startsWith("npm")))("%s names a script of package.json", (line) => {
+  it.each(lines.filter((line) => line.startsWith("npm")))("%s names a script in package.json", (line) => {
     const script = /^npm ci && npm (?:run )?(\w+)$/.exec(line)?.[1];
     expect(Object.keys((JSON.parse(read("package.json")) as { scripts: object }).scripts)).toContain(script);
   });

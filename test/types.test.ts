@@ -4,8 +4,8 @@ import ts from "typescript";
 import { beforeAll, describe, expect, it } from "vitest";
 import { examples, exportsOf, pages } from "./documented";
 
-// The published types as a strict project sees them: dist/*.d.ts by the package's name, not skipped but checked. Once without lib "dom"
-// and without @types/node, where the few globals that examples use are declared here; once with both, which must not conflict.
+// Checks the published types (dist/*.d.ts, imported by the package's name) in a strict project without skipLibCheck: once without lib "dom"
+// and @types/node, with the few globals that examples use declared here, and once with both, which must not conflict.
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const folder = `${root}/build/types`; // within the package, so that it finds "heed"
@@ -22,7 +22,7 @@ interface ImportMeta { readonly url: string }
 declare module "node:fs/promises" { export function readFile(path: string | URL, encoding: "utf8"): Promise<string> }
 `;
 
-/** What docstrings' examples take for granted (see given() in docstrings.test.ts). */
+/** Declares the variables that docstring examples assume (see given() in docstrings.test.ts). */
 const given = (file: string): string => `
 declare const runtime: heed.Runtime, graph: heed.Graph, model: heed.${file === "decode/generate.ts" ? "GPT" : "Transformer"};
 declare const tokenizer: data.CharacterTokenizer<"<pad>" | "<bos>" | "<eos>" | "<unk>">, files: heed.MemoryFiles;
@@ -31,7 +31,7 @@ declare const batches: import("heed/data").PairBatch[], tensors: Map<string, hee
 
 const names = new Map(Object.entries(pages).flatMap(([page, file]) => exportsOf(file).map((name) => [name, page] as const))).set("Activation", "heed");
 
-/** An example of a docstring as a module: imports what it uses, and declares what it takes for granted. */
+/** Turns a docstring example into a module that imports what it uses and declares what it assumes. */
 function asModule(file: string, code: string): string {
   const declared = new Set(Array.from(code.matchAll(/\b(?:const|let|class|function) (\w+)/g), ([, name]) => name));
   const used = new Set(code.match(/(?<![\w]|(?<!\.)\.)[A-Za-z]\w*/g)?.filter((name) => names.has(name) && !declared.has(name)));
@@ -71,17 +71,17 @@ describe("the published types", () => {
     writeFileSync(`${folder}/environment.d.ts`, environment);
   });
 
-  it("are tried on README's code, the examples and the examples of most docstrings", () => {
+  it("are tested on the README's code, the examples, and the examples of most docstrings", () => {
     expect(Object.keys(sources).filter((name) => name.startsWith("readme")).length).toBe(2);
     expect(Object.keys(sources).filter((name) => name.startsWith("example")).length).toBe(5);
     expect(documented.length).toBeGreaterThan(40);
   });
 
-  it("type-check under strict with lib es2022 alone: no DOM, no types of Node", () => {
+  it("type-check in strict mode with lib es2022 only: no DOM, no Node types", () => {
     expect(check({ lib: ["lib.es2022.d.ts"], types: [] }, ["environment.d.ts"])).toEqual({});
   });
 
-  it("type-check under strict with the DOM's and Node's types", () => {
+  it("type-check in strict mode with DOM and Node types", () => {
     expect(check({ lib: ["lib.es2022.d.ts", "lib.dom.d.ts", "lib.dom.iterable.d.ts"], types: ["node"] })).toEqual({});
   });
 });

@@ -1,6 +1,6 @@
 /**
- * What compare.mjs compares. `prepare` makes a contestant (see ../harness.mjs) for one side, `{ build, clock, kernels, runtime, library,
- * dist }`; a contestant with a `time()` measures itself, in ms. `tokens` is the number of tokens that one run generates.
+ * The cases of compare.mjs. `prepare` creates the contestant (see ../harness.mjs) of one side, `{ build, clock, kernels, runtime, library,
+ * dist }`. A contestant with a `time()` measures itself, in ms. `tokens` is the number of tokens generated per run.
  */
 import { Op } from "../kernels.mjs";
 import { random } from "../random.mjs";
@@ -42,7 +42,7 @@ function attention(title, pass, shape) {
   return { title: `attention ${pass}: ${title}`, prepare: ({ kernels }) => attentionPasses(kernels, shape, inputs)[pass] };
 }
 
-/** An op of [R, C] → [R, C]. */
+/** A case for an op that maps [R, C] to [R, C]. */
 function rows(op, R, C, instruction) {
   const prepare = ({ kernels }) => {
     const out = kernels.reserve(4 * R * C);
@@ -72,7 +72,7 @@ function training(title, recipe) {
   return { title, prepare };
 }
 
-/** Greedy continuations by `generate`, with a session that is kept where the library has sessions. */
+/** Greedy continuations with `generate`; the session is reused if the library has sessions. */
 function generation(title, config, count, length, tokens) {
   const prepare = ({ library: { generate, GPT, Session }, runtime }) => {
     const model = new GPT(config).place(runtime, { seed: 1 });
@@ -87,7 +87,7 @@ function generation(title, config, count, length, tokens) {
   return { title, tokens: tokens > 1 ? tokens * count : undefined, prepare };
 }
 
-/** The preset that translates Multi30k, on a batch of sentences. It is untrained, and ends none of them early. */
+/** The Multi30k translation preset on a batch of sentences. It is untrained, so none of them ends early. */
 function translating(count, tokens) {
   const prepare = ({ library: { greedy, Transformer, transformerPresets, Session }, runtime }) => {
     const model = new Transformer({ ...transformerPresets.small, vocabulary: 4000 }).place(runtime, { seed: 1 });
@@ -99,7 +99,7 @@ function translating(count, tokens) {
   return { title: `Transformer small: greedy, ${count} x ${tokens} tokens`, tokens: tokens * count, prepare };
 }
 
-/** In a process of its own, which takes its own time. The turbo build is left out: it must be compiled by `createRuntime`. */
+/** Cold start, in a process that times itself. Skips the turbo build, which must be compiled by `createRuntime`. */
 function coldStart({ build, dist, clock }) {
   if (build === "turbo") return undefined;
   let last;

@@ -1,14 +1,14 @@
-/** Runs instructions that are written for this checkout's kernels on those of an older one. */
+/** Runs instructions written for the kernels of this checkout on those of an older one. */
 import { encode } from "../checkout.mjs";
 import { current, Kernels, Op, Window } from "../kernels.mjs";
 
-/** The value that an operand must have where the older kernel lacks it. */
+/** The value that an operand must have if the older kernel lacks it. */
 const neutral = ({ H, D }) => ({
   bias: null, pages: null, past: null, dBias: null, Hkv: H, P: 0, dimK: 1, headK: D, headV: D, pageK: 0, pageV: 0,
   biasBatch: 0, biasHead: 0, biasRow: 0, left: Window.Unlimited, factor: 1, format: 0,
 });
 
-/** Operands that only older kernels have: today's operand that each is computed from, and how. */
+/** Operands that only older kernels have: the current operand that each is computed from, and how. */
 const former = {
   ldk: ["tokenK", (stride) => stride],
   ldv: ["tokenV", (stride) => stride],
@@ -16,10 +16,10 @@ const former = {
 };
 
 /**
- * The operands of an older kernel.
- * @param signature  the older kernel's
- * @param operands   today's, by name
- * @throws TypeError when the older kernel cannot compute the same
+ * Converts the operands of an instruction to those of an older kernel.
+ * @param signature  the signature of the older kernel
+ * @param operands   the current operands, by name
+ * @throws TypeError if the older kernel cannot compute the same result
  */
 export function asOlder(signature, operands) {
   const values = {};
@@ -36,7 +36,7 @@ export function asOlder(signature, operands) {
 
 export class OlderKernels extends Kernels {
   encode([op, operands]) {
-    encode(current, Op[op], operands); // throws unless they are complete
+    encode(current, Op[op], operands); // throws if operands are missing
     return encode(this.checkout, Op[op], asOlder(this.checkout.signatures.get(Op[op]), operands));
   }
 }

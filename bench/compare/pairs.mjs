@@ -1,5 +1,5 @@
 /**
- * Pairs of timings in one process, started by ../compare.mjs: `node pairs.mjs SETTINGS`. A pair times both sides back to back, a few ms
+ * Measures pairs of timings in one process, started by ../compare.mjs: `node pairs.mjs SETTINGS`. A pair times both sides back to back, a few ms
  * each, in random order. Sends `{ node }`, then for each case `{ case, tokens, pairs: [[before, after], …] }`, in ms per run.
  */
 import { openCheckout } from "../checkout.mjs";
@@ -42,7 +42,7 @@ async function timePairs(title, contestants) {
   while (timed.length < pairs) {
     const ms = {};
     for (const { name, run, time } of shuffled(contestants)) {
-      globalThis.gc?.({ type: "minor" }); // what the other left lying
+      globalThis.gc?.({ type: "minor" }); // collects the garbage of the other side
       ms[name] = time ? await time() : await harness.turn(run, calls);
     }
     timed.push([ms.before, ms.after]);

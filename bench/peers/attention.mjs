@@ -1,11 +1,11 @@
 /**
- * Multi-head attention of a sequence to itself as users of the peers write it: qkv [B, T, 3C] → [B, T, C], and its gradient.
- * The mask, where there is one, is added to the scores.
+ * Multi-head self-attention as users of the peers write it: qkv [B, T, 3C] → [B, T, C], and its gradient.
+ * If there is a mask, it is added to the scores.
  */
 import { jaxContestant, tfjsContestant } from "./load.mjs";
 import { model, node } from "./onnx.mjs";
 
-/** Forward: ORT both composed of standard ops and as its fused op, the others composed. */
+/** Forward: for ORT both composed of standard ops and as its fused op; for the others composed. */
 export async function attentionPeers({ ortWeb, ortNode, tfjs: tf, jax }, { qkv }, shape) {
   const { B, H, T, D } = shape;
   const inputs = { qkv: { shape: [B, T, 3 * H * D], data: qkv } };
@@ -23,7 +23,7 @@ export async function attentionPeers({ ortWeb, ortNode, tfjs: tf, jax }, { qkv }
   return found;
 }
 
-/** Forward and backward: the gradient of Σ out·dOut in qkv. */
+/** Forward and backward: the gradient of Σ out·dOut with respect to qkv. */
 export function gradientPeers({ tfjs: tf, jax }, { qkv, dOut }, shape) {
   const { B, H, T, D } = shape;
   const shapes = [[B, T, 3 * H * D], [B, T, H * D]];
@@ -83,7 +83,7 @@ function fused({ B, H, T, D, causal }) {
   return model(nodes, { qkv: [B, T, 3 * H * D] }, { out: [B, T, H * D] });
 }
 
-/** 0 where a query may look, far below 0 where it may not. */
+/** 0 where a query may attend, a large negative number elsewhere. */
 export function causalMask(T) {
   return Float32Array.from({ length: T * T }, (_, i) => (i % T <= Math.floor(i / T) ? 0 : -1e9));
 }

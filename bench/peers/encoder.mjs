@@ -1,4 +1,4 @@
-/** A post-norm encoder as ORT's own optimizer for BERT leaves it: fused attention, skip-and-normalise, bias-and-GELU. */
+/** A post-norm encoder as produced by ORT's BERT optimizer: fused attention, SkipLayerNormalization and BiasGelu. */
 import { model, node } from "./onnx.mjs";
 import { transposed } from "./models.mjs";
 

@@ -1,4 +1,4 @@
-/** Training in jax-js: one jitted function from parameters, moments and a batch to the next ones. */
+/** Training in jax-js: one jitted function maps parameters, moments and a batch to the next parameters and moments. */
 
 const ops = ({ lax, nn, numpy: np }) => ({
   again: (x) => x.ref,
@@ -23,7 +23,7 @@ const ops = ({ lax, nn, numpy: np }) => ({
     return nn.dotProductAttention(q, k, v, { isCausal: causal, bias }).reshape([B * T, width]);
   },
   crossEntropy: (logits, targets, { counts, smoothing }) => {
-    // By hand: jitted together with the projection, nn.logSoftmax takes ten times as long.
+    // Written by hand, because nn.logSoftmax takes ten times as long when jitted together with the projection.
     const [N, V] = logits.shape;
     const largest = lax.stopGradient(logits.ref.max(-1, { keepdims: true }));
     const sums = np.exp(logits.ref.sub(largest.ref)).sum(-1);
@@ -39,7 +39,7 @@ const ops = ({ lax, nn, numpy: np }) => ({
  * @param {(ops: object, p: object, batch: object) => object} model  mean loss
  * @param {Map<string, { shape: number[], data: Float32Array }>} weights
  * @param {(step: number) => Record<string, { shape: number[], data: Float32Array | Int32Array }>} batchAt
- * @returns a trainer: `step()` resolves to its loss
+ * @returns a trainer whose `step()` resolves to the loss
  */
 export function jaxTrainer(jax, model, weights, batchAt, { rate, beta1, beta2, epsilon, decay, clip }) {
   const { numpy: np, tree } = jax;

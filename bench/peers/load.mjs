@@ -1,7 +1,7 @@
-/** The peers that are installed, each set to `threads` threads where it can be told. */
+/** Loads the installed peers and sets their number of threads where possible. */
 
 const loaders = {
-  /** onnxruntime-web, its wasm build. */
+  /** The wasm build of onnxruntime-web. */
   async ortWeb({ threads }) {
     const ort = await import("onnxruntime-web");
     ort.env.wasm.numThreads = threads;
@@ -15,7 +15,7 @@ const loaders = {
   /** tfjs on its wasm backend. */
   async tfjs({ threads }) {
     const { warn } = console;
-    console.warn = () => {}; // it recommends its native sibling
+    console.warn = () => {}; // suppresses its advice to use the native package
     const [tf, wasm] = await Promise.all([import("@tensorflow/tfjs"), import("@tensorflow/tfjs-backend-wasm")]);
     wasm.setThreadsCount(threads);
     await tf.setBackend("wasm");
@@ -23,7 +23,7 @@ const loaders = {
     console.warn = warn;
     return tf;
   },
-  /** jax-js on its wasm backend, which in Node has one thread. */
+  /** jax-js on its wasm backend, which is single-threaded in Node. */
   async jax() {
     const jax = await import("@jax-js/jax");
     await jax.init("wasm");
@@ -34,7 +34,7 @@ const loaders = {
 
 /** @returns {Promise<{ ortWeb?: Ort, ortNode?: Ort, tfjs?: object, jax?: object }>} */
 export async function loadPeers(settings, names = Object.keys(loaders)) {
-  // The first two define a global Worker, which makes jax-js believe that it is in a browser.
+  // The first two define a global Worker, from which jax-js concludes that it runs in a browser.
   if (settings.threads === 1) Object.defineProperty(globalThis, "Worker", { get: () => undefined, set() {}, configurable: true });
   else names = names.filter((name) => name !== "jax");
   const peers = {};
@@ -49,7 +49,7 @@ export async function loadPeers(settings, names = Object.keys(loaders)) {
   return peers;
 }
 
-/** onnxruntime, either package. */
+/** Either package of onnxruntime. */
 class Ort {
   constructor(name, ort, options) {
     this.name = name;
@@ -58,7 +58,7 @@ class Ort {
   }
 
   /**
-   * A contestant that runs a model of one output.
+   * A contestant that runs a model with one output.
    * @param {Uint8Array} model
    * @param {Record<string, { shape: number[], data: Float32Array }>} inputs
    */
@@ -70,12 +70,12 @@ class Ort {
   }
 }
 
-/** A contestant of tfjs: `compute` returns a tensor of the result. */
+/** A tfjs contestant: `compute` returns the result as a tensor. */
 export function tfjsContestant(tf, compute) {
   return { name: "tfjs-wasm", run: () => compute().dispose(), result: () => tf.tidy(() => compute().dataSync()) };
 }
 
-/** A contestant of jax-js: `compute` is jitted and borrows `inputs`. */
+/** A jax-js contestant: `compute` is jitted and borrows `inputs`. */
 export function jaxContestant(jax, compute, inputs) {
   const jitted = jax.jit(compute);
   const call = () => jitted(...inputs.map((x) => x.ref));

@@ -1,8 +1,8 @@
 /**
- * heed's GPT and Transformer for the peers: one definition over a few ops, which jax.mjs and tfjs.mjs give in what each library is
- * fastest with. Parameters have heed's names; a linear layer's weight is [in, out], activations are [tokens, width].
+ * heed's GPT and Transformer for the peers: one definition in terms of a few ops, which jax.mjs and tfjs.mjs implement in the fastest way
+ * for each library. Parameters have heed's names; the weights of linear layers are [in, out], activations are [tokens, width].
  *
- * `ops.again(x)` is `x` for one more use than the last: jax-js counts references.
+ * `ops.again(x)` returns `x` for a use that is not its last, because jax-js counts references.
  */
 
 /** Mean loss of nanoGPT: learned positions, pre-norm, GELU, tied output. `batch`: { tokens, targets } of shape [B·T]. */
@@ -14,7 +14,7 @@ export function gpt(ops, p, { tokens, targets }, { B, T, layers, heads, width })
 }
 
 /**
- * Mean loss of the Transformer of Vaswani et al. 2017, pre-norm.
+ * Mean loss of the Transformer of Vaswani et al. 2017, with pre-norm.
  * `batch`: { source [B·S], bias [B, 1, 1, S] (−1e9 at padding), target [B·T], targets [B·T], counts [B·T] (0 at padding) }.
  * @param positions  the table of sinusoids, [T, C]
  */
@@ -57,7 +57,7 @@ function feedForward(ops, p, normName, name, x, activation) {
 const linear = (ops, p, name, x) => ops.linear(x, p[`${name}.weight`], p[`${name}.bias`]);
 const norm = (ops, p, name, x) => ops.norm(x, p[`${name}.weight`], p[`${name}.bias`]);
 
-/** heed's weights as the peers take them: linear layers' transposed to [in, out]; embeddings as they are. */
+/** heed's weights in the peers' layout: weights of linear layers transposed to [in, out], embeddings unchanged. */
 export function peerWeights(weights) {
   const transposes = (name, { shape }) => shape.length === 2 && !/^(embedding|positions)\./.test(name);
   return new Map([...weights].map(([name, array]) => [name, transposes(name, array) ? transposed(array) : array]));

@@ -1,4 +1,4 @@
-/** Writes ONNX models (onnx.proto of opset 20): as much of the format as the benches need. */
+/** Writes ONNX models (onnx.proto, opset 20); supports only the parts of the format that the benchmarks need. */
 
 const FLOAT = 1;
 const INT64 = 7;
@@ -21,9 +21,9 @@ const float = (field, value) => {
 };
 
 /**
- * An operator. Attributes that are integers are written as such: pass `{ float: 1 }` for a float that happens to be one.
- * @param {string} op  its type, with "com.microsoft." before it for ORT's own
- * @param {string[]} inputs  "" for an absent one
+ * An operator. Integer attributes are written as integers: pass `{ float: 1 }` for a float with an integer value.
+ * @param {string} op  the operator's type, prefixed with "com.microsoft." for ORT's own operators
+ * @param {string[]} inputs  names of the inputs; "" for an absent one
  */
 export function node(op, inputs, outputs, attributes = {}) {
   const domain = op.startsWith("com.microsoft.") ? "com.microsoft" : "";
@@ -48,8 +48,8 @@ const valueInfo = (field, [name, shape]) => message(field, text(1, name), messag
 const initializer = ([name, { shape, data }]) => message(5, ...shape.map((n) => int(1, n)), int(2, data instanceof BigInt64Array ? INT64 : FLOAT), text(8, name), bytes(9, raw(data)));
 
 /**
- * A model of f32 inputs and one output.
- * @param {Buffer[]} nodes  in the order they are computed in
+ * A model with f32 inputs and one output.
+ * @param {Buffer[]} nodes  in execution order
  * @param {Record<string, number[]>} inputs  shapes by name
  * @param {Record<string, { shape: number[], data: Float32Array | BigInt64Array }>} constants
  * @param {Record<string, number[]>} outputs

@@ -1,4 +1,4 @@
-/** Row-wise and pointwise ops as the peers have them, or compose them. */
+/** Row-wise and pointwise ops of the peers, built in or composed. */
 import { jaxContestant, tfjsContestant } from "./load.mjs";
 import { model, node } from "./onnx.mjs";
 import { random } from "../random.mjs";

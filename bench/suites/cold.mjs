@@ -1,4 +1,4 @@
-/** From the first import to the first result, in a fresh process each time (the files are in the system's cache). */
+/** Time from the first import to the first result, in a fresh process each time (with the files in the system's cache). */
 import { fork } from "node:child_process";
 import { round, statistics, verify } from "../harness.mjs";
 
@@ -27,13 +27,13 @@ export default async function cold(harness) {
 const isHeed = (name) => name === "simd" || name === "relaxed";
 
 /**
- * @param {string} [dist]  URL of the folder that heed is loaded from; this checkout's by default
+ * @param {string} [dist]  URL of the folder to load heed from; defaults to that of this checkout
  * @returns {Promise<{ ms: number, cpu: number, result: number[] } | { missing: true }>}
  */
 export function start(name, dist = new URL("../../dist/", import.meta.url).href) {
   const child = fork(new URL("../peers/cold.mjs", import.meta.url), [name, dist], { execArgv: process.execArgv.filter((flag) => flag.includes("relaxed")) });
   return new Promise((resolve, reject) => {
     child.once("message", resolve);
-    child.once("exit", (code) => reject(new Error(`${name}: the process ended with code ${code}`)));
+    child.once("exit", (code) => reject(new Error(`${name}: the process exited with code ${code}`)));
   });
 }

@@ -1,4 +1,4 @@
-/** Greedy decoding with a cache: tokens a second, over a whole context, and how long a prompt waits for its first token. */
+/** Greedy decoding with a cache: tokens per second over a whole context, and the time to the first token after a prompt. */
 import { GPT, Session } from "../../dist/index.js";
 import { heeds } from "../kernels.mjs";
 import { random } from "../random.mjs";
@@ -8,7 +8,7 @@ export const models = {
   "GPT, 6 layers of 384": { block: 256, layers: 6, heads: 6, width: 384, vocabulary: 8000, bias: true },
 };
 export const PROMPT = 128;
-/** Tokens that are compared before anything is timed. */
+/** Number of tokens compared before anything is timed. */
 const COMPARED = 16;
 
 export default async function decode(harness) {
@@ -31,7 +31,7 @@ export default async function decode(harness) {
   }
 }
 
-/** A step of all rows; at the end of the context they go back to their first token. */
+/** Decodes one token in every row; at the end of the context, rows are truncated to their first token. */
 async function steps(session, count) {
   const rows = await session.open(prompts(session.model, count, 1).map((tokens) => ({ tokens })));
   const rewind = () => rows.forEach((row) => session.truncate(row, 1));

@@ -1,4 +1,4 @@
-/** An encoder of the shape that sentence embeddings come from (MiniLM: 6 layers, width 384, 12 heads), on 128 tokens. */
+/** An encoder with the shape of a sentence embedding model (MiniLM: 6 layers, width 384, 12 heads), on 128 tokens. */
 import { Activation, compile, Encoder, Graph, Weights } from "../../dist/index.js";
 import { heeds } from "../kernels.mjs";
 import { encoderModel } from "../peers/encoder.mjs";
@@ -48,7 +48,7 @@ function contestant(heed, x) {
   };
 }
 
-/** Of Glorot's size; gains about 1. */
+/** Glorot initialization; the gains of norms are about 1. */
 function randomWeights(parameters) {
   return new Map([...parameters].map(([name, { shape, size }], i) => {
     const [bound, centre] = shape.length === 2 ? [Math.sqrt(6 / (shape[0] + shape[1])), 0] : [0.1, Number(/norm\d\.weight/.test(name))];

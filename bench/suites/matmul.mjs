@@ -55,8 +55,8 @@ export function ours(core, layout, M, N, K, { a, b }) {
 }
 
 /**
- * A layer's weights (NT) are constants that each peer gets as [in, out], which it computes with fastest; ORT also packs them beforehand.
- * A gradient's operands are what backward finds.
+ * A layer's weights (NT) are constants that each peer receives as [in, out], its fastest layout; ORT also packs them in advance.
+ * The operands of gradients keep the layout that the backward pass finds them in.
  */
 async function theirs({ ortWeb, ortNode, tfjs: tf, jax }, layout, M, N, { a, b }) {
   const contestants = [];

@@ -1,4 +1,4 @@
-/** What stands between the matrix products: softmax, LayerNorm, GELU, and attention against what peers compose it of. */
+/** The ops between the matrix products: softmax, LayerNorm, GELU, and attention, which some peers compose of several ops. */
 import { Activation, Kernels, Op, Window } from "../kernels.mjs";
 import { attentionPeers, gradientPeers } from "../peers/attention.mjs";
 import { loadPeers } from "../peers/load.mjs";
@@ -20,7 +20,7 @@ export default async function ops(harness) {
   await rows("GELU (tanh) 64x3072", 64, 3072, geluPeers, (core, out, x, R, C) => [Op.ActivationForward, { out, x, n: R * C, activation: Activation.GeluTanh }]);
   for (const shape of attentions) await attention(shape);
 
-  /** An op of [R, C] → [R, C]. */
+  /** Measures an op that maps [R, C] to [R, C]. */
   async function rows(title, R, C, theirs, instruction) {
     if (!harness.wants(title)) return;
     const x = random(R * C).map((value) => 4 * value);
@@ -31,14 +31,14 @@ export default async function ops(harness) {
     await measure(title, [...ours, ...(await theirs(peers, x, R, C))], { unit: "Gelement/s", amount: R * C });
   }
 
-  /** Only pairs that a query sees count: 4·D flops forward, 10·D backward (the scores again, and four gradients). */
+  /** Counts only the pairs that are attended to: 4·D FLOPs forward, 10·D backward (recomputed scores and four gradients). */
   async function attention({ title, ...shape }) {
     const { B, H, T, D, causal } = shape;
     const pairs = B * H * (causal ? (T * (T + 1)) / 2 : T * T);
     const inputs = { qkv: random(B * T * 3 * H * D), dOut: random(B * T * H * D, 2) };
     const cases = [
       ["forward", 4, (core) => attentionPasses(core, shape, inputs).forward, attentionPeers],
-      ["backward", 10, (core) => attentionPasses(core, shape, inputs).backward, () => []], // no peer has it apart from forward
+      ["backward", 10, (core) => attentionPasses(core, shape, inputs).backward, () => []], // no peer can run it without forward
       ["forward + backward", 14, (core) => attentionPasses(core, shape, inputs).both, gradientPeers],
     ];
     for (const [pass, flops, mine, theirs] of cases) {
@@ -64,9 +64,9 @@ export function layerNorm(core, out, x, R, C) {
 }
 
 /**
- * Attention forward, backward, and one after the other. Of a sequence to itself, queries, keys and values are columns of one [B, T, 3C],
- * as a fused projection leaves them; of one sequence to another, queries are [B, T, C], and keys and values [B, Tk, 2C] behind them.
- * Gradients lie likewise.
+ * Attention forward, backward, and both in sequence. For self-attention, queries, keys and values are columns of one [B, T, 3C], the
+ * output of a fused projection. For cross-attention, queries are [B, T, C], followed by keys and values in one [B, Tk, 2C].
+ * Gradients use the same layout.
  */
 export function attentionPasses(core, { B, H, T, Tk, D, causal, lengths = null }, { qkv, dOut }) {
   const C = H * D;

@@ -1,4 +1,4 @@
-/** What a page must fetch: the module, and the JavaScript it comes with, as published (heed's is not minified). */
+/** The size of what a web page downloads: the wasm module and its JavaScript, as published (heed's is not minified). */
 import { existsSync, readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { round } from "../harness.mjs";
@@ -6,14 +6,14 @@ import { round } from "../harness.mjs";
 const at = (path) => new URL(`../${path}`, import.meta.url);
 const peer = (path) => at(`peers/node_modules/${path}`);
 
-/** For one thread. tfjs is taken without its layers API, ORT without its WebGPU and WebNN backends. */
+/** For one thread. tfjs is counted without its layers API, ORT without its WebGPU and WebNN backends. */
 const peers = {
   "onnxruntime-web": { wasm: [peer("onnxruntime-web/dist/ort-wasm-simd-threaded.wasm")], js: [peer("onnxruntime-web/dist/ort.wasm.bundle.min.mjs")] },
   "tfjs-wasm": {
     wasm: [peer("@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-simd.wasm")],
     js: [peer("@tensorflow/tfjs-core/dist/tf-core.min.js"), peer("@tensorflow/tfjs-backend-wasm/dist/tf-backend-wasm.min.js")],
   },
-  "jax-js": { wasm: [], js: closure(peer("@jax-js/jax/dist/index.js")) }, // it writes its modules as it goes
+  "jax-js": { wasm: [], js: closure(peer("@jax-js/jax/dist/index.js")) }, // it generates its wasm modules at run time
 };
 
 export default function size(harness) {
@@ -32,7 +32,7 @@ export default function size(harness) {
 const raw = (file) => readFileSync(file).length;
 const gzipped = (file) => gzipSync(readFileSync(file), { level: 9 }).length;
 
-/** A module and all that it imports statically from beside it. */
+/** A module and everything it imports statically by relative paths. */
 function closure(file, found = new Set()) {
   if (found.has(file.href)) return [];
   found.add(file.href);

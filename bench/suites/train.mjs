@@ -1,4 +1,4 @@
-/** One step of training, as a user's loop pays for it: batch, forward, backward, clipping, AdamW, and the loss back. */
+/** A complete training step as a user's loop runs it: batch, forward, backward, clipping, AdamW, and reading the loss. */
 import { compile, Graph } from "../../dist/index.js";
 import { current, heeds } from "../kernels.mjs";
 import { jaxTrainer } from "../peers/jax.mjs";
@@ -8,7 +8,7 @@ import { tfjsTrainer, tunedTfjsTrainer } from "../peers/tfjs.mjs";
 import { random } from "../random.mjs";
 
 const adamw = { rate: 1e-3, beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.1, clip: 1 };
-/** Losses that are compared before anything is timed: the last follows this many updates less one. */
+/** Number of losses compared before anything is timed; the last one follows COMPARED − 1 updates. */
 const COMPARED = 4;
 
 export default async function train(harness) {
@@ -39,7 +39,7 @@ export default async function train(harness) {
   }
 }
 
-/** Trains on and on; for its result, from the start. */
+/** A contestant that keeps training; `result` restarts and returns the first losses. */
 export function trainingContestant(who, start) {
   let trainer = start();
   return {
@@ -72,7 +72,7 @@ export function heedTrainer({ Trainer }, model, weights, batchAt) {
   };
 }
 
-/** What heed's program of a step computes. */
+/** The FLOPs of heed's training step. */
 function flopsOf(model, batch) {
   const graph = new Graph(model.weights.runtime, { training: true });
   const inputs = Object.fromEntries(Object.entries(batch).map(([name, { shape }]) => [name, graph.input(shape, "i32")]));
@@ -83,7 +83,7 @@ function flopsOf(model, batch) {
   return flops;
 }
 
-/** nanoGPT's recipe for a CPU on Tiny Shakespeare's 65 characters; the model is that of `library`, heed's exports. */
+/** nanoGPT's CPU recipe with the 65 characters of Tiny Shakespeare; `library` holds heed's exports. */
 export function nanogpt({ GPT, gptPresets }) {
   const [B, T, vocabulary] = [12, 64, 65];
   const config = { ...gptPresets["nanogpt-cpu"], vocabulary };
@@ -98,7 +98,7 @@ export function nanogpt({ GPT, gptPresets }) {
   };
 }
 
-/** The preset that translates Multi30k, at its commonest shape of batch; no dropout, whose random numbers no two libraries share. */
+/** The Multi30k translation preset at its most common batch shape, without dropout, whose random numbers differ between libraries. */
 export function translation({ Transformer, transformerPresets }) {
   const [B, T, vocabulary] = [41, 24, 4000];
   const config = { ...transformerPresets.small, dropout: 0, attentionDropout: 0, hiddenDropout: 0, vocabulary };
@@ -123,13 +123,13 @@ export function translation({ Transformer, transformerPresets }) {
   };
 }
 
-/** A batch for each step; sixteen, over and over. */
+/** A batch for each step: sixteen batches in rotation. */
 function batches(make) {
   const made = Array.from({ length: 16 }, (_, i) => make(i + 1));
   return (step) => made[step % made.length];
 }
 
-/** Token ids from 1 on. */
+/** Seeded token ids, starting at 1. */
 export const ids = (length, vocabulary, seed = 1) => Int32Array.from(random(length, seed), (x) => 1 + Math.floor(((x + 1) / 2) * (vocabulary - 1)));
 
 function sinusoids(T, C) {

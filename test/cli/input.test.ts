@@ -31,7 +31,7 @@ function expectLine({ code, stdout, stderr }: Outcome, message: string): void {
 describe("bad data gets one line that says what is wrong and where", () => {
   it("files with different numbers of lines: both numbers", async () => {
     const short = file("short.en", target.split("\n").slice(0, 28).join("\n"));
-    expectLine(await translate({ target: short }), `${good.source} has 30 lines, but ${short} has 28; line by line they must translate each other`);
+    expectLine(await translate({ target: short }), `${good.source} has 30 lines, but ${short} has 28; each line must be the translation of the same line in the other file`);
   });
 
   it("an empty file, plain or gzip", async () => {

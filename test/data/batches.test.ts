@@ -9,7 +9,7 @@ import { uniform } from "../random";
 const specials = { pad: 0, bos: 1, eos: 2 };
 const name = (ids: ArrayLike<number>) => Array.from(ids).join(" ");
 
-/** `n` pairs of 1 to 29 ids ≥ 3; the two first ids of a source are its own. */
+/** `n` pairs of 1 to 29 ids ≥ 3; the first two ids of each source are unique. */
 function randomPairs(n: number): Pair[] {
   const next = uniform(5);
   const ids = (length: number) => Array.from({ length }, () => 3 + Math.floor(next() * 50));
@@ -19,7 +19,7 @@ function randomPairs(n: number): Pair[] {
   }));
 }
 
-/** The pairs that a batch's rows hold; rows without a target that counts are left out. */
+/** The pairs in the rows of a batch; unused rows, whose targets are all ignored, are left out. */
 function rowsOf(batch: PairBatch): Pair[] {
   const [B, T] = batch.targets!.shape as [number, number];
   const S = batch.source!.shape[1]!;
@@ -46,24 +46,24 @@ describe("batchesByTokens", () => {
   const pairs = randomPairs(1000);
   const batches = batchesByTokens(pairs, { tokensPerBatch: 300, specials, seed: 3 });
 
-  it.each([0, 1, 7])("gives every pair exactly once in epoch %i, with <bos> before and <eos> after the target", (epoch) => {
+  it.each([0, 1, 7])("returns every pair exactly once in epoch %i, with <bos> before and <eos> after the target", (epoch) => {
     const seen = [...batches.epoch(epoch)].flatMap(rowsOf);
     const key = (pair: Pair) => `${name(pair.source)} | ${name(pair.target)}`;
     expect(seen.map(key).sort()).toEqual(pairs.map(key).sort());
   });
 
-  it("rows times length is at most tokensPerBatch, lengths are multiples of 8, with one shape a length", () => {
+  it("keeps rows times length within tokensPerBatch, with multiples of 8 as lengths and one shape per length", () => {
     expect(batches.shapes).toEqual([[37, 8], [18, 16], [12, 24], [9, 32]]);
     const shapes = new Set([...batches.epoch(0)].map((batch) => String(batch.source!.shape)));
     expect([...shapes].sort()).toEqual(batches.shapes.map(String).sort());
   });
 
-  it("no more than one batch of an epoch has rows left", () => {
+  it("leaves unused rows in at most one batch per epoch", () => {
     const short = [...batches.epoch(2)].filter((batch) => rowsOf(batch).length < batch.source!.shape[0]!);
     expect(short.length).toBeLessThanOrEqual(1);
   });
 
-  it("resumes at any step: batchAt(step) is the same whatever was asked before", () => {
+  it("resumes at any step: batchAt(step) does not depend on earlier calls", () => {
     const fresh = () => batchesByTokens(pairs, { tokensPerBatch: 300, specials, seed: 3 });
     const n = batches.perEpoch;
     for (const step of [0, 1, n - 1, n, 3 * n + 5]) {
@@ -72,20 +72,20 @@ describe("batchesByTokens", () => {
     }
   });
 
-  it("another epoch or seed gives another order", () => {
+  it("uses a different order for a different epoch or seed", () => {
     const other = batchesByTokens(pairs, { tokensPerBatch: 300, specials, seed: 4 });
     expect(batches.at(0, 0)).not.toEqual(batches.at(1, 0));
     expect(batches.at(0, 0)).not.toEqual(other.at(0, 0));
   });
 
-  it("inOrder keeps the pairs' order within a length", () => {
+  it("keeps the order of pairs of the same length with inOrder", () => {
     const few = [[5], [6], [7]].map((source) => ({ source, target: [9] }));
     const [batch] = [...batchesByTokens(few, { tokensPerBatch: 32, specials, inOrder: true }).epoch(0)];
     expect(rowsOf(batch!)).toEqual(few);
     expect(batch!.sourceLengths!.data).toEqual(Int32Array.of(1, 1, 1, 1));
   });
 
-  it("refuses no pairs, and a pair that is longer than a batch", () => {
+  it("rejects an empty list, and a pair that is longer than a batch", () => {
     expect(() => batchesByTokens([], { tokensPerBatch: 8, specials })).toThrow("no pairs");
     const long = [{ source: [3], target: new Array<number>(8).fill(3) }];
     expect(() => batchesByTokens(long, { tokensPerBatch: 15, specials })).toThrow("needs 16 tokens (rounded up to a multiple of 8), but tokensPerBatch is 15");
@@ -131,7 +131,7 @@ describe("languageModelBatches", () => {
   const tokens = Int32Array.from({ length: 100 }, (_, i) => i);
   const batches = languageModelBatches(tokens, { batch: 5, block: 16, seed: 1 });
 
-  it("targets are the tokens one further on, within the text", () => {
+  it("returns targets shifted by one token, all within the text", () => {
     for (let step = 0; step < 200; step++) {
       const { tokens: inputs, targets } = batches.batchAt(step);
       expect(inputs!.shape).toEqual([5, 16]);
@@ -140,21 +140,21 @@ describe("languageModelBatches", () => {
     }
   });
 
-  it("reaches the first and the last offset, and depends on the step alone", () => {
+  it("reaches the first and the last offset, and depends only on the step", () => {
     const firsts = Array.from({ length: 300 }, (_, step) => batches.batchAt(step).tokens!.data[0]);
     expect(new Set(firsts)).toContain(0);
     expect(new Set(firsts)).toContain(83);
     expect(batches.batchAt(7)).toEqual(languageModelBatches(tokens, { batch: 5, block: 16, seed: 1 }).batchAt(7));
   });
 
-  it("refuses a text shorter than a block and its target", () => {
+  it("rejects a text shorter than a block and its target", () => {
     expect(() => languageModelBatches(tokens, { batch: 1, block: 100 })).toThrow("a block of 100 needs 101 tokens, got 100");
     expect(languageModelBatches(tokens, { batch: 1, block: 99 }).batchAt(3).tokens!.data[0]).toBe(0);
   });
 });
 
 describe("evaluationBatches", () => {
-  it.each([2, 12, 13, 14, 25, 26])("predicts every token but the first exactly once, for a text of %i", (length) => {
+  it.each([2, 12, 13, 14, 25, 26])("predicts every token but the first exactly once, for a text of %i tokens", (length) => {
     const tokens = Int32Array.from({ length }, (_, i) => i);
     const { batches, batchAt } = evaluationBatches(tokens, { batch: 3, block: 4 });
     const predicted: number[] = [];

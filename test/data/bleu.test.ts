@@ -40,7 +40,7 @@ describe("bleu", () => {
     score.precisions.forEach((precision, i) => expect(precision).toBeCloseTo(expected.precisions[i]!, 9));
   });
 
-  it("is 100 for the reference itself, 0 without any match, for nothing but empty lines and below four words", () => {
+  it("is 100 for the reference itself, and 0 without a match, for empty lines only or for fewer than four words", () => {
     const reference = lines("reference.txt");
     expect(bleu(reference, reference).score).toBeCloseTo(100, 9);
     expect(bleu(["a b c d e"], ["f g h i j"]).score).toBe(0);
@@ -48,14 +48,14 @@ describe("bleu", () => {
     expect(bleu(["a b"], ["a b"]).score).toBe(0);
   });
 
-  it("halves the precision once more for each order without a match", () => {
+  it("halves the precision again for each order without a match", () => {
     const { score, precisions } = bleu(["the cat sat on the mat"], ["the cat sat on a mat"]);
     expect(score).toBeCloseTo(53.7284965911771, 9);
     expect(precisions.map((p) => p.toFixed(2))).toEqual(["83.33", "60.00", "50.00", "33.33"]);
     expect(bleu(["a b x y z"], ["a b c d e"]).precisions).toEqual([40, 25, 100 / (2 * 3), 100 / (4 * 2)]);
   });
 
-  it("refuses lists of different lengths", () => {
+  it("rejects lists of different lengths", () => {
     expect(() => bleu(["a"], [])).toThrow("one reference per hypothesis, got 0 for 1");
   });
 });

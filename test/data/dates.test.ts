@@ -4,7 +4,7 @@ import { calendarDate, DATE_FORMATS, dates, END_DAY, FIRST_DAY, isoDate } from "
 const allDays = Array.from({ length: END_DAY - FIRST_DAY }, (_, i) => calendarDate(FIRST_DAY + i));
 
 describe("calendarDate", () => {
-  it("agrees with Date on date and weekday for each of the 36525 days from 1950 to 2049", () => {
+  it("agrees with Date on the date and weekday of each of the 36525 days from 1950 to 2049", () => {
     allDays.forEach((date, i) => {
       const expected = new Date((FIRST_DAY + i) * 86_400_000);
       if (isoDate(date) !== expected.toISOString().slice(0, 10) || date.weekday !== expected.getUTCDay()) {
@@ -43,7 +43,7 @@ describe("dates", () => {
     ]);
   });
 
-  it("no text stands for two days, in any case", () => {
+  it("never writes two days as the same text, ignoring case", () => {
     const meaning = new Map<string, string>();
     for (const date of allDays) {
       for (const format of DATE_FORMATS) {
@@ -55,13 +55,13 @@ describe("dates", () => {
     }
   });
 
-  it("gives English ordinals: 1st 2nd 3rd 4th 11th 12th 13th 21st 22nd 23rd 30th 31st", () => {
+  it("writes English ordinals: 1st 2nd 3rd 4th 11th 12th 13th 21st 22nd 23rd 30th 31st", () => {
     const january = allDays.slice(0, 31).map((date) => DATE_FORMATS[7]!(date).split(" ")[1]);
     const picked = [1, 2, 3, 4, 11, 12, 13, 21, 22, 23, 30, 31].map((day) => january[day - 1]);
     expect(picked.join(" ")).toBe("1st 2nd 3rd 4th 11th 12th 13th 21st 22nd 23rd 30th 31st");
   });
 
-  it("keeps the test's days and texts out of training", () => {
+  it("keeps the days and texts of the test set out of training", () => {
     const days = new Set(test.map((pair) => pair.iso));
     const texts = new Set(test.map((pair) => pair.text));
     expect([train.length, test.length, days.size]).toEqual([20_000, 1000, 1000]);
@@ -75,7 +75,7 @@ describe("dates", () => {
     expect(dates({ seed: 2, train: 50 }).train).not.toEqual(again.train);
   });
 
-  it("shows every format, month, weekday, and all three cases", () => {
+  it("covers every format, month and weekday, and all three letter cases", () => {
     const texts = train.map((pair) => pair.text);
     expect(new Set(train.map((pair) => pair.iso.slice(5, 7))).size).toBe(12);
     const cased = texts.filter((text) => /[a-z]/i.test(text));
@@ -87,7 +87,7 @@ describe("dates", () => {
     }
   });
 
-  it("refuses counts that are none, and a test set of more than half of the days", () => {
+  it("rejects invalid counts, and a test set of more than half of the days", () => {
     expect(() => dates({ train: -1 })).toThrow(RangeError);
     expect(() => dates({ train: 10, test: 20_000 })).toThrow("test one in [0, 18262]");
   });

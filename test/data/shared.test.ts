@@ -33,7 +33,7 @@ describe("roberta-base's tokenizer.json", () => {
 });
 
 describe("tiny Shakespeare", () => {
-  sharedIt(`has 65 characters and comes back from its ids ${needsShared}`, () => {
+  sharedIt(`has 65 characters and is restored from its ids ${needsShared}`, () => {
     const text = sharedText("text/tinyshakespeare.txt");
     const tokenizer = CharacterTokenizer.of([text]);
     expect(tokenizer.size).toBe(65);

@@ -9,7 +9,7 @@ import { SPECIALS, type TokenizerJSON } from "../../host/data/tokenizer";
 import { HeedError } from "../../host/errors";
 
 const read = (name: string) => readFileSync(new URL(`../vectors/tokenizers/${name}`, import.meta.url), "utf8");
-/** What Hugging Face's library (Rust) makes of the same texts; see generate.py beside. */
+/** The ids that Hugging Face's library (Rust) produces for the same texts; see generate.py in that folder. */
 const expected = JSON.parse(read("encodings.json")) as { texts: string[]; strange: string[]; bpe: number[][]; characters: number[][] };
 const all = [...expected.texts, ...expected.strange];
 const hard = ["", "\n", "  a  ", "\u0000\u007f\u0080\uffff", "é e\u0301", "👩‍👩‍👧 𝔘", "<pad> <eos>", "\ufeffx", "a\r\nb", "\u00a0"];
@@ -28,36 +28,36 @@ describe("trainBPE", () => {
     expect(all.map((text) => tokenizer.encode(text))).toEqual(expected.bpe);
   });
 
-  it("gives any text back, also the names of special tokens, leading spaces and unseen scripts", () => {
+  it("restores any text, including names of special tokens, leading spaces and unseen scripts", () => {
     for (const text of [...all, ...hard]) expect(tokenizer.decode(tokenizer.encode(text))).toBe(text);
   });
 
-  it("gives the first word the tokens it has within a sentence", () => {
+  it("encodes the first word as it does within a sentence", () => {
     expect(tokenizer.encode("the third")).toEqual([...tokenizer.encode("the"), ...tokenizer.encode("third")]);
     const bare = trainBPE(["the third third"], { vocabularySize: 300, prefixSpace: false });
     expect(bare.encode("third")).not.toEqual(bare.encode(" third"));
     expect(bare.decode(bare.encode(" third"))).toBe(" third");
   });
 
-  it("stops when no pair is left that is frequent enough", () => {
+  it("stops when no remaining pair is frequent enough", () => {
     expect(trainBPE(["ab ab cd"], { vocabularySize: 1000, specials: [] }).size).toBe(256 + 2);
     expect(trainBPE(["ab ab cd"], { vocabularySize: 1000, specials: [], minFrequency: 1 }).size).toBe(256 + 4);
     expect(trainBPE([], { vocabularySize: 1000 }).size).toBe(260);
   });
 
-  it("of equally frequent pairs takes the one with the smaller ids", () => {
+  it("resolves ties between equally frequent pairs by the smaller ids", () => {
     const { merges } = trainBPE(["dc ba"], { vocabularySize: 257, specials: [], prefixSpace: false, minFrequency: 1 }).toJSON().model;
     expect(merges).toEqual([["b", "a"]]);
   });
 
-  it("tells its progress, at last the size reached", () => {
+  it("reports its progress, and finally the size reached", () => {
     const told: number[] = [];
     trainBPE(expected.texts, { vocabularySize: 360, onProgress: (tokens) => told.push(tokens) });
     expect(told.at(-1)).toBe(360);
     expect(told.length).toBeGreaterThan(1);
   });
 
-  it("refuses a vocabulary without room for the bytes, and one of more ids than a pair's key holds", () => {
+  it("rejects a vocabulary without room for the bytes, and one with more ids than fit in a pair's key", () => {
     expect(() => trainBPE(["a"], { vocabularySize: 259 })).toThrow("at least 260 (256 bytes and 4 special tokens), got 259");
     expect(() => trainBPE(["a"], { vocabularySize: 2 ** 20 + 1 })).toThrow("trainBPE: vocabularySize must be at most 1048576, got 1048577");
   });
@@ -73,36 +73,36 @@ describe("the byte alphabet", () => {
 describe("CharacterTokenizer", () => {
   const tokenizer = CharacterTokenizer.of(expected.texts, { specials: SPECIALS });
 
-  it("gives each character the id that Hugging Face's library gives it", () => {
+  it("assigns the same ids as Hugging Face's library", () => {
     expect(expected.texts.map((text) => tokenizer.encode(text))).toEqual(expected.characters);
     expect(tokenizer.toJSON()).toEqual(JSON.parse(read("characters.json")));
   });
 
-  it("gives any text of its characters back: newlines, spaces, surrogate pairs", () => {
+  it("restores any text of its characters: newlines, spaces, surrogate pairs", () => {
     for (const text of expected.texts) expect(tokenizer.decode(tokenizer.encode(text))).toBe(text);
     expect(tokenizer.encode("🎉\n").length).toBe(2);
   });
 
-  it("gives <unk> for an unknown character, or an error that names it and its place", () => {
+  it("encodes an unknown character as <unk>, or else reports it and its position", () => {
     expect(tokenizer.encode("aŵ")[1]).toBe(tokenizer.specials.unk);
     const strict = CharacterTokenizer.of(["ab🎉"]);
     expect(() => strict.encode("🎉bŵ")).toThrow('character "ŵ" (U+0175) at position 2 is not one of the tokenizer\'s 3 characters, and there is no <unk> token');
     expect(strict.specials).toEqual({ pad: undefined, bos: undefined, eos: undefined, unk: undefined });
   });
 
-  it("leaves special tokens out of the text unless asked", () => {
+  it("omits special tokens from the text by default", () => {
     const ids = [1, ...tokenizer.encode("low"), 2, 0];
     expect(tokenizer.decode(ids)).toBe("low");
     expect(tokenizer.decode(ids, { specials: true })).toBe("<bos>low<eos><pad>");
   });
 
-  it("does not take a character for a special token", () => {
+  it("does not treat an ordinary character as a special token", () => {
     expect(new CharacterTokenizer(["a", "b"]).decode([0, 1])).toBe("ab");
   });
 });
 
 describe("loadTokenizer", () => {
-  it("loads what was saved: the same kind, ids and texts", () => {
+  it("restores a saved tokenizer: the same kind, ids and texts", () => {
     for (const saved of [trainBPE(expected.texts, { vocabularySize: 300 }), CharacterTokenizer.of(all, { specials: ["<pad>"] })]) {
       const loaded = loadTokenizer(JSON.stringify(saved));
       expect(loaded.constructor).toBe(saved.constructor);
@@ -112,13 +112,13 @@ describe("loadTokenizer", () => {
     }
   });
 
-  it("loads what Hugging Face's library saved", () => {
+  it("loads files saved by Hugging Face's library", () => {
     const tokenizer = loadTokenizer(read("bpe.json"));
     expect(all.map((text) => tokenizer.encode(text))).toEqual(expected.bpe);
     expect(loadTokenizer(read("characters.json"))).toBeInstanceOf(CharacterTokenizer);
   });
 
-  it("reads special tokens in a text as such only when asked", () => {
+  it("recognizes special tokens in a text only on request", () => {
     const tokenizer = loadTokenizer(read("bpe.json")) as HuggingFaceTokenizer;
     expect(tokenizer.encode("<eos>", { specials: true })).toEqual([2]);
     expect(tokenizer.encode("<eos>")).not.toContain(2);
@@ -136,20 +136,20 @@ describe("loadTokenizer", () => {
     [{ added_tokens: [{ id: 0 }] }, 'added_tokens: expected objects with "id" and "content", got {"id":0}'],
     [{ added_tokens: [{ id: 1, content: "<cls>" }] }, 'the token "<cls>" has the same id as "<bos>": 1'],
     [{ normalizer: { type: "Magic" } }, "Unknown Normalizer type: Magic"],
-  ])("refuses a file with %j, naming it", (flaw, message) => {
+  ])("rejects a file with %j, naming the file", (flaw, message) => {
     const json = JSON.parse(read("characters.json")) as Record<string, unknown> & { model: object };
     const { model, ...rest } = flaw as { model?: object };
     const broken = JSON.stringify({ ...json, ...rest, model: { ...json.model, ...model } });
     expect(() => loadTokenizer(broken, "x.json")).toThrow(new HeedError("format", `x.json: ${message}`, { file: "x.json" }));
   });
 
-  it("leaves no hole in a character tokenizer's ids unseen", () => {
+  it("does not load a character tokenizer whose ids have gaps", () => {
     const json = CharacterTokenizer.of(["ab"]).toJSON();
     const sparse = { ...json, model: { ...json.model, vocab: { a: 0, b: 5 } } };
     expect(loadTokenizer(sparse)).not.toBeInstanceOf(CharacterTokenizer);
   });
 
-  it("says what is wrong with a file or an id", () => {
+  it("reports what is wrong with a file or an id", () => {
     expect(() => loadTokenizer("{", "x.json")).toThrow("x.json: not JSON");
     expect(() => loadTokenizer("{}", "x.json")).toThrow('x.json: not a Hugging Face tokenizer.json: "model.vocab"');
     expect(() => loadTokenizer("null", "x.json")).toThrow(expect.objectContaining({ code: "format" }));
@@ -190,7 +190,7 @@ describe("a token without an id", () => {
     expect(() => tokenizer.encode("a", { specials: true })).toThrow(`the token "[SEP]" is not in the tokenizer's vocabulary`);
   });
 
-  it("is an error in byte-level BPE too: a byte that the vocabulary lacks, a merge whose token it lacks", () => {
+  it("is an error in byte-level BPE too: a byte or a merged token that the vocabulary lacks", () => {
     const json = trainBPE(["low low"], { vocabularySize: 258, specials: [], prefixSpace: false, minFrequency: 1 }).toJSON();
     const without = (token: string) => {
       const { [token]: _, ...vocab } = json.model.vocab as Record<string, number>;
@@ -207,7 +207,7 @@ describe("a token without an id", () => {
     expect(() => parallelCorpus(lines, lines, { sourceTokenizer: tokenizer, targetTokenizer: tokenizer, maxLength: 8 })).toThrow('train.de, line 2: the token "[UNK]" is not');
   });
 
-  it("cannot be decoded: a hole in the ids is a RangeError", () => {
+  it("cannot be decoded: an unused id is a RangeError", () => {
     const sparse = loadTokenizer({ ...base, model: models.BPE! });
     expect(sparse.decode([3, 4])).toBe("a b");
     expect(() => sparse.decode([3, 1])).toThrow(new RangeError("decode: no token has id 1, found at position 1"));
@@ -215,7 +215,7 @@ describe("a token without an id", () => {
 });
 
 describe("the types of special ids", () => {
-  it("say number for each special token that is given, and undefined for the others", () => {
+  it("are number for each given special token, and undefined for the others", () => {
     const { pad, bos, eos, unk } = CharacterTokenizer.of(["a"], { specials: SPECIALS }).specials;
     const all: number[] = [pad, bos, eos, unk];
     const none: undefined = CharacterTokenizer.of(["a"]).specials.pad;

@@ -11,15 +11,15 @@ const NEW: Set = { "model.safetensors": "a new, longer model", "optimizer.safete
 const AFTER: Set = { "model.safetensors": NEW["model.safetensors"]!, "config.json": "{}", "trainer.json": "2", "tokenizer.json": "t" };
 
 interface Fault {
-  /** The index of the operation that goes wrong. */
+  /** The index of the operation that fails. */
   at: number;
-  /** Whether it does its work before it reports an error. */
+  /** Whether it takes effect before it reports an error. */
   isDone: boolean;
-  /** What happens from then on: all is well again, writes fail (a full disk), or nothing works (killed). */
+  /** Later operations: all succeed again, writes fail (the disk is full), or all fail (the process was killed). */
   then: "well" | "full" | "dead";
 }
 
-/** Memory that fails as told; a write that fails leaves half of its bytes. */
+/** A wrapper that injects a fault; a failed write leaves half of its bytes. */
 class FaultyFiles implements Files {
   operations = 0;
 
@@ -54,7 +54,7 @@ class FaultyFiles implements Files {
   }
 }
 
-/** All that the folder opens as; null when there is no checkpoint. */
+/** The contents of the folder when opened; null if there is no checkpoint. */
 async function load(files: Files): Promise<Set | null> {
   const opened = await openCheckpoint(files, folder).catch((error: unknown) => {
     if (error instanceof HeedError && error.code === "file") return null;
@@ -66,7 +66,7 @@ async function load(files: Files): Promise<Set | null> {
 
 const freeze = (files: Files): Files => new FaultyFiles(files, { at: Infinity, isDone: false, then: "dead" });
 
-/** Starting points: an empty folder, a whole checkpoint, and ones whose save was killed before and after its commit. */
+/** Initial states: an empty folder, a complete checkpoint, and checkpoints whose save was killed before or after its commit. */
 const starts: Record<string, { before: Set | null; make: () => Promise<MemoryFiles> }> = {
   "an empty folder": { before: null, make: async () => new MemoryFiles() },
   "a checkpoint": {
@@ -77,8 +77,8 @@ const starts: Record<string, { before: Set | null; make: () => Promise<MemoryFil
       return files;
     },
   },
-  "a save that died before its commit": { before: OLD, make: () => killedSave((files) => files.exists(`${folder}/trainer.json.next`)) },
-  "a save that died after its commit": { before: { ...OLD, "trainer.json": "1.5" }, make: () => killedSave((files) => files.exists(`${folder}/commit.json`)) },
+  "a save that was killed before its commit": { before: OLD, make: () => killedSave((files) => files.exists(`${folder}/trainer.json.next`)) },
+  "a save that was killed after its commit": { before: { ...OLD, "trainer.json": "1.5" }, make: () => killedSave((files) => files.exists(`${folder}/commit.json`)) },
 };
 
 async function killedSave(isThere: (files: Files) => Promise<boolean>): Promise<MemoryFiles> {
@@ -90,7 +90,7 @@ async function killedSave(isThere: (files: Files) => Promise<boolean>): Promise<
 }
 
 describe("saveCheckpoint", () => {
-  it("replaces what is named, removes what is null and keeps the rest", async () => {
+  it("replaces the given files, removes those that are null and keeps the rest", async () => {
     const files = await starts["a checkpoint"]!.make();
     expect(await load(files)).toEqual(OLD);
     await saveCheckpoint(files, folder, { ...NEW, "weights.bin": Uint8Array.of(1, 2, 3) } as Record<string, string | Uint8Array | null>);
@@ -104,9 +104,9 @@ describe("saveCheckpoint", () => {
   for (const [title, { before, make }] of Object.entries(starts)) {
     for (const then of ["dead", "well", "full"] as const) {
       for (const isDone of [false, true]) {
-        const end = { dead: "and a kill", well: "once", full: "and a full disk" }[then];
+        const end = { dead: "and being killed", well: "once", full: "and the disk filling up" }[then];
         const when = isDone ? "after" : "before";
-        it(`leaves the old or the new set whole, from ${title}, by an error ${when} each operation ${end}`, async () => {
+        it(`leaves the complete old or new set, starting from ${title}, after failing ${when} each operation ${end}`, async () => {
           const after = before === null ? withoutNull(NEW) : AFTER;
           for (let at = 0; at === 0 || (await failAt({ at, isDone, then })); at++);
 
@@ -131,7 +131,7 @@ describe("saveCheckpoint", () => {
     }
   }
 
-  it("says that the disk is full, and removes what it had written", async () => {
+  it("reports a full disk, and removes what it has written", async () => {
     const files = await starts["a checkpoint"]!.make();
     const full = new FaultyFiles(files, { at: 6, isDone: false, then: "full" });
     const error = await saveCheckpoint(full, folder, NEW).catch((reason: unknown) => reason);
@@ -143,7 +143,7 @@ describe("saveCheckpoint", () => {
     expect(await files.list(folder)).toEqual(Object.keys(OLD).sort());
   });
 
-  it("refuses names that leave the folder or are the journal's", async () => {
+  it("rejects names that leave the folder or are reserved for the journal", async () => {
     for (const name of ["../x", "a/b", "a\\b", "", ".", "..", ".hidden", "commit.json", "model.next", "é"]) {
       await expect(saveCheckpoint(new MemoryFiles(), folder, { [name]: "x" }), name).rejects.toThrow(RangeError);
     }
@@ -156,13 +156,13 @@ function withoutNull(set: Set): Set {
 
 describe("openCheckpoint", () => {
   it("writes nothing", async () => {
-    const files = await starts["a save that died after its commit"]!.make();
+    const files = await starts["a save that was killed after its commit"]!.make();
     const before = await files.list(folder);
     await load(files);
     expect(await files.list(folder)).toEqual(before);
   });
 
-  it("names the files it has when one is missing, and the folder when there is none", async () => {
+  it("lists the existing files if one is missing, and names the folder if there is no checkpoint", async () => {
     const files = await starts["a checkpoint"]!.make();
     const opened = await openCheckpoint(files, folder);
     expect(opened.has("tokenizer.json")).toBe(false);
@@ -172,7 +172,7 @@ describe("openCheckpoint", () => {
     await expect(openCheckpoint(files, "runs/b")).rejects.toThrow("runs/b: expected a checkpoint, found no files");
   });
 
-  it("refuses a journal that it did not write", async () => {
+  it("rejects a journal that it did not write", async () => {
     const files = await starts["a checkpoint"]!.make();
     const hostile = ["", "{", "null", "[]", "{}", '{"format":"heed-commit-2","replace":[],"remove":[]}'];
     const outside = ["../x", "/etc/passwd", "commit.json", "a.next", 3].map((name) => ({ format: "heed-commit-1", replace: [name], remove: [] }));
@@ -184,7 +184,7 @@ describe("openCheckpoint", () => {
     }
   });
 
-  it("refuses text that is not UTF-8", async () => {
+  it("rejects text that is not UTF-8", async () => {
     const files = new MemoryFiles();
     await saveCheckpoint(files, folder, { "config.json": Uint8Array.of(0xff) });
     await expect((await openCheckpoint(files, folder)).readText("config.json")).rejects.toThrow(/config.json: expected UTF-8 text/);
@@ -198,7 +198,7 @@ describe("checkTensors", () => {
     expect(() => checkTensors(shapes({ a: [2, 3], b: [] }), shapes({ b: [], a: [2, 3] }))).not.toThrow();
   });
 
-  it("lists all that is missing, unexpected or of the wrong shape in one error", () => {
+  it("lists every tensor that is missing, unexpected or of the wrong shape in one error", () => {
     const expected = shapes({ a: [2, 3], b: [4], c: [], d: [1] });
     const found = shapes({ b: [4, 1], d: [1], x: [7], y: [] });
     expect(() => checkTensors(expected, found)).toThrow(

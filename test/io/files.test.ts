@@ -57,7 +57,7 @@ describe.each<[string, Files, string]>([
 describe("saveCheckpoint on a real disk", () => {
   const megabyte = new Uint8Array(1 << 20).fill(7);
 
-  it("is read back, also from a folder that is read-only", async () => {
+  it("can be read back, even from a read-only folder", async () => {
     const folder = `${root}/deep/run`;
     await saveCheckpoint(nodeFiles, folder, { "model.safetensors": megabyte, "config.json": "{}" });
     await saveCheckpoint(nodeFiles, folder, { "config.json": '{"layers":2}' });

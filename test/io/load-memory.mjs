@@ -1,4 +1,4 @@
-// Loads a checkpoint's model, or its arrays as a snapshot, and prints how much the process's memory grew at its peak, in bytes.
+// Loads a checkpoint as a model or a snapshot, and prints the peak growth of the process's memory in bytes.
 //   node test/io/load-memory.mjs <folder> model|snapshot
 import { GPT, openCheckpoint, Runtime } from "heed";
 import { loadModel, readSnapshot } from "heed/io";
@@ -10,7 +10,7 @@ const checkpoint = await openCheckpoint(nodeFiles, folder);
 const { model: config } = JSON.parse(await checkpoint.readText("config.json"));
 const shapes = new GPT(config).parameters();
 
-/** The most that has been resident so far, which the operating system keeps count of. */
+/** Peak resident memory so far, as recorded by the operating system. */
 const peak = () => process.resourceUsage().maxRSS * 1024;
 const before = peak();
 const arrays = what === "model" ? await loadWeights() : await loadSnapshot();

@@ -16,7 +16,7 @@ const script = fileURLToPath(new URL("load-memory.mjs", import.meta.url));
 const config = { vocabulary: 256, block: 64, layers: 4, heads: 16, width: 1024 };
 const half = { F32: 0.5, F16: 0x3800, BF16: 0x3f00, F64: 0.5 };
 
-/** A checkpoint with 0.5 in every weight; written a tensor at a time. */
+/** A checkpoint with 0.5 in every weight, written one tensor at a time. */
 function write(folder: string, dtype: keyof typeof half): number {
   writeFileSync(`${folder}/config.json`, JSON.stringify({ type: "gpt", model: config }));
   writeFileSync(`${folder}/tokenizer.json`, JSON.stringify(CharacterTokenizer.of(["abc"])));
@@ -35,7 +35,7 @@ function write(folder: string, dtype: keyof typeof half): number {
   return parameters.reduce((sum, [, { size }]) => sum + size, 0);
 }
 
-/** The peak in multiples of what was loaded, and the sum of all values. */
+/** The peak as a multiple of the size of what was loaded, and the sum of all values. */
 function load(folder: string, what: "model" | "snapshot"): { ratio: number; sum: number; bytes: number } {
   const printed = execFileSync(process.execPath, [script, folder, what], { encoding: "utf8" });
   const { grown, sum, bytes } = JSON.parse(printed) as { grown: number; sum: number; bytes: number };
@@ -44,7 +44,7 @@ function load(folder: string, what: "model" | "snapshot"): { ratio: number; sum:
 
 function expectWithin({ ratio }: { ratio: number }): void {
   expect(ratio).toBeLessThan(1.2);
-  expect(ratio).toBeGreaterThan(0.9); // else nothing was measured
+  expect(ratio).toBeGreaterThan(0.9); // otherwise nothing was measured
 }
 
 it.each(Object.keys(half) as (keyof typeof half)[])("a model of 200 MB stored as %s loads within 1.2 times its weights", (dtype) => {

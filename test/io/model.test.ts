@@ -27,9 +27,9 @@ async function save(type: Type): Promise<{ files: MemoryFiles; model: AnyModel }
 }
 
 describe("saveModel and loadModel", () => {
-  it("are tried with every family", () => expect(Object.keys(models).sort()).toEqual(Object.keys(families).sort()));
+  it("are tested with every family", () => expect(Object.keys(models).sort()).toEqual(Object.keys(families).sort()));
 
-  it.each(Object.keys(models) as Type[])("give a %s back with its type, every field of its config, and its weights' bits", async (type) => {
+  it.each(Object.keys(models) as Type[])("restore a %s with its type, every field of its config, and bit-identical weights", async (type) => {
     const { files, model } = await save(type);
     const loaded = await loadModel(await createRuntime(), await openCheckpoint(files, "m"));
     expect(loaded.type).toBe(type);
@@ -43,7 +43,7 @@ describe("saveModel and loadModel", () => {
     ["a custom model", () => new Digits(), "Digits"],
     ["a class derived from a family's", () => new (class Mine extends GPT {})({ vocabulary: 3, block: 4, layers: 1, heads: 1, width: 4 }), "Mine"],
     ["nothing", () => undefined, "undefined"],
-  ])("refuse %s, and write nothing", async (_, make, name) => {
+  ])("reject %s, and write nothing", async (_, make, name) => {
     const files = new MemoryFiles();
     const model = make() as AnyModel | undefined;
     model?.place(await createRuntime());
@@ -52,14 +52,14 @@ describe("saveModel and loadModel", () => {
     expect(await files.list("m")).toEqual([]);
   });
 
-  it("refuse a model without memory, and write nothing", async () => {
+  it("reject a model without memory, and write nothing", async () => {
     const files = new MemoryFiles();
     await expect(saveModel(files, "m", { model: models.gpt(), tokenizer })).rejects.toThrow(new TypeError("the model has no memory yet: call model.place(runtime) first"));
     expect(await files.list("m")).toEqual([]);
   });
 
   it.each<[string, object, string]>([
-    ["a width that heads do not divide", { heads: 3 }, "m/config.json: attention: the width must be divisible by the number of heads, got width=8 heads=3"],
+    ["a width not divisible by the heads", { heads: 3 }, "m/config.json: attention: the width must be divisible by the number of heads, got width=8 heads=3"],
     ["an unknown field", { epsilom: 2 }, 'm/config.json: model: unknown field "epsilom"; did you mean "epsilon"?'],
     ["more layers than the file", { layers: 3 }, "m/model.safetensors: 12 tensors do not match the model"],
     ["a vocabulary smaller than the tokenizer's", { vocabulary: 2 }, "m: the tokenizer has 3 tokens, but the model's vocabulary only 2; they do not belong together"],
@@ -82,7 +82,7 @@ describe("parseConfig", () => {
     ['{"type":"llama","model":{"vocabulary":3}}', "model: block: expected an integer of at least 1, got nothing"],
     ['{"type":"gpt","model":{},"tsk":"text"}', 'unknown field "tsk"; did you mean "task"?'],
     ["[]", "expected an object with type, model, got []"],
-  ])("of %s says what is wrong", (text, message) => {
+  ])("reports what is wrong with %s", (text, message) => {
     expect(() => parseConfig(text)).toThrow(new HeedError("format", `config.json: ${message}`, { file: "config.json" }));
   });
 });

@@ -5,7 +5,7 @@ import { type StoredTensor, arrayTypes, dtypes, toFloat32 } from "../../host/io/
 import { readSafetensors, writeSafetensors } from "../../host/io/safetensors";
 import { randomArray, uniform } from "../random";
 
-/** A file of this header and `dataBytes` bytes 0, 1, 2, …; `length` overrides the header's true length. */
+/** A file with this header and `dataBytes` data bytes 0, 1, 2, …; `length` overrides the header's actual length. */
 function file(header: string | Uint8Array, dataBytes = 0, length?: bigint): Uint8Array {
   const text = typeof header === "string" ? new TextEncoder().encode(header) : header;
   const bytes = new Uint8Array(8 + text.length + dataBytes);
@@ -26,10 +26,10 @@ function expectRefusal(bytes: Uint8Array, message: RegExp): void {
     expect(error).toMatchObject({ code: "format", message: expect.stringMatching(message) as string });
     return;
   }
-  expect.fail(`read a file that should be refused (${message})`);
+  expect.fail(`read a file that should be rejected (${message})`);
 }
 
-/** One tensor of every dtype, whose elements are random bits. */
+/** One tensor per dtype, with random bits as elements. */
 function everyDtype(): Map<string, StoredTensor> {
   const next = uniform(7);
   const pairs = dtypes.map((dtype, i): [string, StoredTensor] => {
@@ -40,7 +40,7 @@ function everyDtype(): Map<string, StoredTensor> {
 }
 
 describe("readSafetensors", () => {
-  it("gives back every dtype that writeSafetensors wrote, bit for bit", () => {
+  it("restores every dtype written by writeSafetensors, bit for bit", () => {
     const tensors = everyDtype();
     const metadata = new Map([["format", "pt"], ["note", "\u0000 \"é\" 🦉"]]);
     const read = readSafetensors(writeSafetensors(tensors, metadata));
@@ -48,7 +48,7 @@ describe("readSafetensors", () => {
     expect(read.tensors).toEqual(tensors);
   });
 
-  it("reads views when the file lies aligned in its buffer, and the same values when it does not", () => {
+  it("returns views if the file is aligned in its buffer, and the same values if it is not", () => {
     const bytes = writeSafetensors(everyDtype());
     const aligned = readSafetensors(bytes).tensors;
     expect(aligned.get("t.14")!.data.buffer).toBe(bytes.buffer);
@@ -60,7 +60,7 @@ describe("readSafetensors", () => {
     }
   });
 
-  it("accepts scalars, empty tensors, no tensors, any header order, spaces around JSON and unknown fields", () => {
+  it("accepts scalars, empty tensors, no tensors, any header order, whitespace around JSON and unknown fields", () => {
     const header = `{ "b":${tensor(2, 3, "U8", "[]")} , "z":${tensor(2, 2, "F64", "[3,0]")},\n "a":${tensor(0, 2).replace("{", '{"more":[{}],')}}   `;
     const { tensors } = readSafetensors(file(header, 3));
     expect([...tensors.keys()]).toEqual(["a", "z", "b"]);
@@ -68,11 +68,11 @@ describe("readSafetensors", () => {
     expect(readSafetensors(file("{}")).tensors.size).toBe(0);
   });
 
-  describe("refuses, naming the place", () => {
+  describe("rejects, reporting the location:", () => {
     const one = `{"w":${tensor(0, 4)}}`;
     const cases: [string, Uint8Array, RegExp][] = [
       ["an empty file", new Uint8Array(0), /at least 8 bytes, got 0/],
-      ["a file cut in the length", new Uint8Array(7), /at least 8 bytes, got 7/],
+      ["a file truncated in the length", new Uint8Array(7), /at least 8 bytes, got 7/],
       ["a header over 100 MB", file(one, 4, 100_000_001n), /at most 100000000 bytes, got 100000001/],
       ["a header of 2^64 − 1 bytes", file(one, 4, 2n ** 64n - 1n), /at most 100000000 bytes/],
       ["a header longer than the file", file(one, 0, 1000n), /at most the \d+ bytes that follow it, got 1000/],
@@ -82,12 +82,12 @@ describe("readSafetensors", () => {
       ["a header that is an array", file("[]"), /expected '{' first, got byte 91/],
       ["invalid UTF-8", file(Uint8Array.of(0x7b, 0x22, 0xff, 0x22, 0x7d)), /expected UTF-8/],
       ["overlong UTF-8", file(Uint8Array.of(0x7b, 0x22, 0xc0, 0x80, 0x22, 0x7d)), /expected UTF-8/],
-      ["JSON cut short", file(one.slice(0, -1), 4), /JSON: expected ',' or '}' at offset \d+, got the end/],
+      ["truncated JSON", file(one.slice(0, -1), 4), /JSON: expected ',' or '}' at offset \d+, got the end/],
       ["JSON with a trailing comma", file(`{"w":${tensor(0, 4)},}`, 4), /JSON: expected a key/],
       ["JSON with a comment", file(`{/**/}`), /JSON: expected a key/],
-      ["JSON and more", file(`{}{}`), /JSON: expected the end at offset 2/],
-      ["JSON nested a million deep", file(`{"w":${"[".repeat(1e6)}`), /nesting is deeper than 64/],
-      ["a number of a million digits", file(`{"w":${"9".repeat(1e6)}}`), /expected a value/],
+      ["JSON followed by more", file(`{}{}`), /JSON: expected the end at offset 2/],
+      ["JSON nested a million levels deep", file(`{"w":${"[".repeat(1e6)}`), /nesting is deeper than 64/],
+      ["a number with a million digits", file(`{"w":${"9".repeat(1e6)}}`), /expected a value/],
       ["a string that never ends", file(`{"${"w".repeat(1e6)}`), /invalid string at offset 1/],
       ["a bad escape", file(`{"\\x":1}`), /invalid string at offset 1/],
       ["a raw control character in a string", file(`{"\n":1}`), /invalid string/],
@@ -97,26 +97,26 @@ describe("readSafetensors", () => {
       ["duplicate metadata", file(`{"__metadata__":{},"__metadata__":{}}`), /duplicate key "__metadata__"/],
       ["metadata that is null", file(`{"__metadata__":null}`), /__metadata__: expected an object of strings, got null/],
       ["metadata that is not text", file(`{"__metadata__":{"step":3}}`), /"step": expected a string, got 3/],
-      ["metadata of objects", file(`{"__metadata__":{"a":{}}}`), /"a": expected a string, got an object/],
-      ["a tensor that is no object", file(`{"w":[]}`), /tensor "w": expected an object, got an array/],
+      ["metadata containing an object", file(`{"__metadata__":{"a":{}}}`), /"a": expected a string, got an object/],
+      ["a tensor that is not an object", file(`{"w":[]}`), /tensor "w": expected an object, got an array/],
       ["no dtype", file(`{"w":{"shape":[0],"data_offsets":[0,0]}}`), /"w": dtype: expected one of .*, got nothing/],
       ["an unknown dtype", file(`{"w":${tensor(0, 4, "F33")}}`, 4), /got "F33"/],
-      ["a lower-case dtype", file(`{"w":${tensor(0, 4, "f32")}}`, 4), /got "f32"/],
-      ["a dtype of an object's prototype", file(`{"w":${tensor(0, 4, "constructor")}}`, 4), /got "constructor"/],
+      ["a lowercase dtype", file(`{"w":${tensor(0, 4, "f32")}}`, 4), /got "f32"/],
+      ["a dtype named like a prototype property", file(`{"w":${tensor(0, 4, "constructor")}}`, 4), /got "constructor"/],
       ["no shape", file(`{"w":{"dtype":"U8","data_offsets":[0,1]}}`, 1), /shape: expected an array/],
       ["a negative size", file(`{"w":${tensor(0, 4, "U8", "[-4]")}}`, 4), /shape: .*got -4/],
-      ["a minus zero", file(`{"w":${tensor(0, 0, "U8", "[-0]")}}`), /shape: .*got 0/],
+      ["a negative zero", file(`{"w":${tensor(0, 0, "U8", "[-0]")}}`), /shape: .*got 0/],
       ["a fractional size", file(`{"w":${tensor(0, 4, "U8", "[1.5]")}}`, 4), /shape: .*got 1.5/],
-      ["a size written 4.0", file(`{"w":${tensor(0, 4, "U8", "[4.0]")}}`, 4), /shape: expected integers/],
-      ["a size written 4e0", file(`{"w":${tensor(0, 4, "U8", "[4e0]")}}`, 4), /shape: expected integers/],
-      ["a size as text", file(`{"w":${tensor(0, 4, "U8", '["4"]')}}`, 4), /shape: .*got "4"/],
+      ["a size written as 4.0", file(`{"w":${tensor(0, 4, "U8", "[4.0]")}}`, 4), /shape: expected integers/],
+      ["a size written as 4e0", file(`{"w":${tensor(0, 4, "U8", "[4e0]")}}`, 4), /shape: expected integers/],
+      ["a size as a string", file(`{"w":${tensor(0, 4, "U8", '["4"]')}}`, 4), /shape: .*got "4"/],
       ["a size of 2^53", file(`{"w":${tensor(0, 4, "U8", "[9007199254740992]")}}`, 4), /got 9007199254740992/],
       ["a size of 2^64", file(`{"w":${tensor(0, 4, "U8", "[18446744073709551616]")}}`, 4), /shape: expected integers/],
       ["a shape that overflows", file(`{"w":${tensor(0, 4, "U8", "[4294967296,4294967296]")}}`, 4), /fewer than 2\^53 elements/],
       ["a shape that overflows before a zero", file(`{"w":${tensor(0, 0, "U8", "[4294967296,4294967296,0]")}}`), /fewer than 2\^53 elements/],
       ["one offset", file(`{"w":${tensor(0, 4).replace("[0,4]", "[0]")}}`, 4), /\[begin, end\], got 1 numbers/],
       ["three offsets", file(`{"w":${tensor(0, 4).replace("[0,4]", "[0,4,4]")}}`, 4), /\[begin, end\], got 3 numbers/],
-      ["offsets backwards", file(`{"w":${tensor(4, 0, "U8", "[4]")}}`, 4), /begin <= end, got \[4, 0\]/],
+      ["reversed offsets", file(`{"w":${tensor(4, 0, "U8", "[4]")}}`, 4), /begin <= end, got \[4, 0\]/],
       ["a negative offset", file(`{"w":${tensor(-4, 0, "U8", "[4]")}}`, 4), /data_offsets: .*got -4/],
       ["fewer bytes than the shape", file(`{"w":${tensor(0, 4, "F32", "[2]")}}`, 4), /expected 8 bytes for F32 \[2\], got 4/],
       ["more bytes than the shape", file(`{"w":${tensor(0, 8, "F32", "[1]")}}`, 8), /expected 4 bytes for F32 \[1\], got 8/],
@@ -128,14 +128,14 @@ describe("readSafetensors", () => {
       ["trailing bytes", file(one, 5), /expected 4 bytes after the header, got 5/],
       ["missing bytes", file(one, 3), /expected 4 bytes after the header, got 3/],
       ["the name __proto__", file(`{"__proto__":${tensor(0, 4)}}`, 4), /the name "__proto__" is not allowed/],
-      ["__proto__ as a part of a name", file(`{"a.__proto__.b":${tensor(0, 4)}}`, 4), /is not allowed/],
+      ["__proto__ as part of a name", file(`{"a.__proto__.b":${tensor(0, 4)}}`, 4), /is not allowed/],
       ["__proto__ in the metadata", file(`{"__metadata__":{"__proto__":"x"}}`), /is not allowed/],
       ["a lone surrogate in a name", file(`{"\\ud800":${tensor(0, 4)}}`, 4), /is not allowed/],
     ];
     it.each(cases)("%s", (_, bytes, message) => expectRefusal(bytes, message));
   });
 
-  it("answers 20,000 seeded mutations with a reading or a HeedError, never anything else", () => {
+  it("either reads each of 20,000 seeded mutations or throws a HeedError", () => {
     const next = uniform(20);
     const below = (n: number): number => Math.floor(n * next());
     const sources = [writeSafetensors(everyDtype(), new Map([["format", "pt"]])), file(`{"w":${tensor(0, 4)}}`, 4)];
@@ -153,7 +153,7 @@ describe("readSafetensors", () => {
     expect(readings).toBeGreaterThan(100); // the mutations reach the deep checks
   });
 
-  it("reads files of the Python implementation, and writes them back byte for byte", () => {
+  it("reads files written by the Python implementation, and reproduces them byte for byte", () => {
     const load = (name: string): Uint8Array => readFileSync(new URL(`../vectors/safetensors/tensor-${name}.safetensors`, import.meta.url));
     const read = (name: string): StoredTensor => readSafetensors(load(name)).tensors.get("embedding")!;
     expect(read("1d-int32")).toEqual({ dtype: "I32", shape: [3], data: Int32Array.of(1, 2, 3) });
@@ -165,7 +165,7 @@ describe("readSafetensors", () => {
   });
 });
 
-/** One random edit: a flipped bit, a byte of JSON's alphabet, a cut, a repeated piece or another length. */
+/** One random edit: a flipped bit, a JSON character, a truncation, a repeated piece or a different length. */
 function mutate(bytes: Uint8Array, below: (n: number) => number): Uint8Array {
   const at = below(Math.min(bytes.length, 400));
   const alphabet = '{}[]",:0123456789-.eF\\u ';
@@ -190,7 +190,7 @@ describe("writeSafetensors", () => {
   const f32 = (...values: number[]): StoredTensor => ({ dtype: "F32", shape: [values.length], data: Float32Array.from(values) });
   const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes.subarray(8, 8 + bytes[0]!));
 
-  it("writes the bytes that the reference implementation's tests expect", () => {
+  it("writes the bytes expected by the tests of the reference implementation", () => {
     expect([...writeSafetensors(new Map())]).toEqual([8, 0, 0, 0, 0, 0, 0, 0, ...new TextEncoder().encode("{}      ")]);
     const metadata = writeSafetensors(new Map(), new Map([["framework", "pt"]]));
     expect(text(metadata)).toBe('{"__metadata__":{"framework":"pt"}}     ');
@@ -200,7 +200,7 @@ describe("writeSafetensors", () => {
     expect([...attention.subarray(80)]).toEqual([...new Uint8Array(Float32Array.of(0, 1, 2, 3, 4, 5).buffer)]);
   });
 
-  it("orders by descending dtype, then by the names' UTF-8 bytes, whatever the map's order", () => {
+  it("sorts by descending dtype, then by the UTF-8 bytes of the names, regardless of the order of the map", () => {
     const half: StoredTensor = { dtype: "F16", shape: [1], data: Uint16Array.of(0) };
     const wide: StoredTensor = { dtype: "I64", shape: [1], data: BigInt64Array.of(0n) };
     const named: [string, StoredTensor][] = [["\uff5e", f32(1)], ["🦉", f32(2)], ["b", f32(3)], ["a", half], ["z", wide], ["ab", f32(4)]];
@@ -209,7 +209,7 @@ describe("writeSafetensors", () => {
     expect([...readSafetensors(bytes).tensors.keys()]).toEqual(["z", "ab", "b", "\uff5e", "🦉", "a"]);
   });
 
-  it("refuses what it could not read back", () => {
+  it("rejects anything that it could not read back", () => {
     const write = (name: string, tensor: unknown) => () => writeSafetensors(new Map([[name, tensor as StoredTensor]]));
     expect(write("__metadata__", f32(1))).toThrow(RangeError);
     expect(write("__proto__", f32(1))).toThrow(RangeError);
@@ -223,7 +223,7 @@ describe("writeSafetensors", () => {
 });
 
 describe("toFloat32", () => {
-  /** The value of a binary16 by its definition. */
+  /** The value of a binary16 number by definition. */
   function half(bits: number): number {
     const sign = bits & 0x8000 ? -1 : 1;
     const exponent = (bits >> 10) & 31;

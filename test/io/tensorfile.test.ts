@@ -18,7 +18,7 @@ import { randomArray } from "../random";
 const root = mkdtempSync(join(tmpdir(), "heed-tensors-"));
 afterAll(() => rmSync(root, { recursive: true }));
 
-/** An open file of these bytes that records what is read of it, and whether it was closed. */
+/** An open file with these bytes that records which ranges are read, and whether it was closed. */
 function recorded(bytes: Uint8Array): OpenFile & { reads: [number, number][]; closed: number } {
   return {
     size: bytes.length, reads: [], closed: 0,
@@ -58,7 +58,7 @@ describe("TensorFile", () => {
     }
   });
 
-  it("reads the header, then only the tensor asked for", async () => {
+  it("reads the header, then only the requested tensor", async () => {
     const bytes = writeSafetensors(new Map([["a", f32(1000, 1)], ["b", f32(10, 2)]]));
     const file = recorded(bytes);
     const opened = await TensorFile.open(file, "x");
@@ -69,7 +69,7 @@ describe("TensorFile", () => {
     expect(file.closed).toBe(1);
   });
 
-  it("refuses what readSafetensors refuses, with the file's name, and closes the file", async () => {
+  it("rejects what readSafetensors rejects, naming the file, and closes it", async () => {
     const good = writeSafetensors(new Map([["a", f32(4, 1)]]));
     for (const bytes of [new Uint8Array(0), good.subarray(0, 7), good.subarray(0, 20), good.subarray(0, -1), Uint8Array.of(...good, 0), new TextEncoder().encode("not a model at all")]) {
       const message = (() => {
@@ -85,7 +85,7 @@ describe("TensorFile", () => {
     }
   });
 
-  it("names a tensor that is missing or has no f32 values", async () => {
+  it("names a tensor that is missing or cannot be read as f32", async () => {
     const file = await TensorFile.open(recorded(writeSafetensors(new Map<string, StoredTensor>([["a", f32(1, 1)], ["n", { dtype: "I32", shape: [1], data: Int32Array.of(1) }]]))), "x");
     await expect(readAll(file, "b", 1)).rejects.toThrow(new HeedError("checkpoint", "x: expected a tensor b, found a, n", { file: "x" }));
     await expect(readAll(file, "n", 1)).rejects.toThrow("x: tensor n: expected floating-point numbers, got I32");
@@ -93,7 +93,7 @@ describe("TensorFile", () => {
     expect(() => file.check(new Map([["a", [2]]]))).toThrow("x: 2 tensors do not match the model:\n  wrong shape: a: expected [2], got [1]\n  unexpected: n [1]");
   });
 
-  it("reads files beyond 2 GiB by ranges", async () => {
+  it("reads ranges of files beyond 2 GiB", async () => {
     const elements = 2 ** 29 + 5; // 2 GiB and 20 bytes; the file is sparse
     const header = JSON.stringify({ hole: { dtype: "F32", shape: [elements], data_offsets: [0, 4 * elements] }, end: { dtype: "F32", shape: [2], data_offsets: [4 * elements, 4 * elements + 8] } });
     const path = `${root}/large.safetensors`;
@@ -138,11 +138,11 @@ describe("loadModel", () => {
     for (const [name, { data }] of model.weights.read()) expect(data).toEqual(toFloat32(stored.get(name)!));
   });
 
-  it("gives the memory back when a file cannot be read to its end", async () => {
+  it("frees the memory if a file cannot be read completely", async () => {
     const { files } = await saved();
     const runtime = await createRuntime();
     const load = async () => loadModel(runtime, await openCheckpoint(files, "m"));
-    (await load()).model.dispose(); // the arena stays
+    (await load()).model.dispose(); // the arena remains allocated
     const before = runtime.memory.used;
     const open = files.open.bind(files);
     files.open = async (path) => {
@@ -154,7 +154,7 @@ describe("loadModel", () => {
     expect(runtime.memory.used).toBe(before);
   });
 
-  it("reads a file whole although a save replaces it meanwhile", async () => {
+  it("reads the original file completely even if a save replaces it meanwhile", async () => {
     const files = nodeFiles;
     const { weights } = await saved();
     const path = `${root}/replaced.safetensors`;
@@ -169,7 +169,7 @@ describe("loadModel", () => {
 });
 
 describe("readSnapshot", () => {
-  it("needs only names and shapes of the arrays, and returns them", async () => {
+  it("needs only the names and shapes of the arrays, and returns the arrays", async () => {
     const files = new MemoryFiles();
     const arrays = new Map([["a", f32(6, 1)], ["b", f32(3, 2)]]);
     await saveCheckpoint(files, "s", { "model.safetensors": writeSafetensors(arrays), "optimizer.safetensors": writeSafetensors(arrays) });
@@ -183,7 +183,7 @@ describe("readSnapshot", () => {
 });
 
 describe("Weights.writer", () => {
-  it("writes chunks at their offsets, and refuses other names and ranges", async () => {
+  it("writes chunks at their offsets, and rejects other names and ranges", async () => {
     const model = new GPT(config()).place(await createRuntime());
     const write = model.weights.writer("norm.weight");
     write(Float32Array.of(7, 8), 1);

@@ -4,10 +4,10 @@ Run by hand (it needs `pip install sacrebleu`):
 
     python test/vectors/bleu/generate.py
 
-Writes, beside itself, reference.txt (200 sentences from the templates below), system-1.txt to
-system-3.txt (the reference made worse, from mildly to badly; some lines are empty) and scores.json:
-the sacreBLEU version and signature and, for each system, BLEU lower-cased and cased with the n-gram
-counts and totals, the brevity penalty and the two lengths. One sentence a line, separated by "\n".
+Writes to its own folder: reference.txt (200 sentences from the templates below), system-1.txt to
+system-3.txt (the reference with increasing amounts of errors; some lines are empty) and scores.json
+(the sacreBLEU version and signature and, for each system, lowercased and cased BLEU with the n-gram
+counts and totals, the brevity penalty and the two lengths). One sentence per line, separated by "\n".
 """
 
 import json
@@ -62,7 +62,7 @@ def sentence(r):
 
 
 def worsen(line, r, rate, extra, lost):
-    """Drop, repeat, swap, replace or re-case words with probability `rate`; add with `extra`; lose with `lost`."""
+    """Drop, repeat, swap, replace or re-case words with probability `rate`; add words with probability `extra`, lose words with `lost`."""
     words = []
     for word in line.split(" "):
         if r.random() < lost:

@@ -4,19 +4,19 @@ Run by hand (it needs `pip install jax numpy safetensors`):
 
     python test/vectors/models/generate.py
 
-Writes, beside itself, a .safetensors and a .json for each of
+Writes to its own folder a .safetensors and a .json file for each of
 
     transformer-post   encoder-decoder, post-norm, as in Vaswani et al. 2017
     transformer-pre    the same, pre-norm with a final norm on each side
-    gpt                decoder-only (nanoGPT's shape) without any bias
+    gpt                decoder-only (nanoGPT's architecture) without biases
     gpt-bias           the same with biases on every linear and every norm
     gpt2               GPT-2: biases and the tanh approximation of GELU
     gpt-untied         gpt with an untied output matrix and a large norm epsilon
-    llama              decoder-only (Llama's shape): RMSNorm, rotary positions, SwiGLU, grouped-query attention
+    llama              decoder-only (Llama's architecture): RMSNorm, rotary positions, SwiGLU, grouped-query attention
     llama-untied       the same with an untied output matrix, one key/value head, heads * headSize != width,
                        a large norm epsilon and a small rotary base
 
-and rotary.json, a small table of rotary embeddings for testing the kernel alone.
+and rotary.json, a small table of rotary embeddings for testing the kernel in isolation.
 
 Everything is computed in float64 and stored as float32 (inputs as int32):
 
@@ -26,8 +26,8 @@ Everything is computed in float64 and stored as float32 (inputs as int32):
     logits              [B, T, V] at the initial parameters
     loss                the mean loss at the initial parameters, [1]
 
-The .json holds the configuration, the versions used and `losses`: the loss before each of ten
-AdamW updates on that same batch, and `optimizer`, its settings. Decay is decoupled and applies to
+The .json holds the configuration, the versions used, `losses` (the loss before each of ten AdamW
+updates on that same batch) and `optimizer` (its settings). Decay is decoupled and applies to
 matrices only: p -= lr * (mhat / (sqrt(vhat) + eps) + decay * p). There is no clipping and no dropout.
 """
 

@@ -1,13 +1,13 @@
-"""Test vectors for tokenizers, by Hugging Face's own library (Rust).
+"""Test vectors for tokenizers, from Hugging Face's own library (Rust).
 
 Run by hand (it needs `pip install tokenizers sacrebleu`):
 
     python test/vectors/tokenizers/generate.py
 
-Writes, beside itself:
+Writes to its own folder:
 
-bpe.json         a byte-level BPE trained on TEXTS, as tokenizer.json: what trainBPE must arrive at
-characters.json  one id a character, as a BPE without merges, as tokenizer.json
+bpe.json         a byte-level BPE trained on TEXTS, as tokenizer.json: the result expected from trainBPE
+characters.json  one id per character, as a BPE without merges, as tokenizer.json
 encodings.json   the version, TEXTS, STRANGE texts and, for each of TEXTS and STRANGE, the ids under both tokenizers
                  (characters: TEXTS only)
 13a.json         [line, words] by sacreBLEU's 13a tokenizer
