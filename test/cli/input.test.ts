@@ -31,7 +31,7 @@ function expectLine({ code, stdout, stderr }: Outcome, message: string): void {
 describe("bad data gets one line that says what is wrong and where", () => {
   it("files with different numbers of lines: both numbers", async () => {
     const short = file("short.en", target.split("\n").slice(0, 28).join("\n"));
-    expectLine(await translate({ target: short }), `${good.source} has 30 lines, but ${short} has 28; line by line they must translate each other`);
+    expectLine(await translate({ target: short }), `${good.source} has 30 lines, but ${short} has 28; each target line must translate the source line of the same number`);
   });
 
   it("an empty file, plain or gzip", async () => {
@@ -42,10 +42,10 @@ describe("bad data gets one line that says what is wrong and where", () => {
   });
 
   it("a missing file, a folder, a broken gzip", async () => {
-    expectLine(await translate({ source: path("none.de") }), `${path("none.de")}: there is no such file`);
-    expectLine(await translate({ source: path("") }), `${path("")}: it is a folder, expected a file`);
+    expectLine(await translate({ source: path("none.de") }), `${path("none.de")}: no such file`);
+    expectLine(await translate({ source: path("") }), `${path("")}: expected a file, got a folder`);
     const broken = file("broken.de.gz", gzipSync(source).subarray(0, 40));
-    expectLine(await translate({ source: broken }), `${broken}: broken gzip: unexpected end of file`);
+    expectLine(await translate({ source: broken }), `${broken}: corrupt gzip data: unexpected end of file`);
   });
 
   it("invalid UTF-8: the line and the byte", async () => {
@@ -61,13 +61,13 @@ describe("bad data gets one line that says what is wrong and where", () => {
     const config = file("tokens.json", JSON.stringify({ ...tinyTransformer, training: { ...tinyTransformer.training, batch: 64, steps: 2 } }));
     const skipped = await translate({ source: long }, "--skip-long", "--config", config, "--out", path("skipped"));
     expect(skipped).toMatchObject({ code: 0 });
-    expect(skipped.stderr).toContain(`${long}: left out 1 of 30 pairs: line 1 (long)\n`);
+    expect(skipped.stderr).toContain(`${long}: skipped 1 of 30 pairs: line 1 (long)\n`);
   });
 
   it("a text too short for the model's block", async () => {
     const short = file("short.txt", "too short");
     const outcome = await run(["train", "text", "--data", short, "--config", gpt, "--out", path("unwritten")]);
-    expectLine(outcome, `${short}: 9 characters are too few; a block of 16 needs 39, or a smaller block (--config)`);
+    expectLine(outcome, `${short}: a block of 16 needs 39 characters, got 9; give a longer text, or use a smaller block (--config)`);
   });
 
   it("leaves no checkpoint behind", () => {
@@ -165,8 +165,8 @@ describe("a bad checkpoint", () => {
 
   it("that is no checkpoint, or of the other kind of model, says so", async () => {
     expect((await run(["generate", "--model", path("nowhere")])).stderr).toContain("expected a checkpoint, found no files");
-    expectLine(await run(["translate", "--model", model, "a"]), `${model} holds a language model, which does not translate; try heed generate`);
-    expectLine(await run(["eval", "--model", model]), `eval: ${model} needs something to be measured with: give --data`);
+    expectLine(await run(["translate", "--model", model, "a"]), `${model} contains a language model, which cannot translate; use heed generate`);
+    expectLine(await run(["eval", "--model", model]), `eval: ${model} needs data for the evaluation; give --data`);
   });
 
   it("a character that the model has never seen is named", async () => {
@@ -183,9 +183,9 @@ describe("a training that leaves the finite numbers", () => {
     const { code, stdout, stderr } = await run(["train", "text", "--data", path("book.txt"), "--config", config, "--out", out]);
     expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
     expect(stderr).toContain("validation loss NaN (best: –)\n");
-    expect(stderr).toMatch(/heed: no validation had a finite loss; try a lower learning rate \(--config\) and start anew, or look at the data\n$/);
+    expect(stderr).toMatch(/heed: no validation had a finite loss; start over with a lower learning rate \(--config\), or check the data\n$/);
     const evaluation = await run(["eval", "--model", out, "--data", path("book.txt"), "--json"]);
-    expect(evaluation).toMatchObject({ code: 1, stderr: `heed: ${out}: the loss is not a number (NaN); was the model trained?\n` });
+    expect(evaluation).toMatchObject({ code: 1, stderr: `heed: ${out}: the loss is NaN; has the model been trained?\n` });
   });
 });
 
@@ -217,7 +217,7 @@ describe("a folder that another process trains into", () => {
     lock(`${process.ppid} ${hostname()}\n`);
     const { code, stderr } = await train();
     expect(code).toBe(1);
-    expect(stderr).toContain(`heed: ${out}: process ${process.ppid} is training into it; stop that one first, or give another --out`);
+    expect(stderr).toContain(`heed: ${out}: process ${process.ppid} is already training there; stop it first, or choose another --out`);
     expect(readdirSync(out)).toEqual([".lock"]);
   });
 

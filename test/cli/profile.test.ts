@@ -99,7 +99,7 @@ describe("heed profile", () => {
 
   it("refuses a folder without a checkpoint, and no folder", async () => {
     expect(await run(["profile", "--model", path("nowhere")])).toMatchObject({ code: 1, stderr: `heed: ${path("nowhere")}: expected a checkpoint, found no files\n` });
-    expect(await run(["profile"])).toMatchObject({ code: 2, stderr: "heed: the option -m, --model <folder> is missing\n" });
+    expect(await run(["profile"])).toMatchObject({ code: 2, stderr: "heed: missing required option -m, --model <folder>\n" });
   });
 
   it("says how much memory sizes need that do not fit", async () => {

@@ -39,7 +39,7 @@ describe("heed train", () => {
     const training = { ...tinyTransformer.training, batch: 64, steps: 400, validateEvery: 4, patience: 1, schedule: { peak: 0.5, warmup: 4 } };
     const config = file("tokens.json", JSON.stringify({ ...tinyTransformer, training }));
     const { code, json, stderr } = await run(["train", "translate", ...files, "--config", config, "--vocabulary", "290", "--json", "--out", path("translate")]);
-    expect(stderr).toContain("A vocabulary of 290 tokens");
+    expect(stderr).toContain("Learnt a vocabulary of 290 tokens");
     expect(code).toBe(0);
     expect(json).toMatchObject({ ended: "patience", steps: (json.bestStep as number) + 4 });
     const evaluated = await run(["eval", "--model", path("translate"), "--source", path("train.de"), "--target", path("train.en"), "--json"]);
@@ -63,7 +63,7 @@ describe("heed train", () => {
     const before = bytes("kept");
     const refused = await run(train("kept", "--seed", "2"));
     expect(refused).toMatchObject({ code: 1, stdout: "" });
-    expect(refused.stderr).toBe(`heed: ${path("kept")} holds a checkpoint already; --resume goes on with its training, --overwrite replaces it\n`);
+    expect(refused.stderr).toBe(`heed: ${path("kept")} already contains a checkpoint; use --resume to continue its training run, or --overwrite to replace it\n`);
     expect(bytes("kept")).toEqual(before);
     expect((await run(train("kept", "--seed", "2", "--overwrite"))).code).toBe(0);
     expect(bytes("kept")).not.toEqual(before);
@@ -78,10 +78,10 @@ describe("heed train --resume", () => {
     expect(stopped.code).toBe(130);
     expect(stopped.json).toMatchObject({ ended: "aborted" });
     expect(stopped.json.steps).toBeLessThan(24);
-    expect(stopped.stderr).toContain("The same command with --resume goes on.");
+    expect(stopped.stderr).toContain("Run the same command with --resume to continue.");
     const resumed = await run(train("stopped", "--resume", "--threads", "3"));
     expect(resumed.json).toMatchObject({ threads: 3 });
-    expect(resumed.stderr).toContain(`going on after step ${stopped.json.steps}`);
+    expect(resumed.stderr).toContain(`resuming after step ${stopped.json.steps}`);
     expect(resumed.json).toMatchObject({ steps: 24, ended: "steps" });
     expect(bytes("stopped")).toEqual(bytes("whole"));
   });
@@ -89,7 +89,7 @@ describe("heed train --resume", () => {
   it("starts at step 0, and says so, when nothing was saved yet", async () => {
     const { code, stderr, json } = await run(train("none", "--resume"));
     expect(code).toBe(0);
-    expect(stderr).toContain("nothing was saved yet; starting at step 0");
+    expect(stderr).toContain("nothing has been saved yet; starting at step 0");
     expect(json.steps).toBe(24);
   });
 

@@ -42,14 +42,14 @@ describe("heed translate", () => {
 
   it("refuses a model that continues texts, naming its folder", async () => {
     for (const model of [book, llama]) {
-      expect(await run(["translate", "--model", model, "a"])).toMatchObject({ code: 1, stderr: `heed: ${model} holds a language model, which does not translate; try heed generate\n` });
+      expect(await run(["translate", "--model", model, "a"])).toMatchObject({ code: 1, stderr: `heed: ${model} contains a language model, which cannot translate; use heed generate\n` });
     }
   });
 
   it("names the text that is too long", async () => {
     const { code, stderr } = await run(["translate", "--model", dates], { stdin: `3.3.19\n${"x".repeat(50)}\n` });
     expect(code).toBe(1);
-    expect(stderr).toBe("heed: stdin, line 2 has 50 tokens, the model takes 40; split it into shorter ones\n");
+    expect(stderr).toBe("heed: stdin, line 2 has 50 tokens, but the model takes at most 40; split it into shorter texts\n");
   });
 });
 
@@ -90,7 +90,7 @@ describe("heed eval", () => {
   });
 
   it("refuses --source without --target", async () => {
-    expect(await run(["eval", "--model", dates, "--source", "x"])).toMatchObject({ code: 1, stderr: "heed: eval: --source and --target go together\n" });
+    expect(await run(["eval", "--model", dates, "--source", "x"])).toMatchObject({ code: 1, stderr: "heed: eval: --source and --target must be given together\n" });
   });
 });
 
