@@ -13,7 +13,7 @@ const gpt = file("gpt.json", JSON.stringify(tinyGPT));
 const { source, target } = corpus(30);
 const good = { source: file("good.de", source), target: file("good.en", target) };
 
-/** Trains to translate, with some of the files replaced. */
+/** Trains a translation model, with some of the files replaced. */
 const translate = (files: { source?: string; target?: string; validSource?: string; validTarget?: string }, ...more: string[]): Promise<Outcome> => {
   const { source, target, validSource, validTarget } = { ...good, validSource: good.source, validTarget: good.target, ...files };
   const args = ["--source", source, "--target", target, "--valid-source", validSource, "--valid-target", validTarget];
@@ -41,7 +41,7 @@ describe("bad data gets one line that says what is wrong and where", () => {
     expectLine(await translate({ source: zipped }), `${zipped}: the file is empty`);
   });
 
-  it("a missing file, a folder, a broken gzip", async () => {
+  it("a missing file, a folder, corrupt gzip data", async () => {
     expectLine(await translate({ source: path("none.de") }), `${path("none.de")}: no such file`);
     expectLine(await translate({ source: path("") }), `${path("")}: expected a file, got a folder`);
     const broken = file("broken.de.gz", gzipSync(source).subarray(0, 40));
@@ -53,7 +53,7 @@ describe("bad data gets one line that says what is wrong and where", () => {
     expectLine(await translate({ source: invalid }), `${invalid}: not UTF-8: line 2, byte 5 (0xff)`);
   });
 
-  it("a line longer than the model takes: which, how long, and what to do", async () => {
+  it("a line that is too long for the model: which, how long, and what to do", async () => {
     const long = file("long.de", source.replace("\n", ` ${"hund ".repeat(60)}\n`));
     const outcome = await translate({ source: long });
     expectLine(outcome, outcome.stderr.trimEnd().split("\n").at(-1)!.slice("heed: ".length));
@@ -128,14 +128,14 @@ describe("a bad checkpoint", () => {
 
   const generate = (): Promise<Outcome> => run(["generate", "--model", model, "--prompt", "the", "--max", "3"]);
 
-  it("that is truncated names the file and what is missing", async () => {
+  it("that is truncated: names the file, and the sizes expected and found", async () => {
     truncateSync(weights, original.length - 100);
     const { code, stderr } = await generate();
     expect(code).toBe(1);
     expect(stderr).toMatch(/^heed: .*model\.safetensors: safetensors: .*expected \d+ bytes.*got \d+\n$/);
   });
 
-  it("with missing, unexpected and wrongly shaped tensors lists them all", async () => {
+  it("with missing, unexpected and wrongly shaped tensors: lists them all", async () => {
     const { tensors } = readSafetensors(original);
     const stored = new Map(tensors);
     const width = stored.get("norm.weight")!;
@@ -149,7 +149,7 @@ describe("a bad checkpoint", () => {
     );
   });
 
-  it("whose config.json makes no model names it", async () => {
+  it("whose config.json is invalid: names it", async () => {
     const config = readFileSync(`${model}/config.json`, "utf8");
     const flaws: [string, string][] = [
       ['"heads": 3', "attention: the width must be divisible by the number of heads, got width=16 heads=3"],
@@ -163,20 +163,20 @@ describe("a bad checkpoint", () => {
     writeFileSync(`${model}/config.json`, config);
   });
 
-  it("that is no checkpoint, or of the other kind of model, says so", async () => {
+  it("that is not a checkpoint, or has the other kind of model: says so", async () => {
     expect((await run(["generate", "--model", path("nowhere")])).stderr).toContain("expected a checkpoint, found no files");
     expectLine(await run(["translate", "--model", model, "a"]), `${model} contains a language model, which cannot translate; use heed generate`);
     expectLine(await run(["eval", "--model", model]), `eval: ${model} needs data for the evaluation; give --data`);
   });
 
-  it("a character that the model has never seen is named", async () => {
+  it("used with a character outside its vocabulary: names the character", async () => {
     const { stderr } = await run(["generate", "--model", model, "--prompt", "thé"]);
     expect(stderr).toBe('heed: the prompt: character "é" (U+00E9) at position 2 is not one of the tokenizer\'s 16 characters, and there is no <unk> token\n');
   });
 });
 
-describe("a training that leaves the finite numbers", () => {
-  it("ends with an error, as does what is done with its model", async () => {
+describe("a training run that diverges", () => {
+  it("ends with an error, and so does evaluating its model", async () => {
     const out = path("diverged");
     const training = { ...tinyGPT.training, schedule: { kind: "constant", peak: 1e18 } };
     const config = file("diverging.json", JSON.stringify({ ...tinyGPT, training }));
@@ -194,7 +194,7 @@ describe("a checkpoint's trainer.json", () => {
     ["null", "expected an object with seed, build, training, data, state, record, got null"],
     ["{", "not JSON: "],
     ['{"state":{"step":1}}', "seed: expected an integer of at least 0, got nothing"],
-  ])("of %s is refused by heed inspect, naming the file", async (content, message) => {
+  ])("with %s is refused by heed inspect, naming the file", async (content, message) => {
     const model = path("model");
     const original = readFileSync(`${model}/trainer.json`);
     writeFileSync(`${model}/trainer.json`, content);
@@ -205,7 +205,7 @@ describe("a checkpoint's trainer.json", () => {
   });
 });
 
-describe("a folder that another process trains into", () => {
+describe("a folder that another process is training in", () => {
   const out = path("locked");
   const train = (...more: string[]): Promise<Outcome> => run(["train", "text", "--data", path("book.txt"), "--config", gpt, "--steps", "2", "--out", out, ...more]);
   const lock = (owner: string): void => {
@@ -213,7 +213,7 @@ describe("a folder that another process trains into", () => {
     writeFileSync(`${out}/.lock`, owner);
   };
 
-  it("is refused, and the lock left as it is", async () => {
+  it("is refused, and keeps its lock", async () => {
     lock(`${process.ppid} ${hostname()}\n`);
     const { code, stderr } = await train();
     expect(code).toBe(1);
@@ -221,8 +221,8 @@ describe("a folder that another process trains into", () => {
     expect(readdirSync(out)).toEqual([".lock"]);
   });
 
-  it.each([["is no more", `4194304 ${hostname()}\n`], ["was on another machine", "1 elsewhere.example\n"], ["left half a line", ""]])(
-    "is taken over from one that %s, and free afterwards",
+  it.each([["no longer exists", `4194304 ${hostname()}\n`], ["was on another machine", "1 elsewhere.example\n"], ["left an incomplete lock", ""]])(
+    "is unlocked if that process %s, and free after training",
     async (_, owner) => {
       lock(owner);
       expect((await train("--overwrite")).code).toBe(0);
@@ -230,7 +230,7 @@ describe("a folder that another process trains into", () => {
     },
   );
 
-  it("is left no more than it was when nothing could be saved", async () => {
+  it("is removed again if nothing could be saved", async () => {
     const never = path("never");
     vi.spyOn(nodeFiles, "write").mockRejectedValue(new HeedError("file", "ENOSPC"));
     const { stderr } = await run(["train", "text", "--data", path("book.txt"), "--config", gpt, "--out", never]);
@@ -247,7 +247,7 @@ describe("a full disk", () => {
     const out = path("full");
     const args = ["train", "text", "--data", path("book.txt"), "--config", gpt, "--out", out];
     const write = nodeFiles.write;
-    let room = 1; // for one checkpoint; the next does not fit
+    let room = 1; // room for one checkpoint; the next does not fit
     vi.spyOn(nodeFiles, "write").mockImplementation(async (name, bytes) => {
       if (name.endsWith("model.safetensors.next") && room-- === 0) throw new HeedError("file", `cannot write ${name}: ENOSPC: no space left on device, write`);
       return write(name, bytes);

@@ -44,7 +44,7 @@ describe("the command line", () => {
     [["eval", "--threads", "1.5"], "heed: option '--threads <n>' argument '1.5' is invalid. Expected a whole number from 1 to 64.\n"],
     [["train", "text"], "heed: missing required option --data <file>\n"],
     [["generate"], "heed: missing required option -m, --model <folder>\n"],
-  ])("heed %j exits with 2 and says what is meant in one line", async (args, message) => {
+  ])("heed %j exits with 2 and says what is wrong in one line", async (args, message) => {
     expect(await run(args)).toMatchObject({ code: 2, stdout: "", stderr: message });
   });
 

@@ -68,7 +68,7 @@ describe("open", () => {
     ["a top k of 1.5", [{ tokens: [3], topK: 1.5 }], RangeError, "open: prompt 0: topK: expected an integer of at least 0, got 1.5"],
     ["a negative seed", [{ tokens: [3], seed: -1 }], RangeError, "open: prompt 0: seed: expected an integer in [0, 2^53), got -1"],
     ["more prompts than rows", [3, 4, 5].map((id) => ({ tokens: [id] })), RangeError, "open: the session has 2 rows, of which 0 are open; got 3 prompts"],
-  ])("of a Llama refuses %s, and leaves every row free", async (_, prompts, kind, message) => {
+  ])("with a Llama refuses %s, and leaves no row open", async (_, prompts, kind, message) => {
     const session = openSession(llama, { rows: 2 });
     await expect(session.open(prompts as never)).rejects.toThrow(new kind(message));
     expect(await session.open([{ tokens: [3] }, { tokens: [4] }])).toHaveLength(2);
@@ -80,13 +80,13 @@ describe("open", () => {
     ["an empty source", { tokens: [1], source: [] }, RangeError, `open: prompt 0: source: the model takes 1 to ${CONTEXT} tokens, got 0`],
     ["a source that is too long", { tokens: [1], source: long }, RangeError, `open: prompt 0: source: the model takes 1 to ${CONTEXT} tokens, got ${CONTEXT + 1}`],
     ["an undefined id in the source", { tokens: [1], source: [3, undefined] }, RangeError, "open: prompt 0: source: token ids must be integers in [0, 13), got undefined at position 1"],
-  ])("of a Transformer refuses %s", async (_, prompt, kind, message) => {
+  ])("with a Transformer refuses %s", async (_, prompt, kind, message) => {
     const session = openSession(transformer);
     await expect(session.open([prompt] as never)).rejects.toThrow(new kind(message));
     session.dispose();
   });
 
-  it("stops at its signal between pieces and sources: no row is open, no page is used", async () => {
+  it("is aborted by its signal between pieces and sources, and leaves no row open and no page in use", async () => {
     for (const [model, prompts] of [[llama, [{ tokens: randomIds(1, 140) }]], [transformer, Array.from({ length: 40 }, (_, i) => ({ tokens: [1], source: sourceOf(i) }))]] as const) {
       const session = openSession(model, { rows: 40, pieces: [16] });
       const abort = new AbortController();
@@ -98,7 +98,7 @@ describe("open", () => {
     }
   });
 
-  it("changes no list that it is given, and takes typed arrays", async () => {
+  it("does not change its lists, and accepts typed arrays", async () => {
     const session = openSession(llama);
     const tokens = [3, 4, 5];
     const rows = await session.open([{ tokens }, { tokens: Int32Array.from(tokens) as unknown as number[] }]);
@@ -109,7 +109,7 @@ describe("open", () => {
 });
 
 describe("step", () => {
-  it("goes up to a full context, and refuses to go on, changing nothing", async () => {
+  it("fills the context, then refuses to continue and changes nothing", async () => {
     const session = openSession(llama);
     const [full, other] = (await session.open([{ tokens: randomIds(1, CONTEXT) }, { tokens: [3] }])) as [Row, Row];
     await session.step([full]); // past = context − 1
@@ -146,7 +146,7 @@ describe("step", () => {
     other.dispose();
   });
 
-  it("with weights that are NaN names the row, and changes nothing: with the weights back it goes on as before", async () => {
+  it("names the row if the weights are NaN, and changes nothing: with the weights restored it continues as before", async () => {
     const model = copyOf(llama, await createRuntime());
     const session = openSession(model);
     const rows = await session.open([{ tokens: [3, 4] }, { tokens: [5], temperature: 1, seed: 7 }, { tokens: [6, 7, 8] }]);
@@ -170,13 +170,13 @@ describe("step", () => {
     const model = copyOf(llama, await createRuntime());
     const session = openSession(model);
     const rows = await session.open([{ tokens: [3] }, { tokens: [4] }, { tokens: [12] }]);
-    model.embedding.weight.state!.write([NaN], 12 * model.config.width); // token 12's
+    model.embedding.weight.state!.write([NaN], 12 * model.config.width); // the row of token 12
     await expect(session.step(rows)).rejects.toThrow("step: the logits of row 2 are NaN; expected finite numbers. Has the model been trained?");
   });
 });
 
 describe("append", () => {
-  it("of nothing changes nothing, and refuses ids outside the vocabulary and what is no list", async () => {
+  it("with no tokens changes nothing, and refuses ids outside the vocabulary and values that are not lists", async () => {
     const session = openSession(llama);
     const [row] = (await session.open([{ tokens: [3, 4] }])) as [Row];
     await session.append(row, []);
@@ -188,7 +188,7 @@ describe("append", () => {
     session.dispose();
   });
 
-  it("that its signal stops leaves the row as it was", async () => {
+  it("leaves the row unchanged if aborted by its signal", async () => {
     const session = openSession(llama, { pieces: [16] });
     const [row, same] = (await session.open([{ tokens: randomIds(2, 70) }, { tokens: randomIds(2, 70) }])) as [Row, Row];
     const used = session["pool"].used;
@@ -205,7 +205,7 @@ describe("append", () => {
     session.dispose();
   });
 
-  it("while it runs, no other verb takes the row; closing it ends it, without a page left", async () => {
+  it("locks the row while it runs, and is aborted by closing the row, which releases its pages", async () => {
     const session = openSession(llama, { pieces: [16] });
     const [row] = (await session.open([{ tokens: [3] }])) as [Row];
     const appending = session.append(row, randomIds(3, 100));
@@ -222,7 +222,7 @@ describe("append", () => {
 });
 
 describe("logits", () => {
-  it("are those of the row's place in the last step, whatever becomes of the list that it was given", async () => {
+  it("belong to the row's position in the last step, even if the caller has changed the list of rows", async () => {
     const session = openSession(llama);
     const rows = await session.open([3, 4, 5].map((id) => ({ tokens: [id] })));
     const list = [...rows];
@@ -235,7 +235,7 @@ describe("logits", () => {
     session.dispose();
   });
 
-  it("are refused to a row that took no part, and once another program has run", async () => {
+  it("are refused for a row that was not part of the step, and after another program has run", async () => {
     const session = openSession(llama);
     const [row, other] = (await session.open([{ tokens: [3] }, { tokens: [4] }])) as [Row, Row];
     await session.step([row]);
@@ -247,7 +247,7 @@ describe("logits", () => {
 });
 
 describe("dispose", () => {
-  it("gives all memory back, twice without harm, and refuses what follows", async () => {
+  it("frees all memory, can be called twice, and makes later calls fail", async () => {
     const { memory } = llama.weights.runtime;
     const before = memory.report().filter(({ owner }) => owner !== "runtime");
     const session = openSession(llama);
@@ -263,7 +263,7 @@ describe("dispose", () => {
     session.close(row);
   });
 
-  it("of the model first makes steps a TypeError, and the memory comes back all the same", async () => {
+  it("of the model first makes steps throw a TypeError, and still frees the memory", async () => {
     const runtime = await createRuntime();
     const model = copyOf(llama, runtime);
     const session = openSession(model);
