@@ -31,7 +31,7 @@ function expectLine({ code, stdout, stderr }: Outcome, message: string): void {
 describe("bad data gets one line that says what is wrong and where", () => {
   it("files with different numbers of lines: both numbers", async () => {
     const short = file("short.en", target.split("\n").slice(0, 28).join("\n"));
-    expectLine(await translate({ target: short }), `${good.source} has 30 lines, but ${short} has 28; each target line must translate the source line of the same number`);
+    expectLine(await translate({ target: short }), `${good.source} has 30 lines, but ${short} has 28; line by line they must translate each other`);
   });
 
   it("an empty file, plain or gzip", async () => {
@@ -97,7 +97,7 @@ describe("bad settings get one line", () => {
   it("more dates than fit in memory: how many", async () => {
     expectLine(
       await dates({ training: { steps: 1_000_000 } }),
-      "1,000,000 steps take 32,000,000 dates; at most 5,000,000 fit in memory, so ask for fewer (--steps, batch)",
+      "1,000,000 steps need 32,000,000 dates; at most 5,000,000 fit in memory; use fewer steps (--steps) or smaller batches (--config)",
     );
   });
 

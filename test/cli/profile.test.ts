@@ -50,7 +50,7 @@ describe("heed profile", () => {
     const { stdout } = await profile(book, "--program", "train");
     const lines = stdout.split("\n");
     expect(lines[0]).toMatch(/book: a gpt, 2 × 16 tokens, one thread, build (simd|relaxed)$/);
-    expect(lines[2]).toMatch(/^train: \d+\.\d\d ms, 0\.\d{3} GFLOP, \d+(\.\d)? % of the limit \(median of \d+ runs; the limits: [\d.]+ GFLOP\/s, [\d.]+ GB\/s\)$/);
+    expect(lines[2]).toMatch(/^train: \d+\.\d\d ms, 0\.\d{3} GFLOP, \d+(\.\d)? % of the limit \(median of \d+ runs; limits: [\d.]+ GFLOP\/s, [\d.]+ GB\/s\)$/);
     expect(lines.filter((line) => line.startsWith("train:") || /^(prompt|step):/.test(line))).toHaveLength(1);
     const start = lines.findIndex((line) => line.startsWith("  layer "));
     const table = lines.slice(start, lines.indexOf("", start));
