@@ -23,14 +23,14 @@ export interface NodeRuntimeOptions extends RuntimeOptions {
 }
 
 /**
- * Like `Runtime.create`, with one thread per core (at most 8) unless `threads` says otherwise, and with one more build, `turbo`. It multiplies
- * matrices in 256-bit instead of 128-bit vectors, about twice as fast, and is bit-identical to `relaxed`. It needs Node 24 or later on x64
- * with AVX2.
+ * Like `Runtime.create`, with one thread per core (at most 8) unless `threads` says otherwise, and with one more build, `turbo`. It
+ * multiplies matrices in 256-bit instead of 128-bit vectors, about twice as fast, and is bit-identical to `relaxed`. It needs Node 24 or
+ * later on x64 with AVX2.
  *
- * `turbo` relies on V8's experimental flag `--experimental-wasm-revectorize`. Do not use it if the process also runs modules that you do not
- * trust. The flag is on only while heed's module is compiled, eagerly and by the optimizing compiler, which takes about 80 ms. A trial training
- * run must then match `relaxed` bit for bit. If anything fails, the runtime falls back to the build that `auto` would choose, and a warning
- * is reported.
+ * `turbo` relies on V8's experimental flag `--experimental-wasm-revectorize`. Do not use it if the process also runs modules that you do
+ * not trust. The flag is on only while heed's module is compiled, eagerly and by the optimizing compiler, which takes about 80 ms. A trial
+ * training run must then match `relaxed` bit for bit. If anything fails, the runtime falls back to the build that `auto` would choose, and
+ * a warning is reported.
  * @throws HeedError `runtime` as `Runtime.create` does
  *
  * @example

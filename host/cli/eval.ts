@@ -21,17 +21,17 @@ interface EvalOptions extends ModelOptions {
 }
 
 export function addEval(program: Command, context: Context): void {
-  const command = program.command("eval").summary("measure how good a trained model is");
-  requireOption(command, "-m, --model <folder>", "a checkpoint, as train wrote it");
+  const command = program.command("eval").summary("measure the quality of a trained model");
+  requireOption(command, "-m, --model <folder>", "a checkpoint folder written by heed train");
   command
-    .option("--source <file>", "translating: sentences, one a line; UTF-8, plain or .gz")
-    .option("--target <file>", "translating: their reference translations")
-    .option("--data <file>", "language models: a text")
-    .option("--held-out", "of --data, only the last 10 %, which training validates with");
+    .option("--source <file>", "for translation: source sentences, one per line; UTF-8, plain or .gz")
+    .option("--target <file>", "for translation: their reference translations")
+    .option("--data <file>", "for language models: a text file; UTF-8, plain or .gz")
+    .option("--held-out", "use only the last 10 % of --data, which training reserves for validation");
   addComputeOptions(command)
     .description(
-      "Measures a model: BLEU of greedy translations for --source and --target (sacreBLEU's, 13a, lower-cased), loss and " +
-        "perplexity for --data, and for a model of dates, without any, how many of 1,000 unseen dates it gets right.",
+      "Evaluates a model. With --source and --target: BLEU of greedy translations (as in sacreBLEU, 13a, lower-cased). With --data: loss " +
+        "and perplexity. With none of these, for a model trained on dates: the share of 1,000 unseen dates that it gets right.",
     )
     .addHelpText("after", `
 Examples:
@@ -43,7 +43,7 @@ Examples:
 
 async function run(options: EvalOptions, context: Context): Promise<void> {
   const { source, target, data } = options;
-  if ((source === undefined) !== (target === undefined)) throw new HeedError("data", "eval: --source and --target go together");
+  if ((source === undefined) !== (target === undefined)) throw new HeedError("data", "eval: --source and --target must be given together");
   if (source !== undefined && target !== undefined) return evaluateTranslations(source, target, options, context);
   if (data !== undefined) return evaluateText(data, options, context);
   return evaluateDates(options, context);
@@ -52,7 +52,8 @@ async function run(options: EvalOptions, context: Context): Promise<void> {
 async function evaluateTranslations(sourcePath: string, targetPath: string, options: EvalOptions, context: Context): Promise<void> {
   const [source, target] = [await readLines(sourcePath), await readLines(targetPath)];
   if (source.lines.length !== target.lines.length) {
-    throw new HeedError("data", `${source.name} has ${source.lines.length} lines, but ${target.name} has ${target.lines.length}; line by line they must translate each other`);
+    const counts = `${source.name} has ${source.lines.length} lines, but ${target.name} has ${target.lines.length}`;
+    throw new HeedError("data", `${counts}; each target line must translate the source line of the same number`);
   }
   const { model, tokenizer } = await loadTransformer(options, context);
   const started = performance.now();
@@ -65,7 +66,8 @@ async function evaluateTranslations(sourcePath: string, targetPath: string, opti
     bleu: score, precisions, brevityPenalty, signature: "nrefs:1|case:lc|eff:no|tok:13a|smooth:exp",
     sentences: translations.length, seconds: (performance.now() - started) / 1000, threads: model.weights.runtime.threads,
   };
-  await report(context, options, result, `BLEU ${score.toFixed(2)} (13a, lower-cased, greedy) on ${thousands(translations.length)} sentences`);
+  const sentence = `BLEU ${score.toFixed(2)} (13a, lower-cased, greedy) on ${thousands(translations.length)} sentences`;
+  await report(context, options, result, sentence);
 }
 
 async function evaluateText(path: string, options: EvalOptions, context: Context): Promise<void> {
@@ -73,21 +75,24 @@ async function evaluateText(path: string, options: EvalOptions, context: Context
   const { model, tokenizer } = await loadDecoder(options, context);
   const all = encodeText(tokenizer, text, path);
   const ids = options.heldOut ? heldOut(all) : all;
-  if (ids.length < 2) throw new HeedError("data", `${path}: ${ids.length} tokens are too few to predict one from another`);
+  if (ids.length < 2) throw new HeedError("data", `${path}: expected at least 2 tokens, to predict one from the other, got ${ids.length}`);
   const { loss, tokens } = await evaluate(model, blocks(ids, model.context));
-  if (Number.isNaN(loss)) throw new HeedError("numbers", `${options.model}: the loss is not a number (NaN); was the model trained?`);
+  if (Number.isNaN(loss)) throw new HeedError("numbers", `${options.model}: the loss is NaN; has the model been trained?`);
   const result = { loss, perplexity: Math.exp(loss), tokens };
-  await report(context, options, result, `Loss ${loss.toFixed(4)} (perplexity ${Math.exp(loss).toFixed(2)}) on ${thousands(tokens)} tokens`);
+  const sentence = `Loss ${loss.toFixed(4)} (perplexity ${Math.exp(loss).toFixed(2)}) on ${thousands(tokens)} tokens`;
+  await report(context, options, result, sentence);
 }
 
 async function evaluateDates(options: EvalOptions, context: Context): Promise<void> {
   const loaded = await load(options, context);
   if (loaded.config.task !== "dates" || loaded.type !== "transformer") {
     const wanted = loaded.type === "transformer" ? "--source and --target" : "--data";
-    throw new HeedError("data", `eval: ${options.model} needs something to be measured with: give ${wanted}`);
+    throw new HeedError("data", `eval: ${options.model} needs data for the evaluation; give ${wanted}`);
   }
   const pairs = unseenDates(loaded.config.seed ?? 0);
   const progress = openProgress(context.terminal, "date", pairs.length);
-  const exactMatch = await measureExactMatch(loaded.model, loaded.tokenizer, pairs, (done) => progress.update(done)).finally(() => progress.stop());
-  await report(context, options, { exactMatch, dates: pairs.length }, `${(100 * exactMatch).toFixed(1)} % of ${thousands(pairs.length)} unseen dates match exactly`);
+  const onProgress = (done: number): void => progress.update(done);
+  const exactMatch = await measureExactMatch(loaded.model, loaded.tokenizer, pairs, onProgress).finally(() => progress.stop());
+  const sentence = `${(100 * exactMatch).toFixed(1)} % of ${thousands(pairs.length)} unseen dates match exactly`;
+  await report(context, options, { exactMatch, dates: pairs.length }, sentence);
 }

@@ -16,16 +16,16 @@ interface GenerateCommandOptions extends ModelOptions {
 }
 
 export function addGenerate(program: Command, context: Context): void {
-  const command = program.command("generate").summary("continue a text with a trained model");
-  requireOption(command, "-m, --model <folder>", "a checkpoint, as train text wrote it");
+  const command = program.command("generate").summary("continue text with a trained model");
+  requireOption(command, "-m, --model <folder>", "a checkpoint folder written by heed train text");
   command
-    .option("-p, --prompt <text>", "what the text begins with", "\n")
-    .option("--max <n>", "tokens to generate", wholeNumber, 200)
-    .option("--temperature <t>", "0: always the likeliest token; higher: more variety", notNegative, 1)
-    .option("--top-k <k>", "draw from the k likeliest tokens; 0: from all", wholeNumber, 0)
+    .option("-p, --prompt <text>", "the text to continue", "\n")
+    .option("--max <n>", "maximum number of tokens to generate", wholeNumber, 200)
+    .option("--temperature <t>", "0 always picks the most likely token; higher values give more variety", notNegative, 1)
+    .option("--top-k <k>", "sample from the k most likely tokens; 0 samples from all", wholeNumber, 0)
     .option("--seed <n>", "the same seed gives the same text", wholeNumber, 0);
   addComputeOptions(command)
-    .description("Prints a prompt and how the model goes on, as it is generated.")
+    .description("Prints the prompt, then the model's continuation as it is generated.")
     .addHelpText("after", `
 Examples:
   heed generate --model runs/shakespeare --prompt "ROMEO:" --max 300 --temperature 0.8 --top-k 40 --seed 1`)
@@ -47,13 +47,15 @@ async function run(options: GenerateCommandOptions, context: Context): Promise<v
     if (id === eos) break;
     ids.push(id!);
     const longer = tokenizer.decode(ids);
-    if (longer.endsWith("\uFFFD")) continue; // the first bytes of a character whose other tokens are to come
+    if (longer.endsWith("\uFFFD")) continue; // an incomplete character; its remaining bytes are in later tokens
     await write(stdout, longer.slice(text.length));
     text = longer;
   }
   await write(stdout, "\n");
   const seconds = (performance.now() - started) / 1000;
-  if (options.json) await report(context, options, { prompt, text, tokens: ids.length, seconds, tokensPerSecond: ids.length / seconds, threads: model.weights.runtime.threads }, "");
+  const { threads } = model.weights.runtime;
+  const result = { prompt, text, tokens: ids.length, seconds, tokensPerSecond: ids.length / seconds, threads };
+  if (options.json) await report(context, options, result, "");
 }
 
 function encodePrompt(tokenizer: Tokenizer, prompt: string): number[] {

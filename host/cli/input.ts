@@ -6,8 +6,8 @@ import { HeedError, inFile } from "../errors";
 import { parseJson } from "../json";
 
 /**
- * A file's bytes; gzip is taken off where the file has it.
- * @throws HeedError: `file` when it cannot be read or is empty, `format` when its gzip is broken
+ * Reads a file's bytes, and decompresses them if they are gzip.
+ * @throws HeedError: `file` if it cannot be read or is empty, `format` if its gzip data is corrupt
  */
 export async function readInput(path: string): Promise<Uint8Array> {
   let bytes: Uint8Array;
@@ -15,25 +15,28 @@ export async function readInput(path: string): Promise<Uint8Array> {
     bytes = await readFile(path);
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
-    const reason = { ENOENT: "there is no such file", EISDIR: "it is a folder, expected a file", EACCES: "you may not read it" }[code ?? ""] ?? message;
+    const reasons: Record<string, string> = {
+      ENOENT: "no such file", EISDIR: "expected a file, got a folder", EACCES: "permission denied; make the file readable",
+    };
+    const reason = reasons[code ?? ""] ?? message;
     throw new HeedError("file", `${path}: ${reason}`, { cause, file: path });
   }
   if (bytes[0] === 0x1f && bytes[1] === 0x8b) {
     try {
       bytes = gunzipSync(bytes);
     } catch (cause) {
-      throw new HeedError("format", `${path}: broken gzip: ${(cause as Error).message}`, { cause, file: path });
+      throw new HeedError("format", `${path}: corrupt gzip data: ${(cause as Error).message}`, { cause, file: path });
     }
   }
   if (bytes.length === 0) throw new HeedError("file", `${path}: the file is empty`, { file: path });
   return bytes;
 }
 
-/** The lines of a UTF-8 file, plain or gzip. */
+/** Reads the lines of a UTF-8 file, plain or gzip. */
 export const readLines = async (path: string): Promise<Lines> => parseLines(await readInput(path), path);
 
 /**
- * The lines of a stream as they come, told apart as those of a file.
+ * Yields the lines of a stream as they arrive, split like those of a file.
  * @throws HeedError (`format`) for a line that is not UTF-8
  */
 export async function* streamLines(stream: AsyncIterable<Uint8Array | string>, name: string): AsyncGenerator<string> {
@@ -58,13 +61,13 @@ export async function* streamLines(stream: AsyncIterable<Uint8Array | string>, n
   if (rest.length > 0) yield decode(rest);
 }
 
-/** A JSON file. */
+/** Reads a JSON file. */
 export async function readJson(path: string): Promise<unknown> {
   const bytes = await readInput(path);
   return inFile(path, () => parseJson(new TextDecoder().decode(bytes)));
 }
 
-/** A short name for some text, by which a resumed training tells that its data is still the same. */
+/** A short hash of texts. A resumed training run uses it to check that its data has not changed. */
 export function fingerprint(texts: Iterable<string>): string {
   const hash = createHash("sha256");
   for (const text of texts) hash.update(text).update("\n");

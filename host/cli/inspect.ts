@@ -6,6 +6,7 @@ import { openCheckpoint } from "../io/checkpoint";
 import { parseConfig } from "../io/model";
 import { type Header, headerOf } from "../io/safetensors";
 import { TensorFile } from "../io/tensorfile";
+import type { TrainerState } from "../train/trainer";
 import { type Context, report } from "./context";
 import { nodeFiles } from "../platform/node-files";
 import { readInput } from "./input";
@@ -15,9 +16,11 @@ import { table } from "./table";
 import { thousands } from "./terminal";
 
 export function addInspect(program: Command, context: Context): void {
-  const command = program.command("inspect").summary("show what is in a checkpoint, a .safetensors or a .wasm file").argument("<file>", "a checkpoint's folder, a .safetensors file or heed's .wasm");
+  const command = program.command("inspect")
+    .summary("show the contents of a checkpoint, a .safetensors file or a .wasm file")
+    .argument("<file>", "a checkpoint folder, a .safetensors file or heed's .wasm");
   addCommonOptions(command)
-    .description("Shows what a file holds: tensors with shapes, a checkpoint's model and training, a core's exports.")
+    .description("Shows what a file contains: tensors and their shapes, a checkpoint's model and training state, or a core's exports.")
     .addHelpText("after", `
 Examples:
   heed inspect runs/dates
@@ -37,7 +40,7 @@ async function inspect(path: string, options: CommonOptions, context: Context): 
 
 const isFolder = (path: string): Promise<boolean> => stat(path).then((entry) => entry.isDirectory(), () => false);
 
-/** The header of a file, of which nothing else is read. */
+/** Reads only the header of a file. */
 async function readTensorFile(path: string, opened = nodeFiles.open(path)): Promise<Header> {
   const file = await TensorFile.open(await opened, path);
   await file.close();
@@ -47,7 +50,9 @@ async function readTensorFile(path: string, opened = nodeFiles.open(path)): Prom
 const elementsOf = (shape: readonly number[]): number => shape.reduce((size, dim) => size * dim, 1);
 
 async function inspectTensors(path: string, { tensors, metadata }: Header, options: CommonOptions, context: Context): Promise<void> {
-  const rows = Array.from(tensors, ([name, { dtype, shape, begin, end }]) => ({ name, dtype, shape: [...shape], elements: elementsOf(shape), bytes: end - begin }));
+  const rows = Array.from(tensors, ([name, { dtype, shape, begin, end }]) => ({
+    name, dtype, shape: [...shape], elements: elementsOf(shape), bytes: end - begin,
+  }));
   rows.sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
   const elements = rows.reduce((sum, row) => sum + row.elements, 0);
   const size = (await stat(path)).size;
@@ -71,10 +76,16 @@ async function inspectCheckpoint(folder: string, options: CommonOptions, context
   const lines = [
     `${folder}: a ${config.type} of ${thousands(parameters)} parameters${config.task ? `, trained for ${config.task}` : ""}`,
     table(Object.entries(config.model).map(([name, value]) => [name, String(value)])),
-    ...(training ? [`after step ${training.step} of ${training.of}; best validation loss ${training.bestLoss?.toFixed(4) ?? "–"} after step ${training.bestStep} (seed ${training.seed}, build ${training.build})`] : []),
+    ...(training ? [describeTraining(training)] : []),
     `files: ${checkpoint.names.join(", ")}`,
   ];
   await report(context, options, result, lines.join("\n"));
+}
+
+function describeTraining(training: TrainerState & { of: number; seed: number; build: string }): string {
+  const { step, of, bestLoss, bestStep, seed, build } = training;
+  const best = `best validation loss ${bestLoss?.toFixed(4) ?? "–"} after step ${bestStep}`;
+  return `after step ${step} of ${of}; ${best} (seed ${seed}, build ${build})`;
 }
 
 async function inspectCore(path: string, bytes: Uint8Array, options: CommonOptions, context: Context): Promise<void> {
@@ -82,13 +93,16 @@ async function inspectCore(path: string, bytes: Uint8Array, options: CommonOptio
   try {
     module = await WebAssembly.compile(bytes as BufferSource);
   } catch (cause) {
-    throw new HeedError("format", `${path}: this engine cannot compile it: ${(cause as Error).message}`, { cause });
+    throw new HeedError("format", `${path}: this engine cannot compile the module: ${(cause as Error).message}`, { cause });
   }
   const exports = WebAssembly.Module.exports(module).map(({ name, kind }) => ({ name, kind }));
   const imports = WebAssembly.Module.imports(module).map(({ module, name, kind }) => ({ module, name, kind }));
   const lines = [
     `${path}: WebAssembly, ${formatBytes(bytes.length)}, ${imports.length} imports, ${exports.length} exports`,
-    table([...exports.map(({ name, kind }) => ["export", name, kind]), ...imports.map(({ module, name, kind }) => ["import", `${module}.${name}`, kind])]),
+    table([
+      ...exports.map(({ name, kind }) => ["export", name, kind]),
+      ...imports.map(({ module, name, kind }) => ["import", `${module}.${name}`, kind]),
+    ]),
   ];
   await report(context, options, { file: path, bytes: bytes.length, exports, imports }, lines.join("\n"));
 }

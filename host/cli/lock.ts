@@ -3,10 +3,10 @@ import { hostname } from "node:os";
 import { HeedError } from "../errors";
 
 /**
- * Takes a folder for this process, so that no two trainings write into it. What a process that was killed left behind holds nobody up;
- * nor does another machine's, whose processes cannot be seen from here.
- * @returns how to give it back
- * @throws HeedError (`checkpoint`) naming the process that has it
+ * Locks a folder for this process, so that no two training runs write to it. A lock left behind by a killed process is ignored, and so is
+ * one from another machine, whose processes cannot be checked.
+ * @returns a function that releases the lock
+ * @throws HeedError (`checkpoint`) naming the process that holds the lock
  */
 export async function lockFolder(folder: string): Promise<() => Promise<void>> {
   const path = `${folder}/.lock`;
@@ -18,14 +18,17 @@ export async function lockFolder(folder: string): Promise<() => Promise<void>> {
       await file.close();
       return async () => {
         await rm(path, { force: true });
-        await rmdir(folder).catch(() => undefined); // unless something was saved
+        await rmdir(folder).catch(() => undefined); // fails if something was saved
       };
     } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code !== "EEXIST") throw new HeedError("file", `cannot write ${path}: ${(cause as Error).message}`, { cause });
+      if ((cause as NodeJS.ErrnoException).code !== "EEXIST") {
+        throw new HeedError("file", `cannot write ${path}: ${(cause as Error).message}`, { cause });
+      }
     }
     const [pid = "", host] = (await readFile(path, "utf8").catch(() => "")).trim().split(" ");
     if (host === hostname() && isAnotherProcess(Number(pid))) {
-      throw new HeedError("checkpoint", `${folder}: process ${pid} is training into it; stop that one first, or give another --out (if there is no such training, remove ${path})`);
+      const advice = `stop it first, or choose another --out (if it is not a training run, remove ${path})`;
+      throw new HeedError("checkpoint", `${folder}: process ${pid} is already training there; ${advice}`);
     }
     await rm(path, { force: true });
   }
@@ -34,8 +37,8 @@ export async function lockFolder(folder: string): Promise<() => Promise<void>> {
 function isAnotherProcess(pid: number): boolean {
   if (!(pid > 0) || pid === process.pid) return false;
   try {
-    return process.kill(pid, 0); // asks whether there is such a process, and sends nothing
+    return process.kill(pid, 0); // signal 0 only checks that the process exists
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM"; // somebody else's
+    return (error as NodeJS.ErrnoException).code === "EPERM"; // it belongs to another user
   }
 }

@@ -1,7 +1,7 @@
 import { heed } from "./program";
 
-// A reader that stops early (`heed generate … | head`) is no error: the write that fails ends the command.
-// Nor is one of what a training reports (`heed train … 2>&1 | head`): it goes on, unseen.
+// A closed pipe is not an error. If stdout is closed (`heed generate … | head`), the failed write ends the command.
+// If progress output is closed (`heed train … 2>&1 | head`), training continues without it.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code !== "EPIPE") throw error;

@@ -4,19 +4,19 @@ import { nearest } from "../fields";
 import type { Task } from "../io/model";
 import { type Preset, presetsOf } from "./presets";
 
-/** What every command takes. */
+/** Options of every command. */
 export interface CommonOptions {
   json?: boolean;
   build: Build | "auto";
   debug?: boolean;
 }
 
-/** What every command takes that computes with a model. */
+/** Options of commands that compute with a model. */
 export interface ThreadsOptions extends CommonOptions {
   threads?: number;
 }
 
-/** What every training takes. */
+/** Options of every training command. */
 export interface TrainOptions extends ThreadsOptions {
   out: string;
   preset: string;
@@ -29,43 +29,48 @@ export interface TrainOptions extends ThreadsOptions {
   overwrite?: boolean;
 }
 
+const BUILD_HELP =
+  "the core: simd gives the same bits on every engine, relaxed is faster if the engine supports it, turbo (Node 24 or later on x64) " +
+  "uses an experimental V8 flag to be twice as fast";
+
 export function addCommonOptions(command: Command): Command {
   return command
     .option("--json", "print one JSON object as the last line on stdout")
-    .addOption(new Option("--build <name>", "the core: relaxed is faster where the engine has it, simd gives the same bits everywhere, turbo (Node 24 or later, on x64) is twice as fast by an experimental flag of V8").choices(["auto", "simd", "relaxed", "turbo"]).default("auto"))
-    .option("--debug", "show the stack of an error");
+    .addOption(new Option("--build <name>", BUILD_HELP).choices(["auto", "simd", "relaxed", "turbo"]).default("auto"))
+    .option("--debug", "show the stack trace of an error");
 }
 
-/** The options of `addCommonOptions`, and --threads. */
+/** Adds the common options and --threads. */
 export function addComputeOptions(command: Command): Command {
-  return addCommonOptions(command).option("--threads <n>", "threads that compute; the cores by default, at most 8", threadCount);
+  return addCommonOptions(command).option("--threads <n>", "compute threads; one per core by default, at most 8", threadCount);
 }
 
-/** Like commander's `requiredOption`, but missed only after misspelt options have been found: `--modle` is what is wrong then. */
+/** Like commander's `requiredOption`, but checked after unknown options, so that `--modle` is reported as a misspelling. */
 export function requireOption(command: Command, flags: string, description: string): Command {
   const option = new Option(flags, description);
   return command.addOption(option).hook("preAction", () => {
-    if (command.getOptionValue(option.attributeName()) === undefined) command.error(`the option ${flags} is missing`);
+    if (command.getOptionValue(option.attributeName()) === undefined) command.error(`missing required option ${flags}`);
   });
 }
 
 export function addTrainOptions(command: Command, task: Task): Command {
   const known = presetsOf(task);
   const names = [...known.keys()];
+  const preset = new Option("--preset <name>", `model and training settings: ${names.join(", ")}`);
   return command
-    .option("-o, --out <folder>", "where the checkpoint goes", `runs/${task}`)
-    .addOption(new Option("--preset <name>", `model and training settings: ${names.join(", ")}`).argParser(choice("preset", names)).default(names[0]))
-    .option("--config <file>", "JSON that changes settings of the preset, by the names below")
+    .option("-o, --out <folder>", "folder for the checkpoint", `runs/${task}`)
+    .addOption(preset.argParser(choice("preset", names)).default(names[0]))
+    .option("--config <file>", "JSON file that overrides settings of the preset, named as below")
     .option("--seed <n>", "the same seed gives the same model", wholeNumber, 1)
-    .option("--steps <n>", "updates in all", positiveInteger)
-    .option("--validate-every <n>", "steps between two validations", positiveInteger)
-    .option("--save-every <n>", "save also every n steps, not only after validations", positiveInteger)
-    .option("--resume", "go on with the training in --out, to the byte as if it had never stopped")
+    .option("--steps <n>", "total number of updates", positiveInteger)
+    .option("--validate-every <n>", "number of steps between validations", positiveInteger)
+    .option("--save-every <n>", "also save every n steps, not only after validations", positiveInteger)
+    .option("--resume", "resume the training run in --out; the result is byte-identical to an uninterrupted run")
     .option("--overwrite", "replace the checkpoint in --out")
     .addHelpText("after", () => [...known].map(([name, preset]) => describePreset(name, preset)).join(""));
 }
 
-/** A preset for `--help`, as the JSON that a `--config` file may change. */
+/** Describes a preset for `--help`, as JSON in the form of a `--config` file. */
 function describePreset(name: string, { summary, model, training, vocabulary }: Preset): string {
   const { schedule, optimizer, ...plain } = training;
   const fields = (value: object): string => JSON.stringify(value).replaceAll('":', '": ').replaceAll(',"', ', "');
@@ -77,12 +82,13 @@ function describePreset(name: string, { summary, model, training, vocabulary }: 
   return `\nPreset ${name} (${summary}):\n{\n${parts.join(",\n")}\n}\n`;
 }
 
-/** Parses an option's value as one of some names, and suggests the nearest. */
+/** Makes a parser for an option whose value is one of `names`. Its error suggests the nearest name. */
 export function choice(kind: string, names: readonly string[]): (value: string) => string {
   return (value) => {
     if (names.includes(value)) return value;
     const meant = nearest(value, names);
-    throw new InvalidArgumentError(meant ? `Unknown ${kind}; did you mean ${meant}?` : `Unknown ${kind}; there are ${names.join(", ")}.`);
+    const hint = meant ? `did you mean ${meant}?` : `expected one of ${names.join(", ")}.`;
+    throw new InvalidArgumentError(`Unknown ${kind}; ${hint}`);
   };
 }
 
@@ -91,7 +97,8 @@ export function positiveInteger(text: string): number {
 }
 
 export function threadCount(text: string): number {
-  return number(text, `Expected a whole number from 1 to ${MAX_THREADS}.`, (value) => Number.isInteger(value) && value >= 1 && value <= MAX_THREADS);
+  const accepts = (value: number): boolean => Number.isInteger(value) && value >= 1 && value <= MAX_THREADS;
+  return number(text, `Expected a whole number from 1 to ${MAX_THREADS}.`, accepts);
 }
 
 export function wholeNumber(text: string): number {

@@ -7,21 +7,21 @@ import { type OptimizerConfig, vaswaniAdam } from "../train/optimizer";
 import type { Schedule } from "../train/schedule";
 
 export interface TrainingSettings {
-  /** Updates in all. */
+  /** Total number of updates. */
   steps: number;
-  /** One batch: pairs (dates), tokens a side (translate), sequences (text). */
+  /** Batch size: pairs (dates), tokens per side (translate) or sequences (text). */
   batch: number;
-  /** Batches whose gradients are added up before an update. */
+  /** Batches whose gradients are accumulated before each update. */
   microBatches: number;
   schedule: Schedule;
   optimizer: OptimizerConfig;
-  /** Largest global norm of the gradient; 0: any. */
+  /** Maximum global gradient norm; 0 disables clipping. */
   clip: number;
   /** Steps between two validations. */
   validateEvery: number;
-  /** Steps between two savings, besides those after each validation; 0: none. */
+  /** Steps between two saves, in addition to those after each validation; 0 for none. */
   saveEvery: number;
-  /** Validations without a new best before training stops; 0: never. */
+  /** Validations without a new best loss before training stops; 0 for no limit. */
   patience: number;
 }
 
@@ -30,20 +30,20 @@ export interface Settings<T extends ModelType = ModelType> {
   readonly type: T;
   model: Omit<ConfigOf<T>, "vocabulary">;
   training: TrainingSettings;
-  /** Most tokens of a byte-pair vocabulary; without it, every character of the data is a token. */
+  /** Maximum size of a byte-pair vocabulary, in tokens. If undefined, every character of the data is a token. */
   vocabulary?: number;
 }
 
 export interface Preset<T extends ModelType = ModelType> extends Settings<T> {
   readonly task: Task;
-  /** One line for `--help`. */
+  /** A one-line summary for `--help`. */
   readonly summary: string;
 }
 
 const dates: Preset<"transformer"> = {
   type: "transformer",
   task: "dates",
-  summary: "2 + 1 layers, width 64, on characters: under a minute",
+  summary: "2 + 1 layers, width 64, character level; trains in under a minute",
   model: transformerPresets.tiny,
   training: {
     steps: 2400,
@@ -61,10 +61,10 @@ const dates: Preset<"transformer"> = {
 const translate: Preset<"transformer"> = {
   type: "transformer",
   task: "translate",
-  summary: "3 + 3 layers, width 192, for a corpus of some 10,000 sentences such as Multi30k",
+  summary: "3 + 3 layers, width 192, for a corpus of tens of thousands of sentences, such as Multi30k",
   model: { ...transformerPresets.small, maxLength: 128 },
   training: {
-    // Small batches: half the tokens a step was worth most of an epoch on Multi30k.
+    // Small batches: on Multi30k, halving the tokens per step saved most of an epoch.
     steps: 5000,
     batch: 1000,
     microBatches: 1,
@@ -81,13 +81,13 @@ const translate: Preset<"transformer"> = {
 const nanogptCpu: Preset<"gpt"> = {
   type: "gpt",
   task: "text",
-  summary: "nanoGPT's recipe for a CPU: 4 layers, width 128, on characters",
+  summary: "nanoGPT's CPU recipe: 4 layers, width 128, character level",
   model: { ...gptPresets["nanogpt-cpu"], dropout: 0, bias: false },
   training: {
     steps: 2000,
     batch: 12,
     microBatches: 1,
-    // nanoGPT's own peak is 1e-3, which ends at 1.901 (seeds 1 and 2) on the whole validation split; 2e-3 at 1.819.
+    // nanoGPT's own peak of 1e-3 ends at a loss of 1.901 on the whole validation split (seeds 1 and 2), 2e-3 at 1.819.
     schedule: { kind: "cosine", peak: 2e-3, final: 1e-4, warmup: 100 },
     optimizer: { kind: "adamw", beta1: 0.9, beta2: 0.99, decay: 0.1 },
     clip: 1,
@@ -100,11 +100,11 @@ const nanogptCpu: Preset<"gpt"> = {
 const llamaCpu: Preset<"llama"> = {
   ...nanogptCpu,
   type: "llama",
-  summary: "the same training of a Llama-like model: RMSNorm, rotary positions, SwiGLU, 2 key-value heads",
+  summary: "the same training settings for a Llama-like model: RMSNorm, rotary positions, SwiGLU, 2 key-value heads",
   model: llamaPresets["llama-cpu"],
 };
 
-/** What `--preset` may name. The first of a task is its default. */
+/** Presets by the names that `--preset` takes. The first preset of each task is its default. */
 export const presets = { dates, translate, "nanogpt-cpu": nanogptCpu, "llama-cpu": llamaCpu } as const;
 
 /** The presets of a task by name, the default first. */

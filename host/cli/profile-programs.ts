@@ -11,21 +11,21 @@ import { lossProgram, writeBatch } from "../train/lossprogram";
 import { Optimizer, vaswaniAdam } from "../train/optimizer";
 
 export interface Sizes {
-  /** Sequences. */
+  /** Number of sequences. */
   batch: number;
-  /** Tokens of each; of an encoder-decoder's, on both sides. */
+  /** Tokens per sequence; for an encoder-decoder, in both source and target. */
   length: number;
 }
 
-/** What a model does, by the names that `--program` takes: programs that run one after another, on made-up tokens. */
+/** A model's workloads by the names that `--program` takes. Each is a list of programs that run one after another on made-up tokens. */
 export interface Workloads {
   [name: string]: () => Timed[];
 }
 
-/** All names that there are, for the command line. */
+/** The names of all workloads. */
 export const WORKLOADS = ["encode", "prompt", "step", "train"] as const;
 
-/** The most tokens of a sequence. */
+/** Maximum length of a sequence, in tokens. */
 export const longest = ({ model }: LoadedModel): number => model.context;
 
 export function workloads(loaded: LoadedModel, sizes: Sizes): Workloads {
@@ -33,7 +33,9 @@ export function workloads(loaded: LoadedModel, sizes: Sizes): Workloads {
   const shape = [B, T];
   const { vocabulary } = loaded.model;
   const tokens = { shape, data: madeUpIds(B * T, vocabulary) };
-  if (loaded.type !== "transformer") return { ...decoding(loaded.model, sizes), train: () => trainingStep(loaded.model, { tokens, targets: tokens }) };
+  if (loaded.type !== "transformer") {
+    return { ...decoding(loaded.model, sizes), train: () => trainingStep(loaded.model, { tokens, targets: tokens }) };
+  }
   const lengths = new Int32Array(B).fill(T);
   return {
     encode() {
@@ -46,13 +48,16 @@ export function workloads(loaded: LoadedModel, sizes: Sizes): Workloads {
       return [{ program }];
     },
     ...decoding(loaded.model, sizes),
-    train: () => trainingStep(loaded.model, { source: tokens, sourceLengths: { shape: [B], data: lengths }, target: tokens, targets: tokens }),
+    train() {
+      const batch = { source: tokens, sourceLengths: { shape: [B], data: lengths }, target: tokens, targets: tokens };
+      return trainingStep(loaded.model, batch);
+    },
   };
 }
 
 /**
- * All of a model's workloads, or one by its name. They share the arena: make each just before it is profiled.
- * @throws HeedError (`data`) when the model has no such workload
+ * All of a model's workloads, or the one called `name`. They share the arena, so make each just before it is profiled.
+ * @throws HeedError (`data`) if the model has no such workload
  */
 export function chosenWorkloads(loaded: LoadedModel, sizes: Sizes, name?: string): [name: string, make: () => Timed[]][] {
   const all = workloads(loaded, sizes);
@@ -62,7 +67,10 @@ export function chosenWorkloads(loaded: LoadedModel, sizes: Sizes, name?: string
   return [[name, make]];
 }
 
-/** A prompt of one row, and a step of B rows that have stored all tokens but the last. Every page is page 0: what it holds does not matter. */
+/**
+ * A prompt of one row, and a step of B rows that have stored all tokens but the last. Every page is page 0, since its contents do not
+ * affect the time.
+ */
 function decoding(model: DecoderModel, { batch: B, length: T }: Sizes): Workloads {
   return {
     prompt() {
@@ -92,7 +100,7 @@ function decoding(model: DecoderModel, { batch: B, length: T }: Sizes): Workload
   };
 }
 
-/** Loss and gradients of a batch, then an update, with a learning rate of 0: the weights stay as they are. */
+/** Loss and gradients of a batch, then an update with a learning rate of 0, which leaves the weights unchanged. */
 function trainingStep<S extends InputSpecs>(model: Model<S>, batch: BatchOf<S>): Timed[] {
   const optimizer = new Optimizer(model.weights, vaswaniAdam, 1);
   const compiled = lossProgram(model, new ProgramCache(model.weights.runtime, 1), batch, optimizer.cells, true);
@@ -102,10 +110,10 @@ function trainingStep<S extends InputSpecs>(model: Model<S>, batch: BatchOf<S>):
   };
   prepare();
   compiled.program.run();
-  optimizer.step(0, 1); // leaves learning rate and step in the cells
+  optimizer.step(0, 1); // sets the learning rate and step in the cells
   return [{ program: compiled.program, prepare }, { program: optimizer.program }];
 }
 
-/** Any ids but 0, which as a target counts for nothing. */
+/** Arbitrary ids other than 0, which may be ignored as a target. */
 const madeUpIds = (length: number, vocabulary: number): Int32Array =>
   Int32Array.from({ length }, (_, i) => Math.min(vocabulary - 1, 1 + ((i * 7919) % Math.max(1, vocabulary - 1))));

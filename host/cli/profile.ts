@@ -19,29 +19,34 @@ interface ProfileCommandOptions extends ModelOptions {
   trace?: string;
 }
 
-/** Tokens of a sequence, unless the model takes fewer. */
+/** Default sequence length in tokens, unless the model takes fewer. */
 const LENGTH = 64;
 
 export function addProfile(program: Command, context: Context): void {
-  const command = program.command("profile").summary("show where a model's time goes, by kernel and by layer");
-  requireOption(command, "-m, --model <folder>", "a checkpoint, as train wrote it");
+  const command = program.command("profile").summary("show where a model spends its time, by kernel and by layer");
+  requireOption(command, "-m, --model <folder>", "a checkpoint folder written by heed train");
+  const only = new Option("--program <name>", `the only program to run: ${WORKLOADS.join(", ")}; all of the model's by default`);
   command
-    .addOption(new Option("--program <name>", `what to run, if not all that the model does: ${WORKLOADS.join(", ")}`).argParser(choice("program", WORKLOADS)))
-    .option("--batch <n>", "sequences at once", positiveInteger, 8)
-    .option("--length <n>", `tokens of a sequence (default: ${LENGTH}, or the most that the model takes)`, positiveInteger)
-    .option("--seconds <s>", "how long to measure each program", notNegative, 1)
-    .option("--threads <n>", "threads that compute; each instruction alone wakes and awaits them, which costs it some microseconds", threadCount, 1)
+    .addOption(only.argParser(choice("program", WORKLOADS)))
+    .option("--batch <n>", "number of sequences in a batch", positiveInteger, 8)
+    .option("--length <n>", `tokens per sequence (default: ${LENGTH}, or the model's maximum if that is less)`, positiveInteger)
+    .option("--seconds <s>", "how long to measure each program, in seconds", notNegative, 1)
+    .option("--threads <n>", "compute threads; starting and awaiting them adds microseconds to each instruction", threadCount, 1)
     .option("--trace <file>", "write a Chrome trace, for ui.perfetto.dev or chrome://tracing");
   addCommonOptions(command)
-    .description("Times a model's programs, instruction by instruction, beside what the machine can do at most.")
+    .description("Times a model's programs, instruction by instruction, and compares them with the limits of the machine.")
     .addHelpText("after", `
-Programs: prompt stores one sequence's keys and values, step decodes the next token of each sequence from all that went before, and train
-computes loss, gradients and update of a batch; an encoder-decoder also has encode, of the sources. The tokens are made up. The checkpoint
-stays as it is.
+Programs:
+  prompt  stores one sequence's keys and values
+  step    decodes the next token of each sequence, given all the tokens before it
+  train   computes the loss, the gradients and the update for a batch
+  encode  encodes the sources (encoder-decoder models only)
+They run on made-up tokens and do not change the checkpoint.
 
-How to read it: a time is the median over many runs. Matrix products and attention are bound by arithmetic, in GFLOP/s; most else by the
-bytes that it reads and writes, in GB/s. "of limit" compares with a loop that only computes, in 128-bit vectors, or only reads memory,
-timed in turn; what finds its operands in a cache can be above 100 %. "backward" is the part of a layer's time that its gradients take.
+Each time is the median over many runs. Matrix products and attention are limited by arithmetic, in GFLOP/s; most other instructions by
+the bytes they read and write, in GB/s. "of limit" compares the rate with that of a loop that only computes, in 128-bit vectors, or only
+reads memory, measured alternately. It can exceed 100 % if operands are in a cache. "backward" is the share of a layer's time spent on
+gradients.
 
 Examples:
   heed profile --model runs/dates
@@ -66,8 +71,10 @@ async function run(options: ProfileCommandOptions, context: Context): Promise<vo
     const tracks = profiles.map(({ name, profile: { lines } }) => ({ name, lines }));
     await nodeFiles.write(trace, new TextEncoder().encode(JSON.stringify(chromeTrace(tracks))));
   }
-  const head = `${folder}: a ${loaded.type}, ${batch} × ${length} tokens, ${threads === 1 ? "one thread" : `${threads} threads`}, build ${build}`;
-  const result = { model: folder, type: loaded.type, build, threads, batch, length, programs: profiles.map(({ name, profile }) => toJSON(name, profile)) };
+  const cores = threads === 1 ? "one thread" : `${threads} threads`;
+  const head = `${folder}: a ${loaded.type}, ${batch} × ${length} tokens, ${cores}, build ${build}`;
+  const programs = profiles.map(({ name, profile }) => toJSON(name, profile));
+  const result = { model: folder, type: loaded.type, build, threads, batch, length, programs };
   await report(context, options, result, [head, ...profiles.map(({ name, profile }) => describe(name, profile))].join("\n\n"));
 }
 
@@ -90,8 +97,9 @@ function describe(name: string, profile: Profile): string {
   const { limits, runs } = profile;
   const { ms, flops, ofLimit } = total(profile);
   const hasBackward = profile.lines.some(({ backward }) => backward);
+  const measured = `median of ${runs} runs; limits: ${rate(limits.flops, "flops")}, ${rate(limits.bytes, "bytes")}`;
   return [
-    `${name}: ${ms.toFixed(2)} ms, ${(flops / 1e9).toFixed(3)} GFLOP, ${percent(ofLimit)} of the limit (median of ${runs} runs; the limits: ${rate(limits.flops, "flops")}, ${rate(limits.bytes, "bytes")})`,
+    `${name}: ${ms.toFixed(2)} ms, ${(flops / 1e9).toFixed(3)} GFLOP, ${percent(ofLimit)} of the limit (${measured})`,
     rows("kernel", byKernel(profile), false),
     rows("layer", byLayer(profile), hasBackward),
   ].join("\n\n");
@@ -108,5 +116,5 @@ function rows(title: string, summaries: readonly Summary[], hasBackward: boolean
 
 const percent = (share: number): string => `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`;
 const rate = (perMs: number, bound: Summary["bound"]): string => `${giga(perMs).toFixed(1)} ${bound === "flops" ? "GFLOP/s" : "GB/s"}`;
-/** Figures below each other, whatever their unit. */
+/** Pads a rate so that figures line up whatever their unit. */
 const align = (rate: string): string => rate.replace(/ GB\/s$|^rate$/, (unit) => unit.padEnd(" GFLOP/s".length));

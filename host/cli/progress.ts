@@ -2,22 +2,22 @@ import { MultiBar } from "cli-progress";
 import type { Terminal } from "./terminal";
 import { duration } from "./terminal";
 
-/** A bar at a terminal's foot; elsewhere, a plain line now and then. */
+/** A progress bar on a terminal, or a plain line every few seconds elsewhere. */
 export interface Progress {
-  /** @param note  what stands beside the bar, such as the loss */
+  /** @param note  text shown next to the bar, such as the loss */
   update(done: number, note?: string): void;
   /** Prints a line above the bar. */
   log(line: string): void;
   stop(): void;
 }
 
-/** Seconds between two lines where there is no terminal. */
+/** Seconds between two lines if stderr is not a terminal. */
 const PLAIN_INTERVAL = 10;
 
 /**
- * Shows how far something is on stderr.
+ * Shows progress on stderr.
  * @param name   what is counted: "step", "sentence"
- * @param start  how many are done already
+ * @param start  how many are already done
  */
 export function openProgress({ stderr }: Terminal, name: string, total: number, start = 0): Progress {
   const left = timeLeft(total, start);
@@ -34,7 +34,7 @@ function drawBar(stream: Terminal["stderr"], name: string, total: number, start:
     update: (done, note = "") => bar.update(done, { note: note && `${note} · `, left: left(done) }),
     log: (line) => void bars.log(`${line}\n`),
     stop() {
-      bars.update(); // prints what was logged since the last drawing
+      bars.update(); // prints lines logged since the last redraw
       bars.stop();
     },
   };
@@ -55,11 +55,11 @@ function printLines(stream: Terminal["stderr"], name: string, total: number, lef
   };
 }
 
-/** Estimates from the pace since the start, pauses for validation included: they will come again. */
+/** Estimates the time left from the average pace since the start. It includes pauses for validation, since they will recur. */
 function timeLeft(total: number, start: number): (done: number) => string {
   const began = performance.now();
   return (done) => {
-    const pace = (performance.now() - began) / 1000 / Math.max(1, done - start); // seconds each
+    const pace = (performance.now() - began) / 1000 / Math.max(1, done - start); // seconds per item
     return `${duration(pace * (total - done))} left`;
   };
 }

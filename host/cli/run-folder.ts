@@ -10,29 +10,29 @@ import { type Snapshot, type Trainer, type TrainerState, trainerStateFields } fr
 import type { TrainingSettings } from "./presets";
 import { differences } from "./settings";
 
-/** All that decides where a training goes: two that agree in it end with the same bytes. */
+/** Everything that determines the result of a training run: two runs with the same identity end with the same bytes. */
 export interface RunIdentity {
   config: CheckpointConfig;
-  /** Seeds the weights, dropout and the order of the data. */
+  /** Seeds the weights, dropout and the data order. */
   seed: number;
   /** The core's builds differ in the last bits. */
   build: Build;
   training: TrainingSettings;
-  /** A fingerprint of each of the texts. */
+  /** A fingerprint of each text. */
   data: Record<string, string>;
 }
 
-/** What is measured along the way. */
+/** Measurements of a training run. */
 export interface RunRecord {
-  /** Spent so far, in this session and those before. */
+  /** Total time, in all sessions. */
   seconds: number;
-  /** Spent in steps alone, without validating and saving. */
+  /** Time spent in steps, without validation and saving. */
   stepSeconds: number;
-  /** Targets that the steps have learnt from. */
+  /** Number of targets trained on. */
   tokens: number;
-  /** Mean over the steps between the last two validations. */
+  /** Mean loss over the steps between the last two validations. */
   trainLoss: number | null;
-  /** Σ loss and number of the steps since the last validation. */
+  /** Sum of the losses, and the number of steps, since the last validation. */
   lossSum: number;
   lossSteps: number;
 }
@@ -43,12 +43,14 @@ interface TrainerFile extends Omit<RunIdentity, "config"> {
 }
 
 const fileFields: Fields<TrainerFile> = { seed: whole, build: text, training: object, data: object, state: object, record: object };
-const recordFields: Fields<RunRecord> = { seconds: notNegative, stepSeconds: notNegative, tokens: whole, trainLoss: finiteOrNull, lossSum: finite, lossSteps: whole };
+const recordFields: Fields<RunRecord> = {
+  seconds: notNegative, stepSeconds: notNegative, tokens: whole, trainLoss: finiteOrNull, lossSum: finite, lossSteps: whole,
+};
 
-/** Files that tell a checkpoint from any other folder. */
+/** Files that identify a folder as a checkpoint. */
 const SIGNS = ["commit.json", "config.json", "model.safetensors", "trainer.json"];
 
-/** A training's folder: a checkpoint, and log.jsonl with a line for each step and validation. */
+/** The folder of a training run: a checkpoint, and log.jsonl with a line for each step and validation. */
 export class RunFolder {
   private pendingLog = "";
 
@@ -59,33 +61,36 @@ export class RunFolder {
     private readonly tokenizer: Tokenizer,
   ) {}
 
-  /** The checkpoint that is there, if any. */
+  /** The folder's checkpoint, if any. */
   private async existing(): Promise<Checkpoint | undefined> {
     const names = await this.files.list(this.folder);
     return names.some((name) => SIGNS.includes(name)) ? openCheckpoint(this.files, this.folder) : undefined;
   }
 
-  /** @throws HeedError (`checkpoint`) when there is one, and says how to go on with it or replace it */
+  /** @throws HeedError (`checkpoint`) if there is a checkpoint, saying how to resume or replace it */
   async refuseToOverwrite(): Promise<void> {
     if (!(await this.existing())) return;
-    throw new HeedError("checkpoint", `${this.folder} holds a checkpoint already; --resume goes on with its training, --overwrite replaces it`);
+    const advice = "use --resume to continue its training run, or --overwrite to replace it";
+    throw new HeedError("checkpoint", `${this.folder} already contains a checkpoint; ${advice}`);
   }
 
   /**
-   * Puts a trainer where the folder's checkpoint left off, and cuts the log to that step.
-   * @returns what had been measured until then, or undefined when nothing had been saved yet
-   * @throws HeedError (`checkpoint`) listing what differs, when the checkpoint is of a training with other settings or data
+   * Restores a trainer from the folder's checkpoint, and truncates the log to its step.
+   * @returns the measurements up to that step, or undefined if nothing has been saved yet
+   * @throws HeedError (`checkpoint`) listing the differences if the checkpoint was trained with other settings or data
    */
   async resume(trainer: Trainer): Promise<RunRecord | undefined> {
     const checkpoint = await this.existing();
     if (!checkpoint) return undefined;
-    if (!checkpoint.has("trainer.json")) throw new HeedError("checkpoint", `${this.folder} holds a model, but no training to go on with (trainer.json)`);
+    if (!checkpoint.has("trainer.json")) {
+      throw new HeedError("checkpoint", `${this.folder} contains a model, but no training state to resume from (trainer.json)`);
+    }
     const { state, record, ...saved } = await readTrainerFile(checkpoint);
     const config = parseConfig(await checkpoint.readText("config.json"), checkpoint.path("config.json"));
     const changes = differences({ config, ...saved }, this.identity);
     if (changes.length > 0) {
-      const advice = "give the same settings and data, or start anew with --overwrite";
-      throw new HeedError("checkpoint", `${this.folder} was trained otherwise: ${changes.join("; ")} (${advice})`);
+      const advice = "use the same settings and data, or start over with --overwrite";
+      throw new HeedError("checkpoint", `${this.folder} was trained with different settings or data: ${changes.join("; ")} (${advice})`);
     }
     trainer.restore(await readSnapshot(checkpoint, state, trainer.snapshot()));
     const log = checkpoint.has("log.jsonl") ? await checkpoint.readText("log.jsonl") : "";
@@ -93,7 +98,7 @@ export class RunFolder {
     return record;
   }
 
-  /** Saves everything: the best weights, and what a later session needs to go on. With `fresh`, the log starts anew. */
+  /** Saves the best weights and everything needed to resume. With `fresh`, it also clears the log. */
   async save(snapshot: Snapshot, record: RunRecord, { fresh = false } = {}): Promise<void> {
     await this.flushLog();
     const { config, ...identity } = this.identity;
@@ -106,7 +111,7 @@ export class RunFolder {
     });
   }
 
-  /** Adds a line to the log, on the disk after `flushLog`. */
+  /** Adds a line to the log. `flushLog` writes it to disk. */
   log(entry: object): void {
     this.pendingLog += `${JSON.stringify(entry)}\n`;
   }
@@ -119,7 +124,7 @@ export class RunFolder {
   }
 }
 
-/** @throws HeedError (`format`) saying which field is wrong, and what was expected */
+/** @throws HeedError (`format`) naming the invalid field and what was expected */
 export async function readTrainerFile(checkpoint: Checkpoint): Promise<TrainerFile> {
   const json = await checkpoint.readText("trainer.json");
   return inFile(checkpoint.path("trainer.json"), () => {
@@ -131,7 +136,7 @@ export async function readTrainerFile(checkpoint: Checkpoint): Promise<TrainerFi
   });
 }
 
-/** The lines up to a state: what a session wrote after its last checkpoint, or half wrote, is written again. */
+/** The log lines up to a state. Later or incomplete lines are dropped, because the resumed run will write them again. */
 function cutLog(log: string, { step, validatedStep }: TrainerState): string {
   const isKept = (line: string): boolean => {
     try {

@@ -3,7 +3,7 @@ import { createRuntime } from "../node";
 import type { Context } from "./context";
 import type { ThreadsOptions } from "./options";
 
-/** The runtime that the options ask for; it ends with the command. A warning goes to stderr. */
+/** Opens the runtime chosen by the options. It is disposed when the command ends. Warnings go to stderr. */
 export async function openRuntime({ build, threads }: ThreadsOptions, { runtimes, terminal }: Context): Promise<Runtime> {
   const runtime = await createRuntime({ build, threads, onWarning: ({ message }) => terminal.stderr.write(`heed: ${message}\n`) });
   runtimes.push(runtime);

@@ -20,8 +20,10 @@ const trainingFields: Fields<TrainingSettings> = {
   patience: whole,
 };
 
-/** The settings of `--preset`, changed by `--config`, then by the options of the command line. */
-export async function trainingSettings<T extends ModelType>(task: Task, options: TrainOptions & { vocabulary?: number }): Promise<Settings<T>> {
+/** The settings of `--preset`, overridden by `--config` and then by command-line options. */
+export async function trainingSettings<T extends ModelType>(
+  task: Task, options: TrainOptions & { vocabulary?: number },
+): Promise<Settings<T>> {
   const preset = presetsOf(task).get(options.preset)!;
   const { config: file, steps, validateEvery, saveEvery, vocabulary } = options;
   const settings = withConfig(preset, file === undefined ? {} : await readJson(file), file ?? "--preset") as Settings<T>;
@@ -30,8 +32,8 @@ export async function trainingSettings<T extends ModelType>(task: Task, options:
 }
 
 /**
- * A preset with the fields of a `--config` file in their places: `{ "model": {…}, "training": {…}, "vocabulary": … }`.
- * A schedule or optimizer of another kind replaces the preset's; one of the same kind changes only the fields it names.
+ * Overrides a preset with the fields of a `--config` file: `{ "model": {…}, "training": {…}, "vocabulary": … }`.
+ * A schedule or optimizer of another kind replaces the preset's; one of the same kind overrides only the fields it names.
  *
  * @param file  the file's name, for errors
  * @throws HeedError (`format`) for fields that are unknown or of the wrong kind
@@ -43,7 +45,9 @@ export function withConfig(preset: Preset, config: unknown, file: string): Setti
 function merge(preset: Preset, config: unknown): Settings {
   const vocabulary: Record<string, Field> = preset.vocabulary === undefined ? {} : { vocabulary: optional(count) };
   checkFields("", config, { model: optional(object), training: optional(object), ...vocabulary });
-  const { model = {}, training = {}, vocabulary: size = preset.vocabulary } = config as Partial<Record<"model" | "training", object>> & { vocabulary?: number };
+  const { model = {}, training = {}, vocabulary: size = preset.vocabulary } = config as {
+    model?: object; training?: object; vocabulary?: number;
+  };
   const { schedule, optimizer, ...plain } = training as Record<string, unknown>;
   const settings = {
     type: preset.type,
@@ -71,7 +75,7 @@ function mergeKind(preset: { kind: string }, given: unknown): unknown {
   return { ...preset, ...given };
 }
 
-/** Where two JSON values differ, as `path: old → new`. */
+/** The differences between two JSON values, as `path: old → new`. */
 export function differences(before: unknown, after: unknown, path = ""): string[] {
   if (isObject(before) && isObject(after)) {
     const names = [...new Set([...Object.keys(before), ...Object.keys(after)])];

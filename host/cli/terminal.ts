@@ -1,17 +1,17 @@
 import type { Readable, Writable } from "node:stream";
 
-/** Where a command reads and writes; tests put in their own. */
+/** The streams that a command reads and writes. Tests supply their own. */
 export interface Terminal {
   readonly stdin: Readable & { isTTY?: boolean };
   /** Results. */
   readonly stdout: Writable;
   /** Progress and errors. */
   readonly stderr: Writable & { isTTY?: boolean; columns?: number };
-  /** Calls back at Ctrl-C (SIGINT) or SIGTERM instead of ending the process; returns how to stop that. */
+  /** Calls `callback` on Ctrl-C (SIGINT) or SIGTERM instead of ending the process. Returns a function that undoes this. */
   onInterrupt(callback: () => void): () => void;
 }
 
-/** The process's own streams and signals. A second Ctrl-C ends it at once. */
+/** The process's own streams and signals. A second Ctrl-C ends the process at once. */
 export const processTerminal: Terminal = {
   stdin: process.stdin,
   stdout: process.stdout,
@@ -22,7 +22,7 @@ export const processTerminal: Terminal = {
   },
 };
 
-/** Writes text, waiting while the reader is slow. */
+/** Writes text, and resolves once the stream has accepted it. */
 export function write(stream: Writable, text: string): Promise<void> {
   return new Promise((resolve, reject) => stream.write(text, (error) => (error ? reject(error) : resolve())));
 }

@@ -15,22 +15,22 @@ import { thousands } from "./terminal";
 import { runTraining, type TrainingTask } from "./training-run";
 import { pairSpecials, translateTexts } from "./translator";
 
-/** Dates to train on that are made beforehand: 0.2 KB each. */
+/** Maximum number of training dates. All are generated in advance, at 0.2 KB each. */
 const MOST_DATES = 5_000_000;
-/** Dates to test with, and further ones to validate with; the model never sees either in training. */
+/** Number of dates for testing and for validation. Neither occur in training. */
 const TEST = 1000;
 const VALIDATION = 256;
 
-/** The dates that a model trained with `seed` has never seen. */
+/** The test dates that a model trained with `seed` has never seen. */
 export const unseenDates = (seed: number): DatePair[] => dates({ seed, train: 0, test: TEST + VALIDATION }).test.slice(0, TEST);
 
 export function addTrainDates(train: Command, context: Context): void {
-  const command = train.command("dates").summary("learn to normalise dates, from pairs it makes itself: under a minute");
+  const command = train.command("dates").summary("learn to normalise dates from generated pairs, in under a minute");
   addTrainOptions(addComputeOptions(command), "dates")
     .description(
-      "Trains an encoder-decoder Transformer to write dates as ISO 8601 does: " +
+      "Trains an encoder-decoder Transformer to write dates in ISO 8601 format: " +
         '"the third of March 2019", "3.3.19", "Sunday, March 3rd, 2019" → "2019-03-03". ' +
-        "The pairs are generated; the 1,000 dates it is tested with do not occur in training.",
+        "The pairs are generated. The 1,000 test dates do not occur in training.",
     )
     .addHelpText("after", `
 Examples:
@@ -47,7 +47,8 @@ async function trainDates(options: TrainOptions, context: Context): Promise<void
   const windows = Math.ceil((training.steps * microBatches) / WINDOW);
   const count = windows * WINDOW * batch;
   if (count > MOST_DATES) {
-    throw new HeedError("data", `${thousands(training.steps)} steps take ${thousands(count)} dates; at most ${thousands(MOST_DATES)} fit in memory, so ask for fewer (--steps, batch)`);
+    const limit = `at most ${thousands(MOST_DATES)} fit in memory; use fewer steps (--steps) or smaller batches (--config)`;
+    throw new HeedError("data", `${thousands(training.steps)} steps need ${thousands(count)} dates; ${limit}`);
   }
   const { train, test } = dates({ seed, train: count, test: TEST + VALIDATION });
   const tokenizer = CharacterTokenizer.of(train.flatMap(({ text, iso }) => [text, iso]), { specials: SPECIALS });
@@ -70,22 +71,23 @@ async function trainDates(options: TrainOptions, context: Context): Promise<void
   const summary = await runTraining(task, options, context.terminal);
   if (summary.ended === "aborted") return finish(context, options, summary);
   const exactMatch = await measureExactMatch(model, tokenizer, test.slice(0, TEST));
-  const closing = `${(100 * exactMatch).toFixed(1)} % of ${TEST.toLocaleString("en-US")} unseen dates match exactly, after ${summary.seconds.toFixed(0)} s of training`;
+  const share = `${(100 * exactMatch).toFixed(1)} % of ${thousands(TEST)} unseen dates match exactly`;
+  const closing = `${share}, after ${summary.seconds.toFixed(0)} s of training`;
   await finish(context, options, { ...summary, exactMatch }, closing);
 }
 
-/** So many batches' pairs are sorted by length before they are cut into batches. */
+/** Number of batches whose pairs are sorted by length together. */
 const WINDOW = 8;
 
-/** The pairs of the `index`-th batch. Those of similar length go together, since a short text costs as much as the longest beside it. */
+/** The pairs of batch `index`. Lengths are similar within a batch, since a short text costs as much as the longest in its batch. */
 function similarPairs(pairs: readonly DatePair[], index: number, batch: number): DatePair[] {
   const start = Math.floor(index / WINDOW) * WINDOW * batch;
   const window = pairs.slice(start, start + WINDOW * batch).sort((a, b) => a.text.length - b.text.length);
-  const place = (3 * index) % WINDOW; // short and long ones take turns
+  const place = (3 * index) % WINDOW; // alternates short and long batches
   return window.slice(place * batch, (place + 1) * batch);
 }
 
-/** The first, the shortest and the longest. */
+/** The first, the shortest and the longest pair. */
 function examples(pairs: readonly DatePair[]): DatePair[] {
   const byLength = [...pairs].sort((a, b) => a.text.length - b.text.length);
   return [pairs[0]!, byLength[0]!, byLength.at(-1)!];
@@ -93,8 +95,10 @@ function examples(pairs: readonly DatePair[]): DatePair[] {
 
 const line = ({ text, iso }: DatePair): string => `${text}\t${iso}`;
 
-/** The share of dates that the model writes exactly right, in [0, 1]. */
-export async function measureExactMatch(model: Transformer, tokenizer: Tokenizer, pairs: readonly DatePair[], onProgress?: (done: number) => void): Promise<number> {
+/** The share of dates that the model normalises exactly, in [0, 1]. */
+export async function measureExactMatch(
+  model: Transformer, tokenizer: Tokenizer, pairs: readonly DatePair[], onProgress?: (done: number) => void,
+): Promise<number> {
   const answers = await translateTexts(model, tokenizer, pairs.map(({ text }) => text), { onProgress });
   return answers.filter((answer, i) => answer === pairs[i]!.iso).length / pairs.length;
 }

@@ -15,23 +15,23 @@ import { openRuntime } from "./runtime";
 import { trainingSettings } from "./settings";
 import { runTraining, type TrainingTask } from "./training-run";
 
-/** Families that continue texts. */
+/** Families that continue text. */
 type LanguageType = TypesOf<"decoder">;
 
 interface TextTrainOptions extends TrainOptions {
   data: string;
 }
 
-/** The first part of a text trains, the rest validates, as in nanoGPT. */
+/** The share of a text used for training; the rest is for validation, as in nanoGPT. */
 const TRAIN_SHARE = 0.9;
-/** Blocks that are validated at once. */
+/** Blocks per validation batch. */
 const VALIDATION_BATCH = 32;
 
 export function addTrainText(train: Command, context: Context): void {
-  const command = train.command("text").summary("learn to write like a text, character by character");
-  requireOption(command, "--data <file>", "the text: UTF-8, plain or .gz; its first 90 % train, the rest validates");
+  const command = train.command("text").summary("train a character-level language model on a text");
+  requireOption(command, "--data <file>", "the text, UTF-8, plain or .gz; the first 90 % is used for training, the rest for validation");
   addTrainOptions(addComputeOptions(command), "text")
-    .description("Trains a language model on a text, character by character, and keeps the weights that validated best.")
+    .description("Trains a character-level language model on a text, and keeps the weights with the best validation loss.")
     .addHelpText("after", `
 Examples:
   heed train text --preset nanogpt-cpu --data tinyshakespeare.txt --out runs/shakespeare
@@ -59,27 +59,33 @@ async function trainText(options: TextTrainOptions, context: Context): Promise<v
     fingerprints: { text: fingerprint([text]) },
   };
   const summary = await runTraining(task, options, context.terminal);
-  await finish(context, options, summary, `Best validation loss ${summary.validLoss?.toFixed(4)} after step ${summary.bestStep}; its weights are in ${options.out}`);
+  const best = `Best validation loss ${summary.validLoss?.toFixed(4)} after step ${summary.bestStep}`;
+  await finish(context, options, summary, `${best}; its weights are in ${options.out}`);
 }
 
-/** @throws HeedError (`data`) when a part is shorter than the model needs */
+/**
+ * Splits a text into training and validation parts.
+ * @throws HeedError (`data`) if a part is shorter than the model needs
+ */
 function splitText(tokens: Int32Array, block: number, name: string): { train: Int32Array; valid: Int32Array } {
   const end = Math.floor(TRAIN_SHARE * tokens.length);
   const [train, valid] = [tokens.subarray(0, end), tokens.subarray(end)];
   if (train.length > block && valid.length > 1) return { train, valid };
-  throw new HeedError("data", `${name}: ${tokens.length} characters are too few; a block of ${block} needs ${Math.ceil((block + 1) / TRAIN_SHARE) + 20}, or a smaller block (--config)`);
+  const needed = Math.ceil((block + 1) / TRAIN_SHARE) + 20;
+  const advice = "give a longer text, or use a smaller block (--config)";
+  throw new HeedError("data", `${name}: a block of ${block} needs ${needed} characters, got ${tokens.length}; ${advice}`);
 }
 
-/** The part of a text that training kept for validation. */
+/** The part of a text that training reserves for validation. */
 export const heldOut = (tokens: Int32Array): Int32Array => tokens.subarray(Math.floor(TRAIN_SHARE * tokens.length));
 
-/** A text in order, block after block, as batches of one shape. */
+/** Yields a text in order, block after block, in batches of one shape. */
 export function* blocks(tokens: Int32Array, block: number): Generator<BatchOf<LanguageInputs>> {
   const { batches, batchAt } = evaluationBatches(tokens, { batch: VALIDATION_BATCH, block });
   for (let index = 0; index < batches; index++) yield batchAt(index);
 }
 
-/** @throws HeedError (`data`) naming the file and the character that the tokenizer does not know */
+/** @throws HeedError (`data`) naming the file and the character that is not in the vocabulary */
 export function encodeText(tokenizer: Tokenizer, text: string, name: string): Int32Array {
   try {
     return Int32Array.from(tokenizer.encode(text));

@@ -26,19 +26,19 @@ interface TranslateTrainOptions extends TrainOptions {
 }
 
 export function addTrainTranslate(train: Command, context: Context): void {
-  const command = train.command("translate").summary("learn to translate, from two files that do so line by line");
-  requireOption(command, "--source <file>", "sentences to translate, one a line; UTF-8, plain or .gz");
-  requireOption(command, "--target <file>", "their translations, line by line");
-  requireOption(command, "--valid-source <file>", "sentences to validate with");
+  const command = train.command("translate").summary("learn to translate from two files that are aligned line by line");
+  requireOption(command, "--source <file>", "source sentences, one per line; UTF-8, plain or .gz");
+  requireOption(command, "--target <file>", "their translations, one per line");
+  requireOption(command, "--valid-source <file>", "source sentences for validation");
   requireOption(command, "--valid-target <file>", "their translations");
   command
-    .option("--vocabulary <n>", "most tokens of the byte-pair vocabulary that both languages share", positiveInteger)
-    .option("--skip-long", "leave out pairs that are longer than the model takes")
-    .option("--skip-empty", "leave out pairs with an empty side");
+    .option("--vocabulary <n>", "maximum size of the byte-pair vocabulary shared by both languages", positiveInteger)
+    .option("--skip-long", "skip pairs that are too long for the model")
+    .option("--skip-empty", "skip pairs with an empty side");
   addTrainOptions(addComputeOptions(command), "translate")
     .description(
       "Trains an encoder-decoder Transformer on a parallel corpus. It first learns a byte-pair vocabulary from the training " +
-        "files, then trains until validation stops getting better, and keeps the weights that validated best.",
+        "files, then trains until the validation loss stops improving, and keeps the weights with the best validation loss.",
     )
     .addHelpText("after", `
 Examples:
@@ -92,7 +92,7 @@ function learnVocabulary(texts: readonly string[], vocabularySize: number, termi
   const progress = openProgress(terminal, "token", vocabularySize);
   try {
     const tokenizer = trainBPE(texts, { vocabularySize, onProgress: (tokens) => progress.update(tokens) });
-    progress.log(`A vocabulary of ${thousands(tokenizer.size)} tokens, learnt from ${thousands(texts.length)} lines`);
+    progress.log(`Learnt a vocabulary of ${thousands(tokenizer.size)} tokens from ${thousands(texts.length)} lines`);
     return tokenizer;
   } finally {
     progress.stop();
@@ -102,7 +102,7 @@ function learnVocabulary(texts: readonly string[], vocabularySize: number, termi
 function reportSkipped(skipped: readonly Skipped[], { name, lines }: Lines, { stderr }: Terminal): void {
   if (skipped.length === 0) return;
   const named = skipped.slice(0, 3).map(({ line, reason }) => `${line} (${reason})`).join(", ");
-  stderr.write(`${name}: left out ${skipped.length} of ${lines.length} pairs: line ${named}${skipped.length > 3 ? ", …" : ""}\n`);
+  stderr.write(`${name}: skipped ${skipped.length} of ${lines.length} pairs: line ${named}${skipped.length > 3 ? ", …" : ""}\n`);
 }
 
 async function sampleLines(model: Transformer, tokenizer: Tokenizer, texts: readonly string[]): Promise<string[]> {

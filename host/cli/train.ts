@@ -5,6 +5,8 @@ import { addTrainText } from "./train-text";
 import { addTrainTranslate } from "./train-translate";
 
 export function addTrain(program: Command, context: Context): void {
-  const train = program.command("train").summary("train a model").description("Trains a model: on dates it makes itself, on a parallel corpus, or on a text.");
+  const train = program.command("train")
+    .summary("train a model")
+    .description("Trains a model on generated dates, on a parallel corpus, or on a text.");
   for (const add of [addTrainDates, addTrainTranslate, addTrainText]) add(train, context);
 }

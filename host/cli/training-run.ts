@@ -13,7 +13,7 @@ import { openProgress, type Progress } from "./progress";
 import { RunFolder, type RunRecord } from "./run-folder";
 import { type Terminal, thousands } from "./terminal";
 
-/** What the three trainings of the command differ in. */
+/** What differs between the three training commands. */
 export interface TrainingTask<S extends InputSpecs> {
   readonly model: Model<S>;
   readonly config: CheckpointConfig;
@@ -21,47 +21,48 @@ export interface TrainingTask<S extends InputSpecs> {
   readonly training: TrainingSettings;
   readonly data: TrainingData<S>;
   readonly validation: () => Iterable<BatchOf<S>>;
-  /** Names what the texts were, so that a resumed training can tell whether they still are. */
+  /** Fingerprints of the texts. A resumed training run uses them to check that its data has not changed. */
   readonly fingerprints: Record<string, string>;
-  /** Lines that show, after a validation, what the model can do by now. */
+  /** Lines that show the model's current output after a validation. */
   readonly samples?: () => Promise<string[]>;
 }
 
-/** How a training ended; `--json` prints it. */
+/** How a training run ended; printed by `--json`. */
 export interface TrainingSummary {
   out: string;
   /** Steps done, in all sessions. */
   steps: number;
-  /** `patience`: validation stopped getting better. */
+  /** `patience`: the validation loss stopped improving. */
   ended: "steps" | "patience" | "aborted";
   seconds: number;
-  /** Targets a second, while training. */
+  /** Targets per second, without validation and saving. */
   tokensPerSecond: number;
   msPerStep: number;
-  /** Mean over the steps since the last validation. */
+  /** Mean loss over the steps between the last two validations. */
   trainLoss: number | null;
-  /** The best, that of the weights saved. */
+  /** The best validation loss, that of the saved weights. */
   validLoss: number | null;
   bestStep: number;
-  /** Steps left out because their loss or gradient was not finite. */
+  /** Steps skipped because their loss or gradient was not finite. */
   skippedSteps: number;
   parameters: number;
   build: string;
   threads: number;
 }
 
-/** Seconds between two writes of the log. */
+/** Seconds between two flushes of the log. */
 const LOG_INTERVAL = 2;
-/** So many steps in a row without a finite loss and gradient end the training. */
-const HOPELESS = 100;
-/** For a training that left the finite numbers. */
-const ADVICE = "try a lower learning rate (--config) and start anew, or look at the data";
+/** Training gives up after this many consecutive steps without a finite loss and gradient. */
+const MAX_SKIPPED = 100;
+const DIVERGENCE_ADVICE = "start over with a lower learning rate (--config), or check the data";
 
 /**
- * Trains with a progress bar, saving to `--out` after every validation, at Ctrl-C and at the end.
- * The model has its best weights afterwards, unless `ended` is "aborted".
+ * Trains with a progress bar, and saves to `--out` after every validation, on Ctrl-C and at the end.
+ * Afterwards the model has its best weights, unless `ended` is "aborted".
  */
-export async function runTraining<S extends InputSpecs>(task: TrainingTask<S>, options: TrainOptions, terminal: Terminal): Promise<TrainingSummary> {
+export async function runTraining<S extends InputSpecs>(
+  task: TrainingTask<S>, options: TrainOptions, terminal: Terminal,
+): Promise<TrainingSummary> {
   const { model, config, tokenizer, training, fingerprints } = task;
   const { seed, out } = options;
   const { build }: Runtime = model.weights.runtime;
@@ -75,21 +76,24 @@ export async function runTraining<S extends InputSpecs>(task: TrainingTask<S>, o
   }
 }
 
-async function train<S extends InputSpecs>(task: TrainingTask<S>, folder: RunFolder, options: TrainOptions, terminal: Terminal): Promise<TrainingSummary> {
+async function train<S extends InputSpecs>(
+  task: TrainingTask<S>, folder: RunFolder, options: TrainOptions, terminal: Terminal,
+): Promise<TrainingSummary> {
   const { model, training } = task;
   const { seed, out } = options;
   const { build, threads }: Runtime = model.weights.runtime;
   const interrupt = new AbortController();
   const { steps, schedule, optimizer, clip, microBatches, validateEvery, patience } = training;
   const trainer = new Trainer(model, task.data, {
-    steps, schedule, optimizer, clip, microBatches, validateEvery, patience: patience || undefined, seed, validation: task.validation, signal: interrupt.signal,
+    steps, schedule, optimizer, clip, microBatches, validateEvery, patience: patience || undefined, seed,
+    validation: task.validation, signal: interrupt.signal,
   });
   const before = options.resume ? await folder.resume(trainer) : undefined;
-  const sitting = new Sitting(task, folder, trainer, before);
-  if (before) terminal.stderr.write(`${out}: going on after step ${trainer.state.step}\n`);
+  const session = new TrainingSession(task, folder, trainer, before);
+  if (before) terminal.stderr.write(`${out}: resuming after step ${trainer.state.step}\n`);
   else {
-    if (options.resume) terminal.stderr.write(`${out}: nothing was saved yet; starting at step 0\n`);
-    await folder.save(trainer.snapshot(), sitting.record, { fresh: true }); // if the disk is full, better to know now
+    if (options.resume) terminal.stderr.write(`${out}: nothing has been saved yet; starting at step 0\n`);
+    await folder.save(trainer.snapshot(), session.record, { fresh: true }); // fails early if the disk is full
   }
 
   const parameters = countParameters(model);
@@ -97,17 +101,17 @@ async function train<S extends InputSpecs>(task: TrainingTask<S>, folder: RunFol
   const release = terminal.onInterrupt(() => interrupt.abort());
   const progress = openProgress(terminal, "step", training.steps, trainer.state.step);
   try {
-    for await (const event of trainer.run()) await sitting.handle(event, progress);
+    for await (const event of trainer.run()) await session.handle(event, progress);
   } finally {
     progress.stop();
     release();
     trainer.dispose();
   }
-  return { out, ...sitting.summary(), parameters, build, threads };
+  return { out, ...session.summary(), parameters, build, threads };
 }
 
-/** One sitting of a training: takes the trainer's events, keeps the record, writes log and checkpoints. */
-class Sitting<S extends InputSpecs> {
+/** One session of a training run: handles the trainer's events, keeps the record, and writes the log and checkpoints. */
+class TrainingSession<S extends InputSpecs> {
   readonly record: RunRecord;
   private ended: TrainingSummary["ended"] = "aborted";
   private clock = performance.now();
@@ -129,7 +133,9 @@ class Sitting<S extends InputSpecs> {
     else {
       this.ended = event.reason;
       await this.save();
-      if (event.reason !== "aborted" && this.trainer.state.bestLoss === null) throw new HeedError("numbers", `no validation had a finite loss; ${ADVICE}`);
+      if (event.reason !== "aborted" && this.trainer.state.bestLoss === null) {
+        throw new HeedError("numbers", `no validation had a finite loss; ${DIVERGENCE_ADVICE}`);
+      }
     }
     this.tick();
   }
@@ -158,17 +164,18 @@ class Sitting<S extends InputSpecs> {
     this.folder.log({ step, validLoss: loss, best });
     this.closeWindow();
     const trainLoss = this.record.trainLoss?.toFixed(3) ?? "–";
-    progress.log(`step ${step}: train loss ${trainLoss}, validation loss ${loss.toFixed(3)}${best ? "" : ` (best: ${this.trainer.state.bestLoss?.toFixed(3) ?? "–"})`}`);
+    const compared = best ? "" : ` (best: ${this.trainer.state.bestLoss?.toFixed(3) ?? "–"})`;
+    progress.log(`step ${step}: train loss ${trainLoss}, validation loss ${loss.toFixed(3)}${compared}`);
     for (const line of (await this.task.samples?.()) ?? []) progress.log(`  ${line}`);
     await this.save();
   }
 
-  /** A step that is not finite changes nothing; if none is any more, waiting does not help. */
+  /** A skipped step changes nothing. After too many in a row, training cannot recover. */
   private noteSkipped(step: number, progress: Progress): void {
     this.skippedInARow++;
-    if (this.skippedInARow === 1) progress.log(`step ${step}: skipped, since its loss or gradient was not finite`);
-    if (this.skippedInARow < HOPELESS) return;
-    throw new HeedError("numbers", `the last ${HOPELESS} steps had no finite loss or gradient; ${ADVICE}`);
+    if (this.skippedInARow === 1) progress.log(`step ${step}: skipped because its loss or gradient was not finite`);
+    if (this.skippedInARow < MAX_SKIPPED) return;
+    throw new HeedError("numbers", `the last ${MAX_SKIPPED} steps had no finite loss or gradient; ${DIVERGENCE_ADVICE}`);
   }
 
   private closeWindow(): void {
@@ -183,7 +190,7 @@ class Sitting<S extends InputSpecs> {
     await this.folder.save(this.trainer.snapshot(), this.record);
   }
 
-  /** Seconds since the last call, which it adds to the record. */
+  /** Returns the seconds since the last call, and adds them to the record. */
   private tick(): number {
     const now = performance.now();
     const seconds = (now - this.clock) / 1000;
@@ -211,4 +218,5 @@ class Sitting<S extends InputSpecs> {
 
 const round = (x: number): number => Math.round(x * 100) / 100;
 
-export const countParameters = (model: Pick<Model, "parameters">): number => [...model.parameters().values()].reduce((sum, { size }) => sum + size, 0);
+export const countParameters = (model: Pick<Model, "parameters">): number =>
+  [...model.parameters().values()].reduce((sum, { size }) => sum + size, 0);

@@ -11,15 +11,17 @@ interface TranslateOptions extends ModelOptions {
   file?: string;
 }
 
-/** Lines that are read before they are translated together. */
+/** Number of lines read and translated together. */
 const CHUNK = 256;
 
 export function addTranslate(program: Command, context: Context): void {
-  const command = program.command("translate").summary("translate texts with a trained model").argument("[text...]", "what to translate; without it, the lines of stdin");
-  requireOption(command, "-m, --model <folder>", "a checkpoint, as train wrote it");
+  const command = program.command("translate")
+    .summary("translate text with a trained model")
+    .argument("[text...]", "the texts to translate; without any, the lines of stdin");
+  requireOption(command, "-m, --model <folder>", "a checkpoint folder written by heed train");
   command.option("--file <file>", "translate the lines of a file, plain or .gz");
   addComputeOptions(command)
-    .description("Translates each text, or each line of a file or of stdin, and prints one translation a line (greedy decoding).")
+    .description("Translates each text, or each line of a file or of stdin, and prints one translation per line (greedy decoding).")
     .addHelpText("after", `
 Examples:
   heed translate --model runs/dates "the third of March 2019" "3.3.19"
@@ -43,8 +45,10 @@ async function translate(texts: string[], options: TranslateOptions, context: Co
   if (options.json) await report(context, options, { translations }, "");
 }
 
-/** What to translate, in portions; from a keyboard, line by line. */
-async function* inputs(texts: string[], { file }: TranslateOptions, { stdin }: Terminal): AsyncGenerator<{ name: string; lines: string[] }> {
+/** Yields what to translate in chunks; if stdin is a terminal, line by line. */
+async function* inputs(
+  texts: string[], { file }: TranslateOptions, { stdin }: Terminal,
+): AsyncGenerator<{ name: string; lines: string[] }> {
   if (texts.length > 0) return yield { name: "text", lines: texts };
   if (file !== undefined) {
     const { name, lines } = await readLines(file);

@@ -9,24 +9,24 @@ import type { Transformer } from "../models/transformer";
 export function pairSpecials({ specials }: Tokenizer): PairSpecials {
   const { pad, bos, eos } = specials;
   if (pad === undefined || bos === undefined || eos === undefined) {
-    throw new HeedError("checkpoint", "the tokenizer lacks <pad>, <bos> or <eos>, which a translating model needs");
+    throw new HeedError("checkpoint", "the tokenizer lacks <pad>, <bos> or <eos>, which a translation model needs");
   }
   return { pad, bos, eos };
 }
 
-/** Sentences translated at once. */
+/** Number of sentences translated at once. */
 const BATCH = 64;
 
-/** A translation ends at this length, should a model that has learnt too little not find an end. */
+/** Maximum length of a translation. An undertrained model may never emit the end token. */
 const mostTokens = (sourceLength: number): number => 2 * sourceLength + 16;
 
 /**
  * Translates texts in batches of similar length.
  *
- * @param name  what to call the n-th text (from 0) in an error
- * @param onProgress  is told how many texts are done
- * @returns the translations in the order of the texts; of a blank text an empty one
- * @throws HeedError (`data`) for a text that is longer than the model takes, or has characters it does not know
+ * @param name  names a text in an error, given its index from 0
+ * @param onProgress  called with the number of texts done
+ * @returns the translations in the order of the texts; a blank text has an empty translation
+ * @throws HeedError (`data`) for a text that is too long for the model, or has characters outside its vocabulary
  */
 export async function translateTexts(
   model: Transformer,
@@ -58,5 +58,5 @@ function encode(tokenizer: Tokenizer, text: string, maxLength: number, name: str
   if (text.trim() === "") return [];
   const ids = tokenizer.encode(text);
   if (ids.length <= maxLength) return ids;
-  throw new HeedError("data", `${name} has ${ids.length} tokens, the model takes ${maxLength}; split it into shorter ones`);
+  throw new HeedError("data", `${name} has ${ids.length} tokens, but the model takes at most ${maxLength}; split it into shorter texts`);
 }

@@ -14,8 +14,8 @@ const PROGRAMS = 32;
 const pagesOf = (tokens: number): number => Math.ceil(tokens / PAGE_TOKENS);
 
 /**
- * A session's programs: a step of 1, 2, 4, … rows, a prompt of one row in a few lengths, and a batch of sources. They are compiled on first
- * use, and the least recently used are disposed.
+ * A session's programs: a step of 1, 2, 4, … rows, a prompt of one row in a few lengths, and a batch of sources. They are compiled on
+ * first use, and the least recently used are disposed.
  */
 export class DecodingPrograms {
   readonly slots: Slots;

@@ -35,8 +35,8 @@ const SOURCE_BATCH = 32;
 /**
  * Decoding with a key-value cache: the basis of greedy search, sampling and custom decoders.
  *
- * A row is a sequence whose last token is read by the next step. The keys and values of all earlier tokens are stored in pages of 64 tokens.
- * A row's results are bit-identical whichever rows are decoded with it, and however its prompt is split into pieces.
+ * A row is a sequence whose last token is read by the next step. The keys and values of all earlier tokens are stored in pages of 64
+ * tokens. A row's results are bit-identical whichever rows are decoded with it, and however its prompt is split into pieces.
  *
  * @example
  * const session = new Session(model);
@@ -211,7 +211,8 @@ export class Session<M extends DecoderModel = DecoderModel> {
 
   private tooLong(verb: string, length: number): RangeError {
     const { context } = this.model;
-    return new RangeError(`${verb}: the model takes at most ${context} tokens, the row would have ${length}; truncate it or open a shorter row`);
+    const advice = "truncate it or open a shorter row";
+    return new RangeError(`${verb}: the model takes at most ${context} tokens, the row would have ${length}; ${advice}`);
   }
 
   private expectAlive(): void {

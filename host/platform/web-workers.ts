@@ -10,7 +10,10 @@ export const webWorkers: Workers = {
   start: (task, events) => listen(new Worker(new URL("../../dist/web-worker.js", import.meta.url), { type: "module" }), task, events),
 };
 
-/** Hands a Web Worker its task and reports its messages and its end. The platform has no event for a worker's end, so heed's script posts "end". */
+/**
+ * Hands a Web Worker its task and reports its messages and its end. The platform has no event for a worker's end, so heed's script posts
+ * "end".
+ */
 export function listen(worker: Worker, task: Task, { message, end }: WorkerEvents): StartedWorker {
   worker.onmessage = ({ data }: MessageEvent<Message | "end">) => (data === "end" ? end("it finished") : message(data));
   worker.onerror = (event) => {

@@ -26,8 +26,9 @@ const decay = optional(number("a number of at least 0", (value) => value >= 0 &&
 /** The fields of each kind of optimizer. */
 export const optimizerFields: Readonly<Record<OptimizerConfig["kind"], FieldsByName>> = {
   adamw: {
-    kind: oneOf("adamw"), beta1: share, beta2: share, decay,
+    kind: oneOf("adamw"), beta1: share, beta2: share,
     epsilon: optional(number("a number above 0", (value) => Math.fround(value) > 0)),
+    decay,
   },
   sgd: { kind: oneOf("sgd"), momentum: share, decay },
 };

@@ -46,7 +46,7 @@ export async function run(args: string[], { stdin = "", interruptAt, isTTY }: Ru
   return { code, ...output, json: last.startsWith("{") ? (JSON.parse(last) as Record<string, unknown>) : {} };
 }
 
-/** A folder for a test file's own files; removed at its end. */
+/** A temporary folder for one test file, removed at its end. */
 export function temporaryFolder(): { path(name: string): string; file(name: string, content: string | Uint8Array): string } {
   const folder = mkdtempSync(join(tmpdir(), "heed-test-"));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -58,7 +58,7 @@ export function temporaryFolder(): { path(name: string): string; file(name: stri
   return { path, file };
 }
 
-/** Settings that train in a blink. */
+/** Settings that train in an instant. */
 export const tinyTransformer = {
   model: { width: 16, hidden: 16, heads: 2, encoderLayers: 1, decoderLayers: 1, maxLength: 40, dropout: 0.1 },
   training: { steps: 24, batch: 8, validateEvery: 8, schedule: { warmup: 4 } },
@@ -71,10 +71,10 @@ export const tinyGPT = {
 
 export const tinyLlama = { ...tinyGPT, model: { width: 16, heads: 2, keyValueHeads: 1, layers: 1, block: 16, hidden: 24, dropout: 0.1 } };
 
-/** A text of a few words, again and again. */
+/** A text that repeats a few words. */
 export const text = "the cat sat on the mat, and the dog sat on the log.\n".repeat(40);
 
-/** A parallel corpus of three words a line. */
+/** A parallel corpus with three words per line. */
 export function corpus(lines: number): { source: string; target: string } {
   const [nouns, verbs] = [["hund", "katze", "mann"], ["rennt", "schläft", "isst"]];
   const [nounsEn, verbsEn] = [["dog", "cat", "man"], ["runs", "sleeps", "eats"]];

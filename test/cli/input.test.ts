@@ -13,7 +13,7 @@ const gpt = file("gpt.json", JSON.stringify(tinyGPT));
 const { source, target } = corpus(30);
 const good = { source: file("good.de", source), target: file("good.en", target) };
 
-/** Trains to translate, with some of the files replaced. */
+/** Trains a translation model, with some of the files replaced. */
 const translate = (files: { source?: string; target?: string; validSource?: string; validTarget?: string }, ...more: string[]): Promise<Outcome> => {
   const { source, target, validSource, validTarget } = { ...good, validSource: good.source, validTarget: good.target, ...files };
   const args = ["--source", source, "--target", target, "--valid-source", validSource, "--valid-target", validTarget];
@@ -41,11 +41,11 @@ describe("bad data gets one line that says what is wrong and where", () => {
     expectLine(await translate({ source: zipped }), `${zipped}: the file is empty`);
   });
 
-  it("a missing file, a folder, a broken gzip", async () => {
-    expectLine(await translate({ source: path("none.de") }), `${path("none.de")}: there is no such file`);
-    expectLine(await translate({ source: path("") }), `${path("")}: it is a folder, expected a file`);
+  it("a missing file, a folder, corrupt gzip data", async () => {
+    expectLine(await translate({ source: path("none.de") }), `${path("none.de")}: no such file`);
+    expectLine(await translate({ source: path("") }), `${path("")}: expected a file, got a folder`);
     const broken = file("broken.de.gz", gzipSync(source).subarray(0, 40));
-    expectLine(await translate({ source: broken }), `${broken}: broken gzip: unexpected end of file`);
+    expectLine(await translate({ source: broken }), `${broken}: corrupt gzip data: unexpected end of file`);
   });
 
   it("invalid UTF-8: the line and the byte", async () => {
@@ -53,7 +53,7 @@ describe("bad data gets one line that says what is wrong and where", () => {
     expectLine(await translate({ source: invalid }), `${invalid}: not UTF-8: line 2, byte 5 (0xff)`);
   });
 
-  it("a line longer than the model takes: which, how long, and what to do", async () => {
+  it("a line that is too long for the model: which, how long, and what to do", async () => {
     const long = file("long.de", source.replace("\n", ` ${"hund ".repeat(60)}\n`));
     const outcome = await translate({ source: long });
     expectLine(outcome, outcome.stderr.trimEnd().split("\n").at(-1)!.slice("heed: ".length));
@@ -61,13 +61,13 @@ describe("bad data gets one line that says what is wrong and where", () => {
     const config = file("tokens.json", JSON.stringify({ ...tinyTransformer, training: { ...tinyTransformer.training, batch: 64, steps: 2 } }));
     const skipped = await translate({ source: long }, "--skip-long", "--config", config, "--out", path("skipped"));
     expect(skipped).toMatchObject({ code: 0 });
-    expect(skipped.stderr).toContain(`${long}: left out 1 of 30 pairs: line 1 (long)\n`);
+    expect(skipped.stderr).toContain(`${long}: skipped 1 of 30 pairs: line 1 (long)\n`);
   });
 
   it("a text too short for the model's block", async () => {
     const short = file("short.txt", "too short");
     const outcome = await run(["train", "text", "--data", short, "--config", gpt, "--out", path("unwritten")]);
-    expectLine(outcome, `${short}: 9 characters are too few; a block of 16 needs 39, or a smaller block (--config)`);
+    expectLine(outcome, `${short}: a block of 16 needs 39 characters, got 9; give a longer text, or use a smaller block (--config)`);
   });
 
   it("leaves no checkpoint behind", () => {
@@ -97,7 +97,7 @@ describe("bad settings get one line", () => {
   it("more dates than fit in memory: how many", async () => {
     expectLine(
       await dates({ training: { steps: 1_000_000 } }),
-      "1,000,000 steps take 32,000,000 dates; at most 5,000,000 fit in memory, so ask for fewer (--steps, batch)",
+      "1,000,000 steps need 32,000,000 dates; at most 5,000,000 fit in memory; use fewer steps (--steps) or smaller batches (--config)",
     );
   });
 
@@ -128,14 +128,14 @@ describe("a bad checkpoint", () => {
 
   const generate = (): Promise<Outcome> => run(["generate", "--model", model, "--prompt", "the", "--max", "3"]);
 
-  it("that is truncated names the file and what is missing", async () => {
+  it("that is truncated: names the file, and the sizes expected and found", async () => {
     truncateSync(weights, original.length - 100);
     const { code, stderr } = await generate();
     expect(code).toBe(1);
     expect(stderr).toMatch(/^heed: .*model\.safetensors: safetensors: .*expected \d+ bytes.*got \d+\n$/);
   });
 
-  it("with missing, unexpected and wrongly shaped tensors lists them all", async () => {
+  it("with missing, unexpected and wrongly shaped tensors: lists them all", async () => {
     const { tensors } = readSafetensors(original);
     const stored = new Map(tensors);
     const width = stored.get("norm.weight")!;
@@ -149,7 +149,7 @@ describe("a bad checkpoint", () => {
     );
   });
 
-  it("whose config.json makes no model names it", async () => {
+  it("whose config.json is invalid: names it", async () => {
     const config = readFileSync(`${model}/config.json`, "utf8");
     const flaws: [string, string][] = [
       ['"heads": 3', "attention: the width must be divisible by the number of heads, got width=16 heads=3"],
@@ -163,29 +163,29 @@ describe("a bad checkpoint", () => {
     writeFileSync(`${model}/config.json`, config);
   });
 
-  it("that is no checkpoint, or of the other kind of model, says so", async () => {
+  it("that is not a checkpoint, or has the other kind of model: says so", async () => {
     expect((await run(["generate", "--model", path("nowhere")])).stderr).toContain("expected a checkpoint, found no files");
-    expectLine(await run(["translate", "--model", model, "a"]), `${model} holds a language model, which does not translate; try heed generate`);
-    expectLine(await run(["eval", "--model", model]), `eval: ${model} needs something to be measured with: give --data`);
+    expectLine(await run(["translate", "--model", model, "a"]), `${model} contains a language model, which cannot translate; use heed generate`);
+    expectLine(await run(["eval", "--model", model]), `eval: ${model} needs data for the evaluation; give --data`);
   });
 
-  it("a character that the model has never seen is named", async () => {
+  it("used with a character outside its vocabulary: names the character", async () => {
     const { stderr } = await run(["generate", "--model", model, "--prompt", "thé"]);
     expect(stderr).toBe('heed: the prompt: character "é" (U+00E9) at position 2 is not one of the tokenizer\'s 16 characters, and there is no <unk> token\n');
   });
 });
 
-describe("a training that leaves the finite numbers", () => {
-  it("ends with an error, as does what is done with its model", async () => {
+describe("a training run that diverges", () => {
+  it("ends with an error, and so does evaluating its model", async () => {
     const out = path("diverged");
     const training = { ...tinyGPT.training, schedule: { kind: "constant", peak: 1e18 } };
     const config = file("diverging.json", JSON.stringify({ ...tinyGPT, training }));
     const { code, stdout, stderr } = await run(["train", "text", "--data", path("book.txt"), "--config", config, "--out", out]);
     expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
     expect(stderr).toContain("validation loss NaN (best: –)\n");
-    expect(stderr).toMatch(/heed: no validation had a finite loss; try a lower learning rate \(--config\) and start anew, or look at the data\n$/);
+    expect(stderr).toMatch(/heed: no validation had a finite loss; start over with a lower learning rate \(--config\), or check the data\n$/);
     const evaluation = await run(["eval", "--model", out, "--data", path("book.txt"), "--json"]);
-    expect(evaluation).toMatchObject({ code: 1, stderr: `heed: ${out}: the loss is not a number (NaN); was the model trained?\n` });
+    expect(evaluation).toMatchObject({ code: 1, stderr: `heed: ${out}: the loss is NaN; has the model been trained?\n` });
   });
 });
 
@@ -194,7 +194,7 @@ describe("a checkpoint's trainer.json", () => {
     ["null", "expected an object with seed, build, training, data, state, record, got null"],
     ["{", "not JSON: "],
     ['{"state":{"step":1}}', "seed: expected an integer of at least 0, got nothing"],
-  ])("of %s is refused by heed inspect, naming the file", async (content, message) => {
+  ])("with %s is refused by heed inspect, naming the file", async (content, message) => {
     const model = path("model");
     const original = readFileSync(`${model}/trainer.json`);
     writeFileSync(`${model}/trainer.json`, content);
@@ -205,7 +205,7 @@ describe("a checkpoint's trainer.json", () => {
   });
 });
 
-describe("a folder that another process trains into", () => {
+describe("a folder that another process is training in", () => {
   const out = path("locked");
   const train = (...more: string[]): Promise<Outcome> => run(["train", "text", "--data", path("book.txt"), "--config", gpt, "--steps", "2", "--out", out, ...more]);
   const lock = (owner: string): void => {
@@ -213,16 +213,16 @@ describe("a folder that another process trains into", () => {
     writeFileSync(`${out}/.lock`, owner);
   };
 
-  it("is refused, and the lock left as it is", async () => {
+  it("is refused, and keeps its lock", async () => {
     lock(`${process.ppid} ${hostname()}\n`);
     const { code, stderr } = await train();
     expect(code).toBe(1);
-    expect(stderr).toContain(`heed: ${out}: process ${process.ppid} is training into it; stop that one first, or give another --out`);
+    expect(stderr).toContain(`heed: ${out}: process ${process.ppid} is already training there; stop it first, or choose another --out`);
     expect(readdirSync(out)).toEqual([".lock"]);
   });
 
-  it.each([["is no more", `4194304 ${hostname()}\n`], ["was on another machine", "1 elsewhere.example\n"], ["left half a line", ""]])(
-    "is taken over from one that %s, and free afterwards",
+  it.each([["no longer exists", `4194304 ${hostname()}\n`], ["was on another machine", "1 elsewhere.example\n"], ["left an incomplete lock", ""]])(
+    "is unlocked if that process %s, and free after training",
     async (_, owner) => {
       lock(owner);
       expect((await train("--overwrite")).code).toBe(0);
@@ -230,7 +230,7 @@ describe("a folder that another process trains into", () => {
     },
   );
 
-  it("is left no more than it was when nothing could be saved", async () => {
+  it("is removed again if nothing could be saved", async () => {
     const never = path("never");
     vi.spyOn(nodeFiles, "write").mockRejectedValue(new HeedError("file", "ENOSPC"));
     const { stderr } = await run(["train", "text", "--data", path("book.txt"), "--config", gpt, "--out", never]);
@@ -247,7 +247,7 @@ describe("a full disk", () => {
     const out = path("full");
     const args = ["train", "text", "--data", path("book.txt"), "--config", gpt, "--out", out];
     const write = nodeFiles.write;
-    let room = 1; // for one checkpoint; the next does not fit
+    let room = 1; // room for one checkpoint; the next does not fit
     vi.spyOn(nodeFiles, "write").mockImplementation(async (name, bytes) => {
       if (name.endsWith("model.safetensors.next") && room-- === 0) throw new HeedError("file", `cannot write ${name}: ENOSPC: no space left on device, write`);
       return write(name, bytes);

@@ -28,7 +28,7 @@ async function trainAndKill(out: string, delay: number): Promise<void> {
   await ended;
 }
 
-it("goes on to its end where nobody reads what it reports", async () => {
+it("trains to the end if its output is closed", async () => {
   const child = spawn(process.execPath, args("unread"), { cwd: root, stdio: ["ignore", "ignore", "pipe"] });
   child.stderr.destroy();
   expect(await new Promise((resolve) => child.once("exit", resolve))).toBe(0);
@@ -38,7 +38,7 @@ it("goes on to its end where nobody reads what it reports", async () => {
 it.each([0, 20, 80])("after kill -9, %i ms after its first file, --resume ends with the same bytes", async (delay) => {
   const out = `killed-${delay}`;
   await trainAndKill(out, delay);
-  await trainAndKill(out, 200 + delay); // the folder is there: this one is killed some time after starting
+  await trainAndKill(out, 200 + delay); // the folder exists already, so this run is killed some time after it starts
   const { status, stdout } = spawnSync(process.execPath, args(out, "--resume"), { cwd: root, encoding: "utf8" });
   expect(status).toBe(0);
   expect(JSON.parse(stdout.trim().split("\n").at(-1)!)).toMatchObject({ steps: 40, ended: "steps" });

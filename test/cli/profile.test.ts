@@ -17,7 +17,7 @@ interface Program extends Row { runs: number; limits: { gflops: number; gbps: nu
 const profile = (model: string, ...more: string[]): Promise<Outcome> => run(["profile", "--model", model, "--seconds", "0", "--batch", "2", ...more]);
 
 describe("heed profile", () => {
-  it("times what an encoder-decoder does: by kernel and by layer, the same sums in both", async () => {
+  it("times an encoder-decoder's programs by kernel and by layer, with equal sums", async () => {
     const { code, stderr, json } = await profile(dates, "--length", "10", "--json");
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(json).toMatchObject({ model: dates, type: "transformer", threads: 1, batch: 2, length: 10 });
@@ -46,11 +46,11 @@ describe("heed profile", () => {
     );
   });
 
-  it("prints a table in columns, of --program alone", async () => {
+  it("prints a table in columns, for --program only", async () => {
     const { stdout } = await profile(book, "--program", "train");
     const lines = stdout.split("\n");
     expect(lines[0]).toMatch(/book: a gpt, 2 × 16 tokens, one thread, build (simd|relaxed)$/);
-    expect(lines[2]).toMatch(/^train: \d+\.\d\d ms, 0\.\d{3} GFLOP, \d+(\.\d)? % of the limit \(median of \d+ runs; the limits: [\d.]+ GFLOP\/s, [\d.]+ GB\/s\)$/);
+    expect(lines[2]).toMatch(/^train: \d+\.\d\d ms, 0\.\d{3} GFLOP, \d+(\.\d)? % of the limit \(median of \d+ runs; limits: [\d.]+ GFLOP\/s, [\d.]+ GB\/s\)$/);
     expect(lines.filter((line) => line.startsWith("train:") || /^(prompt|step):/.test(line))).toHaveLength(1);
     const start = lines.findIndex((line) => line.startsWith("  layer "));
     const table = lines.slice(start, lines.indexOf("", start));
@@ -81,7 +81,7 @@ describe("heed profile", () => {
     expect(stdout.split("\n")).toHaveLength(2);
   });
 
-  it("leaves the checkpoint as it is", async () => {
+  it("does not change the checkpoint", async () => {
     const before = readFileSync(`${book}/model.safetensors`);
     await profile(book, "--program", "train");
     expect(readFileSync(`${book}/model.safetensors`).equals(before)).toBe(true);
@@ -97,12 +97,12 @@ describe("heed profile", () => {
     expect(await profile(book, ...args)).toMatchObject({ code, stdout: "", stderr: `heed: ${message}\n` });
   });
 
-  it("refuses a folder without a checkpoint, and no folder", async () => {
+  it("refuses a folder without a checkpoint, and a missing --model", async () => {
     expect(await run(["profile", "--model", path("nowhere")])).toMatchObject({ code: 1, stderr: `heed: ${path("nowhere")}: expected a checkpoint, found no files\n` });
-    expect(await run(["profile"])).toMatchObject({ code: 2, stderr: "heed: the option -m, --model <folder> is missing\n" });
+    expect(await run(["profile"])).toMatchObject({ code: 2, stderr: "heed: missing required option -m, --model <folder>\n" });
   });
 
-  it("says how much memory sizes need that do not fit", async () => {
+  it("says how much memory is needed by sizes that do not fit", async () => {
     const { code, stderr } = await profile(book, "--batch", "1000000", "--program", "train");
     expect(code).toBe(1);
     expect(stderr).toMatch(/^heed: .* needs [\d.]+ GiB.*; WebAssembly's 32-bit memory ends at 4\.00 GiB\n$/);

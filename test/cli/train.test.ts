@@ -7,7 +7,7 @@ const transformer = file("transformer.json", JSON.stringify(tinyTransformer));
 const gpt = file("gpt.json", JSON.stringify(tinyGPT));
 const book = file("book.txt", text);
 
-/** Trains on the text, the quickest of the trainings. */
+/** Trains on the text, the fastest of the tasks. */
 const train = (out: string, ...more: string[]): string[] => ["train", "text", "--data", book, "--config", gpt, "--json", "--out", path(out), ...more];
 const bytes = (out: string): Buffer[] => ["model.safetensors", "optimizer.safetensors", "log.jsonl"].map((name) => readFileSync(path(`${out}/${name}`)));
 
@@ -22,7 +22,7 @@ describe("heed train", () => {
     expect(stderr).toMatch(/[\d.]+ % of 1,000 unseen dates match exactly, after \d+ s of training\n$/);
   });
 
-  it("text: keeps the best weights, and eval --held-out measures their loss again", async () => {
+  it("text: keeps the best weights, and eval --held-out reproduces their loss", async () => {
     const { json } = await run(train("text"));
     expect(json).toMatchObject({ steps: 24, ended: "steps" });
     const evaluated = await run(["eval", "--model", path("text"), "--data", book, "--held-out", "--json"]);
@@ -39,7 +39,7 @@ describe("heed train", () => {
     const training = { ...tinyTransformer.training, batch: 64, steps: 400, validateEvery: 4, patience: 1, schedule: { peak: 0.5, warmup: 4 } };
     const config = file("tokens.json", JSON.stringify({ ...tinyTransformer, training }));
     const { code, json, stderr } = await run(["train", "translate", ...files, "--config", config, "--vocabulary", "290", "--json", "--out", path("translate")]);
-    expect(stderr).toContain("A vocabulary of 290 tokens");
+    expect(stderr).toContain("Learnt a vocabulary of 290 tokens");
     expect(code).toBe(0);
     expect(json).toMatchObject({ ended: "patience", steps: (json.bestStep as number) + 4 });
     const evaluated = await run(["eval", "--model", path("translate"), "--source", path("train.de"), "--target", path("train.en"), "--json"]);
@@ -58,12 +58,12 @@ describe("heed train", () => {
     expect(stdout).toMatch(/^Best validation loss \d\.\d{4} after step \d+; its weights are in .*plain\n$/);
   });
 
-  it("refuses to replace a checkpoint without --resume or --overwrite, and leaves it as it is", async () => {
+  it("refuses to replace a checkpoint without --resume or --overwrite, and leaves it unchanged", async () => {
     await run(train("kept"));
     const before = bytes("kept");
     const refused = await run(train("kept", "--seed", "2"));
     expect(refused).toMatchObject({ code: 1, stdout: "" });
-    expect(refused.stderr).toBe(`heed: ${path("kept")} holds a checkpoint already; --resume goes on with its training, --overwrite replaces it\n`);
+    expect(refused.stderr).toBe(`heed: ${path("kept")} already contains a checkpoint; use --resume to continue its training run, or --overwrite to replace it\n`);
     expect(bytes("kept")).toEqual(before);
     expect((await run(train("kept", "--seed", "2", "--overwrite"))).code).toBe(0);
     expect(bytes("kept")).not.toEqual(before);
@@ -71,29 +71,29 @@ describe("heed train", () => {
 });
 
 describe("heed train --resume", () => {
-  it("after Ctrl-C goes on to the same bytes as a training that never stopped, log included, whatever the number of threads", async () => {
+  it("after Ctrl-C ends with the same bytes as an uninterrupted run, including the log, whatever the number of threads", async () => {
     expect((await run(train("whole", "--threads", "1"))).json).toMatchObject({ threads: 1 });
     const stopped = await run(train("stopped", "--threads", "2"), { interruptAt: "step 8:" });
     expect(stopped.stderr).toMatch(/^[\d,]+ parameters, build \w+, 2 threads\n/);
     expect(stopped.code).toBe(130);
     expect(stopped.json).toMatchObject({ ended: "aborted" });
     expect(stopped.json.steps).toBeLessThan(24);
-    expect(stopped.stderr).toContain("The same command with --resume goes on.");
+    expect(stopped.stderr).toContain("Run the same command with --resume to continue.");
     const resumed = await run(train("stopped", "--resume", "--threads", "3"));
     expect(resumed.json).toMatchObject({ threads: 3 });
-    expect(resumed.stderr).toContain(`going on after step ${stopped.json.steps}`);
+    expect(resumed.stderr).toContain(`resuming after step ${stopped.json.steps}`);
     expect(resumed.json).toMatchObject({ steps: 24, ended: "steps" });
     expect(bytes("stopped")).toEqual(bytes("whole"));
   });
 
-  it("starts at step 0, and says so, when nothing was saved yet", async () => {
+  it("starts at step 0, and says so, if nothing has been saved yet", async () => {
     const { code, stderr, json } = await run(train("none", "--resume"));
     expect(code).toBe(0);
-    expect(stderr).toContain("nothing was saved yet; starting at step 0");
+    expect(stderr).toContain("nothing has been saved yet; starting at step 0");
     expect(json.steps).toBe(24);
   });
 
-  it("of a training that is complete changes nothing and prints the same result", async () => {
+  it("of a completed run changes nothing and prints the same result", async () => {
     const first = await run(train("complete"));
     const before = bytes("complete");
     const again = await run(train("complete", "--resume"));

@@ -42,15 +42,15 @@ describe("the command line", () => {
     [["translate", "--threads", "x"], "heed: option '--threads <n>' argument 'x' is invalid. Expected a whole number from 1 to 64.\n"],
     [["generate", "--threads", "65"], "heed: option '--threads <n>' argument '65' is invalid. Expected a whole number from 1 to 64.\n"],
     [["eval", "--threads", "1.5"], "heed: option '--threads <n>' argument '1.5' is invalid. Expected a whole number from 1 to 64.\n"],
-    [["train", "text"], "heed: the option --data <file> is missing\n"],
-    [["generate"], "heed: the option -m, --model <folder> is missing\n"],
-  ])("heed %j exits with 2 and says what is meant in one line", async (args, message) => {
+    [["train", "text"], "heed: missing required option --data <file>\n"],
+    [["generate"], "heed: missing required option -m, --model <folder>\n"],
+  ])("heed %j exits with 2 and says what is wrong in one line", async (args, message) => {
     expect(await run(args)).toMatchObject({ code: 2, stdout: "", stderr: message });
   });
 
   it("shows an error's stack only under --debug", async () => {
     const plain = await run(["inspect", "no-such-file"]);
-    expect(plain).toMatchObject({ code: 1, stderr: "heed: no-such-file: there is no such file\n" });
+    expect(plain).toMatchObject({ code: 1, stderr: "heed: no-such-file: no such file\n" });
     const debug = await run(["inspect", "no-such-file", "--debug"]);
     expect(debug.stderr).toContain("    at ");
     expect(debug.stderr).toContain("caused by Error: ENOENT");

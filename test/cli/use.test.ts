@@ -13,7 +13,7 @@ beforeAll(async () => {
 }, 120_000);
 
 describe("heed translate", () => {
-  it("gives the same lines for arguments, stdin and a file, an empty line for an empty one", async () => {
+  it("prints the same lines for arguments, stdin and a file, and an empty line for an empty one", async () => {
     const texts = ["3.3.19", "", "the third of March 2019"];
     const byArguments = await run(["translate", "--model", dates, ...texts]);
     expect(byArguments).toMatchObject({ code: 0, stderr: "" });
@@ -23,7 +23,7 @@ describe("heed translate", () => {
     expect((await run(["translate", "--model", dates, "--file", file("in.txt", texts.join("\n"))])).stdout).toBe(byArguments.stdout);
   });
 
-  it("takes a byte order mark and \\r\\n from stdin as from a file, and gives a blank line for one", async () => {
+  it("handles a byte order mark and \\r\\n on stdin as in a file, and prints a blank line for a blank line", async () => {
     const { stdout } = await run(["translate", "--model", dates, "3.3.19", "", "4.4.20"]);
     const input = "\ufeff3.3.19\r\n  \r\n4.4.20";
     expect((await run(["translate", "--model", dates], { stdin: input })).stdout).toBe(stdout);
@@ -40,20 +40,20 @@ describe("heed translate", () => {
     expect(json).toEqual({ translations: stdout.split("\n").slice(0, 2) });
   });
 
-  it("refuses a model that continues texts, naming its folder", async () => {
+  it("refuses a model that continues text, naming its folder", async () => {
     for (const model of [book, llama]) {
-      expect(await run(["translate", "--model", model, "a"])).toMatchObject({ code: 1, stderr: `heed: ${model} holds a language model, which does not translate; try heed generate\n` });
+      expect(await run(["translate", "--model", model, "a"])).toMatchObject({ code: 1, stderr: `heed: ${model} contains a language model, which cannot translate; use heed generate\n` });
     }
   });
 
   it("names the text that is too long", async () => {
     const { code, stderr } = await run(["translate", "--model", dates], { stdin: `3.3.19\n${"x".repeat(50)}\n` });
     expect(code).toBe(1);
-    expect(stderr).toBe("heed: stdin, line 2 has 50 tokens, the model takes 40; split it into shorter ones\n");
+    expect(stderr).toBe("heed: stdin, line 2 has 50 tokens, but the model takes at most 40; split it into shorter texts\n");
   });
 });
 
-describe.each([["gpt", book], ["llama", llama]])("heed generate, of a %s", (_, model) => {
+describe.each([["gpt", book], ["llama", llama]])("heed generate with a %s", (_, model) => {
   const generate = (...more: string[]) => run(["generate", "--model", model, "--prompt", "the ", "--max", "40", ...more]);
 
   it("prints the prompt and --max tokens, the same for the same seed", async () => {
@@ -64,7 +64,7 @@ describe.each([["gpt", book], ["llama", llama]])("heed generate, of a %s", (_, m
     expect((await generate("--seed", "2", "--temperature", "0.8", "--top-k", "10")).stdout).not.toBe(first.stdout);
   });
 
-  it("at temperature 0 or --top-k 1 takes the likeliest token whatever the seed", async () => {
+  it("at temperature 0 or --top-k 1 takes the most likely token whatever the seed", async () => {
     const greedy = await generate("--temperature", "0");
     expect((await generate("--top-k", "1", "--seed", "9")).stdout).toBe(greedy.stdout);
   });
@@ -78,19 +78,19 @@ describe.each([["gpt", book], ["llama", llama]])("heed generate, of a %s", (_, m
 });
 
 describe("heed eval", () => {
-  it("gives exact match for dates, without further arguments", async () => {
+  it("gives the exact match for dates without further arguments", async () => {
     const { code, json } = await run(["eval", "--model", dates, "--json"]);
     expect(code).toBe(0);
     expect(json).toEqual({ exactMatch: expect.any(Number) as number, dates: 1000 });
   });
 
-  it.each([["gpt", book], ["llama", llama]])("gives loss and perplexity of a text by a %s, every token but the first predicted once", async (_, model) => {
+  it.each([["gpt", book], ["llama", llama]])("gives a %s's loss and perplexity on a text, predicting every token but the first once", async (_, model) => {
     const { json } = await run(["eval", "--model", model, "--data", path("book.txt"), "--json"]);
     expect(json).toEqual({ loss: expect.any(Number) as number, perplexity: Math.exp(json.loss as number), tokens: text.length - 1 });
   });
 
   it("refuses --source without --target", async () => {
-    expect(await run(["eval", "--model", dates, "--source", "x"])).toMatchObject({ code: 1, stderr: "heed: eval: --source and --target go together\n" });
+    expect(await run(["eval", "--model", dates, "--source", "x"])).toMatchObject({ code: 1, stderr: "heed: eval: --source and --target must be given together\n" });
   });
 });
 
@@ -103,7 +103,7 @@ describe("heed inspect", () => {
     expect((json.tensors as unknown[])[0]).toEqual({ name: "embedding.weight", dtype: "F32", shape: [16, 16], elements: 256, bytes: 1024 });
   });
 
-  it.each([["gpt", book], ["llama", llama]])("sums a checkpoint of a %s up", async (type, model) => {
+  it.each([["gpt", book], ["llama", llama]])("summarises a checkpoint of a %s", async (type, model) => {
     const { stdout } = await run(["inspect", model]);
     const { json } = await run(["inspect", model, "--json"]);
     expect(json).toMatchObject({ type, task: "text", training: { step: 24, of: 24, seed: 1 } });
@@ -115,7 +115,7 @@ describe("heed inspect", () => {
     expect(json).toMatchObject({ imports: [], exports: expect.arrayContaining([{ name: "run", kind: "function" }]) as unknown });
   });
 
-  it("of anything else says what it is not", async () => {
+  it("says that any other file is not safetensors", async () => {
     const { code, stderr } = await run(["inspect", path("book.txt")]);
     expect(code).toBe(1);
     expect(stderr).toMatch(/^heed: .*book\.txt: safetensors: /);

@@ -8,10 +8,10 @@ import { logitsOf } from "../models/logits";
 import { CONTEXT, type Family, openSession, promptOf, randomIds, sourceOf, trained, type TrainedModel, VOCABULARY } from "./trained";
 
 const V = VOCABULARY;
-/** Source seeds by the number of pages that they take: 5, 72 and 139 tokens. */
+/** Source seeds by the number of pages they need: 5, 72 and 139 tokens. */
 const SOURCES = [0, 1, 2];
 
-/** The logits after each token, by a program over the whole sequence. */
+/** The logits after each token, from a program over the whole sequence. */
 function uncached(model: TrainedModel, tokens: readonly number[], seed = 1): Float32Array {
   const array = (ids: readonly number[]) => ({ shape: [1, ids.length], data: Int32Array.from(ids) });
   const source = sourceOf(seed);
@@ -19,7 +19,7 @@ function uncached(model: TrainedModel, tokens: readonly number[], seed = 1): Flo
   return logitsOf(model, batch);
 }
 
-/** Steps a row n times; the logits of each step one after another. */
+/** Steps a row n times and returns the logits of each step. */
 async function steps(session: Session, row: Row, n: number): Promise<Float32Array> {
   const all = new Float32Array(n * V);
   for (let i = 0; i < n; i++) {
@@ -37,7 +37,7 @@ describe.each(Object.keys(trained) as Family[])("%s", (family) => {
   beforeAll(async () => (model = await trained[family]()));
   const seeds = (): number[] => (model instanceof Transformer ? SOURCES : [1]);
 
-  it("looks back: the last logits depend on the first token of every page, and on each page of the source", () => {
+  it("attends to everything: the last logits depend on the first token of every page, and on each page of the source", () => {
     const tokens = randomIds(1, CONTEXT);
     const last = (changed: readonly number[], source = 2): number[] => [...uncached(model, changed, source).subarray(-V)];
     const expected = last(tokens);
@@ -46,7 +46,7 @@ describe.each(Object.keys(trained) as Family[])("%s", (family) => {
     if (model instanceof Transformer) expect(last(tokens, 1)).not.toEqual(expected);
   });
 
-  it(`has the logits of ${CONTEXT - 1} steps, from the second token to a full context, in the bits of a program over the whole sequence`, async () => {
+  it(`matches a program over the whole sequence bit for bit in ${CONTEXT - 1} steps, up to a full context`, async () => {
     for (const seed of seeds()) {
       const session = openSession(model);
       const [row] = await session.open([{ ...promptOf(model, [3, 4], seed), temperature: 2, seed }]);
@@ -57,7 +57,7 @@ describe.each(Object.keys(trained) as Family[])("%s", (family) => {
     }
   });
 
-  it.each([1, 2, 3, 16, 17, 63, 64, 65, 127, 128, 129, CONTEXT])("has the logits after a prompt of %i tokens in the bits of a program over that prompt", async (length) => {
+  it.each([1, 2, 3, 16, 17, 63, 64, 65, 127, 128, 129, CONTEXT])("matches a program over the prompt bit for bit after a prompt of %i tokens", async (length) => {
     for (const seed of seeds()) {
       const tokens = randomIds(length, length);
       const session = openSession(model);
@@ -68,7 +68,7 @@ describe.each(Object.keys(trained) as Family[])("%s", (family) => {
   });
 
   const T = 141;
-  it.each([[1], [2], [63], [64], [65], [T - 1], [T], [7, 50], [16, 64, 256]])("reads a prompt in pieces of %j: the same bits, there and 9 steps on", async (...pieces) => {
+  it.each([[1], [2], [63], [64], [65], [T - 1], [T], [7, 50], [16, 64, 256]])("reads a prompt in pieces of %j with the same bits, after the prompt and 9 steps later", async (...pieces) => {
     const tokens = randomIds(7, T);
     const session = openSession(model, { pieces });
     const [row] = await session.open([promptOf(model, tokens)]);
@@ -76,7 +76,7 @@ describe.each(Object.keys(trained) as Family[])("%s", (family) => {
     session.dispose();
   });
 
-  it.each([1, 2, 63, 64, 65, T - 2, T - 1])("appends to %i tokens the rest of a prompt: the same bits, there and 9 steps on", async (first) => {
+  it.each([1, 2, 63, 64, 65, T - 2, T - 1])("appends the rest of a prompt to %i tokens with the same bits, after the prompt and 9 steps later", async (first) => {
     const tokens = randomIds(8, T);
     const session = openSession(model);
     const [row] = await session.open([promptOf(model, tokens.slice(0, first))]);
@@ -85,13 +85,13 @@ describe.each(Object.keys(trained) as Family[])("%s", (family) => {
     session.dispose();
   });
 
-  it.each([1, 2, 20, 64, 65, 66, 130])("stores the keys and values of %i tokens but the last, by a step of that one too, and nothing behind them", async (length) => {
+  it.each([1, 2, 20, 64, 65, 66, 130])("stores the keys and values of %i tokens but the last, then of the last by a step, and nothing beyond", async (length) => {
     const session = openSession(model);
     const [row] = (await session.open([promptOf(model, randomIds(1, length))])) as [Row];
     const { layers, keyValueHeads, headSize } = model.pageLayout;
     const heads = Array.from({ length: layers * 2 * keyValueHeads }, (_, head) => head);
-    const isKey = (head: number): boolean => Math.floor(head / keyValueHeads) % 2 === 0; // of a layer first all keys, then all values
-    /** For each token that pages have room for, whether all of its elements are numbers; undefined if some are. */
+    const isKey = (head: number): boolean => Math.floor(head / keyValueHeads) % 2 === 0; // in each layer, all keys come before all values
+    /** For each token slot in the pages: true if all elements are numbers, false if none are, undefined if only some are. */
     const stored = (): (boolean | undefined)[] => row.pages.flatMap((page) => {
       const elements = session["pool"].state.rowsFrom(page, 1).read();
       return Array.from({ length: PAGE_TOKENS }, (_, token) => {
@@ -107,7 +107,7 @@ describe.each(Object.keys(trained) as Family[])("%s", (family) => {
     session.dispose();
   });
 
-  it("alternates steps and appended tokens: every step's bits are those of a program over all that went before", async () => {
+  it("matches a program over all preceding tokens bit for bit while alternating steps and appended tokens", async () => {
     const session = openSession(model);
     const [row] = await session.open([{ ...promptOf(model, randomIds(3, 5)), temperature: 1 }]);
     for (const appended of [1, 30, 27, 2, 62]) {

@@ -10,7 +10,7 @@ vi.mock(import("../../host/graph/sharing"), async (load) => {
   return { ...original, share: (graph, plan, threads) => original.share(graph, plan, threads, 0) };
 });
 
-/** What a row had when it was done: its tokens, and the bits of each step's logits. */
+/** The outcome of a row: its tokens, and the bits of each step's logits. */
 interface Outcome {
   tokens: number[];
   logits: number[];
@@ -27,7 +27,7 @@ class Recorder {
 
   constructor(private readonly session: Session) {}
 
-  /** One step of rows by number; those that have had theirs are closed. */
+  /** Steps rows by number, and closes those that have finished. */
   async step(rows: Map<number, Row>): Promise<void> {
     await this.session.step([...rows.values()]);
     for (const [i, row] of rows) {
@@ -51,7 +51,7 @@ async function alone(model: TrainedModel, i: number): Promise<Outcome> {
   return recorder.outcomes.get(i)!;
 }
 
-/** `count` rows, of which a new one joins every `every` steps, at the end or in front of the others. */
+/** `count` rows; a new one joins every `every` steps, after or before the others. */
 async function together(model: TrainedModel, count: number, every: number, inFront: boolean): Promise<Map<number, Outcome>> {
   const session = openSession(model);
   const recorder = new Recorder(session);
@@ -85,16 +85,16 @@ describe.each(Object.keys(trained) as Family[])("rows of a %s", (family) => {
   it("differ from each other", () => expect(new Set(expected.map(({ tokens }) => tokens.join())).size).toBe(ROWS));
 
   describe.each(["1 thread", "2 threads"])("on %s", (threads) => {
-    it("are the same alone, to the bit", async () => {
+    it("have the same bits when decoded alone", async () => {
       for (let i = 0; i < ROWS; i++) expect(await alone(models[threads]!, i)).toEqual(expected[i]);
     });
 
-    it.each([2, 3, 4, 5, 6, 7, 8, 9])("are the same in a batch of %i, whose rows end one after another", async (count) => {
+    it.each([2, 3, 4, 5, 6, 7, 8, 9])("have the same bits in a batch of %i whose rows end one after another", async (count) => {
       const outcomes = await together(models[threads]!, count, 0, false);
       for (let i = 0; i < count; i++) expect(outcomes.get(i)).toEqual(expected[i]);
     });
 
-    it.each([[1, false], [3, false], [1, true], [4, true]])("are the same where one joins every %i steps, in front: %s", async (every, inFront) => {
+    it.each([[1, false], [3, false], [1, true], [4, true]])("have the same bits if a row joins every %i steps, at the front: %s", async (every, inFront) => {
       const outcomes = await together(models[threads]!, ROWS, every, inFront);
       for (let i = 0; i < ROWS; i++) expect(outcomes.get(i)).toEqual(expected[i]);
     });

@@ -7,7 +7,7 @@ import { type Family, openSession, promptOf, randomIds, trained, type TrainedMod
 const used = (session: Session): number => session["pool"].used;
 const isShared = (session: Session, page: number): boolean => session["pool"]["uses"][page]! > 1;
 
-/** Steps rows together n times; each row's tokens and logits since. */
+/** Steps rows together n times, and returns each row's new tokens and logits. */
 async function steps(session: Session, rows: readonly Row[], n: number): Promise<{ tokens: number[]; logits: number[] }[]> {
   const results = rows.map(() => ({ tokens: [] as number[], logits: [] as number[] }));
   for (let i = 0; i < n; i++) {
@@ -27,7 +27,7 @@ describe.each(Object.keys(trained) as Family[])("rows of a %s", (family) => {
     (await session.open([{ ...promptOf(model, randomIds(length, length)), temperature: 1, seed: 3, ...sampler }]))[0]!;
   const sourcePages = (): number => (family === "Transformer" ? 2 : 0); // of source 1, 72 tokens
 
-  /** What a row of its own does after the tokens, in n steps. */
+  /** The outcome of n steps of an unshared row with the same tokens. */
   async function expected(tokens: readonly number[], n: number, sampler: object, draws = 0): Promise<{ tokens: number[]; logits: number[] }> {
     const session = openSession(model);
     const [row] = await session.open([{ ...promptOf(model, tokens), temperature: 1, seed: 3, ...sampler }]);
@@ -37,8 +37,8 @@ describe.each(Object.keys(trained) as Family[])("rows of a %s", (family) => {
     return result!;
   }
 
-  // Stored tokens before the fork: one less than the row has.
-  it.each([1, 2, 40, 63, 64, 65, 66, 128, 129, 130])("of %i tokens share their pages after a fork; the last is copied by the first that writes to it", async (length) => {
+  // A row of n tokens has n − 1 stored tokens before the fork.
+  it.each([1, 2, 40, 63, 64, 65, 66, 128, 129, 130])("of %i tokens share their pages after a fork; the first row to write to the last page copies it", async (length) => {
     const session = openSession(model);
     const row = await open(session, length);
     const stored = length - 1;
@@ -60,7 +60,7 @@ describe.each(Object.keys(trained) as Family[])("rows of a %s", (family) => {
     session.dispose();
   });
 
-  it.each([1, 64, 65, 100, 129])("of %i tokens diverge after a fork, each as a row of its own", async (length) => {
+  it.each([1, 64, 65, 100, 129])("of %i tokens diverge after a fork, each like an unshared row", async (length) => {
     const session = openSession(model);
     const row = await open(session, length);
     const before = [...row.tokens];
@@ -74,7 +74,7 @@ describe.each(Object.keys(trained) as Family[])("rows of a %s", (family) => {
     session.dispose();
   });
 
-  it("goes on, forked midway, as it would have: the same seed draws the same tokens", async () => {
+  it("are unaffected by a fork midway: the same seed draws the same tokens", async () => {
     const session = openSession(model);
     const row = await open(session, 60);
     await steps(session, [row], 7);
@@ -85,13 +85,13 @@ describe.each(Object.keys(trained) as Family[])("rows of a %s", (family) => {
     session.dispose();
   });
 
-  it("leave a fork its pages, and its source, when they are closed", async () => {
+  it("leave a fork's pages and source intact when they are closed", async () => {
     const session = openSession(model);
     const row = await open(session, 100);
     const before = [...row.tokens];
     const fork = session.fork(row, { seed: 8 });
     session.close(row);
-    const other = await open(session, 120); // would take the pages, were they free
+    const other = await open(session, 120); // would take the pages if they were free
     const [result] = await steps(session, [fork, other], 10);
     expect(result).toEqual(await expected(before, 10, { seed: 8 }));
     session.close(fork);
@@ -100,7 +100,7 @@ describe.each(Object.keys(trained) as Family[])("rows of a %s", (family) => {
     session.dispose();
   });
 
-  it.each([[100, 99], [100, 70], [100, 66], [100, 65], [100, 64], [100, 2], [100, 1], [130, 129], [130, 66]])("of %i tokens truncated to %i go on as rows of those tokens", async (length, n) => {
+  it.each([[100, 99], [100, 70], [100, 66], [100, 65], [100, 64], [100, 2], [100, 1], [130, 129], [130, 66]])("of %i tokens truncated to %i continue like rows of those tokens", async (length, n) => {
     const session = openSession(model);
     const row = await open(session, length);
     session.truncate(row, n);
@@ -111,7 +111,7 @@ describe.each(Object.keys(trained) as Family[])("rows of a %s", (family) => {
     session.dispose();
   });
 
-  it("greedy, truncated and stepped again, give the same tokens and bits as the first time", async () => {
+  it("that are greedy give the same tokens and bits when truncated and stepped again", async () => {
     const session = openSession(model);
     const row = await open(session, 60, { temperature: 0 });
     const [first] = await steps(session, [row], 20);
@@ -120,7 +120,7 @@ describe.each(Object.keys(trained) as Family[])("rows of a %s", (family) => {
     session.dispose();
   });
 
-  it("sampled, truncated and stepped again, draw the next random numbers of their seed", async () => {
+  it("that are sampled draw the next random numbers of their seed when truncated and stepped again", async () => {
     const session = openSession(model);
     const row = await open(session, 60, { temperature: 3 });
     const [first] = await steps(session, [row], 20);
@@ -131,7 +131,7 @@ describe.each(Object.keys(trained) as Family[])("rows of a %s", (family) => {
     session.dispose();
   });
 
-  it.each([40, 63, 64, 65, 66, 100])("truncated to %i tokens within pages that a fork shares, and then appended to, leave the fork as it was", async (n) => {
+  it.each([40, 63, 64, 65, 66, 100])("truncated to %i tokens within pages shared with a fork, then appended to, do not affect the fork", async (n) => {
     const session = openSession(model);
     const row = await open(session, 110);
     const before = [...row.tokens];
@@ -145,7 +145,7 @@ describe.each(Object.keys(trained) as Family[])("rows of a %s", (family) => {
     session.dispose();
   });
 
-  it("refuse to keep more tokens than there are, or none", async () => {
+  it("cannot be truncated to more tokens than they have, or to none", async () => {
     const session = openSession(model);
     const row = await open(session, 5);
     for (const n of [0, -1, 6, 1.5, NaN, undefined]) expect(() => session.truncate(row, n as number)).toThrow(new RangeError(`truncate: expected 1 to 5 tokens, got ${n}`));
@@ -153,7 +153,7 @@ describe.each(Object.keys(trained) as Family[])("rows of a %s", (family) => {
     session.dispose();
   });
 
-  it("take pages over from rows that were closed or truncated, whatever those held", async () => {
+  it("reuse pages of closed or truncated rows, whatever their contents", async () => {
     const session = openSession(model, { rows: 4 });
     const outcomes: unknown[] = [];
     for (let round = 0; round < 6; round++) {

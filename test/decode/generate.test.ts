@@ -22,12 +22,12 @@ describe("generate", () => {
     for await (const ids of generate(from, prompts, options)) steps.push(ids);
     return prompts.map((_, row) => steps.map((ids) => ids[row]!));
   };
-  /** Ids by likelihood after `ids`, which fit the context. */
+  /** Next ids after `ids`, most likely first. `ids` must fit in the context. */
   const ranks = (ids: number[]): number[] => {
     const logits = logitsOf(model, { tokens: { shape: [1, ids.length], data: Int32Array.from(ids) } }).subarray(-23);
     return Array.from(logits.keys()).sort((a, b) => logits[b]! - logits[a]!);
   };
-  /** What the model reads before each of n tokens: once more than the context are there, it goes on from the last half of them. */
+  /** What the model reads before each of n tokens. Beyond the context, it restarts from the last half of it. */
   const windows = (prompt: number[], generated: number[]): number[][] => {
     let window = prompt.length > CONTEXT ? prompt.slice(-4) : [...prompt];
     return generated.map((id) => {
@@ -38,58 +38,58 @@ describe("generate", () => {
     });
   };
 
-  it("gives the same tokens for the same seed, others for another", async () => {
+  it("gives the same tokens for the same seed, and others for another seed", async () => {
     const run = (seed: number): Promise<number[][]> => collect([[1, 2]], { maxTokens: 20, temperature: 5, seed });
     expect(await run(1)).toEqual(await run(1));
     expect(await run(1)).not.toEqual(await run(2));
     expect(await run(1)).not.toEqual(await run(1 + 2 ** 32));
   });
 
-  it("draws by temperature 1 from all tokens with the seed 0, where nothing else is said", async () => {
+  it("samples from all tokens at temperature 1 with seed 0 by default", async () => {
     expect(await collect([[1, 2]], { maxTokens: 20 })).toEqual(await collect([[1, 2]], { maxTokens: 20, temperature: 1, topK: 0, seed: 0, pastContext: "restart" }));
   });
 
-  it.each([[0, 2], [1e-50, 2], [0, 8], [0, 9], [0, 30]])("is greedy at temperature %d; past the context it goes on from its last half, from a prompt of %i", async (temperature, length) => {
+  it.each([[0, 2], [1e-50, 2], [0, 8], [0, 9], [0, 30]])("is greedy at temperature %d, and restarts from the last half of the context, with a prompt of %i tokens", async (temperature, length) => {
     const prompt = Array.from({ length }, (_, i) => (5 * i + 3) % 23);
     const [row] = await collect([prompt], { maxTokens: 24, temperature });
     expect(row).toHaveLength(24);
     for (const [i, window] of windows(prompt, row!).entries()) expect([i, row![i]]).toEqual([i, ranks(window)[0]]);
   });
 
-  it("stops past the context, if it is told to", async () => {
+  it("stops at the context with pastContext \"stop\"", async () => {
     const restarting = await collect([[3, 1]], { maxTokens: 30, temperature: 0 });
-    expect(await collect([[3, 1]], { maxTokens: 30, temperature: 0, pastContext: "stop" })).toEqual([restarting[0]!.slice(0, 7)]); // the context, and one more
+    expect(await collect([[3, 1]], { maxTokens: 30, temperature: 0, pastContext: "stop" })).toEqual([restarting[0]!.slice(0, 7)]); // the context, and one more token
     const rows = await collect([[3, 1], [3, 1, 4, 1, 5, 9]], { maxTokens: 30, temperature: 0, pastContext: "stop" });
     expect(rows[0]).toEqual(restarting[0]!.slice(0, 7));
     expect(rows[1]!.slice(3)).toEqual([-1, -1, -1, -1]);
     expect(rows[1]!.slice(0, 3)).toEqual((await collect([[3, 1, 4, 1, 5, 9]], { maxTokens: 3, temperature: 0 }))[0]);
   });
 
-  it("takes a k beyond 32 bits for all of the vocabulary", async () => {
+  it("treats a k beyond 32 bits as the whole vocabulary", async () => {
     const all = await collect([[5]], { maxTokens: 20, temperature: 5 });
     expect(await collect([[5]], { maxTokens: 20, temperature: 5, topK: 2 ** 32 + 1 })).toEqual(all);
   });
 
-  it.each([[1, 1], [3, 2], [3, 3]])("draws from the top %i only, with seed %i, past the context too", async (topK, seed) => {
+  it.each([[1, 1], [3, 2], [3, 3]])("samples only from the top %i with seed %i, also past the context", async (topK, seed) => {
     const [row] = await collect([[5]], { maxTokens: 20, temperature: 5, topK, seed });
     for (const [i, window] of windows([5], row!).entries()) expect(ranks(window).slice(0, topK)).toContain(row![i]);
     if (topK > 1) expect(new Set(windows([5], row!).map((window, i) => ranks(window).indexOf(row![i]!))).size).toBe(topK);
   });
 
-  it("draws each row with seed + its number, whatever its company: row 2 of seed 5 is row 0 of seed 7", async () => {
+  it("seeds row i with seed + i, whatever the other rows: row 2 of seed 5 is row 0 of seed 7", async () => {
     const rows = await collect([[5], [6], [7]], { maxTokens: 20, temperature: 3, seed: 5 });
     expect([rows[2]]).toEqual(await collect([[7]], { maxTokens: 20, temperature: 3, seed: 7 }));
     expect([rows[0]]).toEqual(await collect([[5]], { maxTokens: 20, temperature: 3, seed: 5 }));
   });
 
-  it("continues prompts of different lengths in a batch as each alone, past the context too", async () => {
+  it("continues prompts of different lengths in a batch as it does each alone, also past the context", async () => {
     const prompts = [[1], [2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12, 13, 14, 15, 16], [7, 8, 9, 10, 11, 12, 13, 14]];
     const alone = [];
     for (const prompt of prompts) alone.push(...(await collect([prompt], { maxTokens: 19, temperature: 0 })));
     expect(await collect(prompts, { maxTokens: 19, temperature: 0 })).toEqual(alone);
   });
 
-  it("gives −1 for a row that has ended, and stops when all have", async () => {
+  it("yields −1 for a row that has ended, and stops when all have ended", async () => {
     const [[end]] = (await collect([[3, 1]], { maxTokens: 1, temperature: 0 })) as [[number]];
     expect(await collect([[3, 1]], { maxTokens: 5, temperature: 0, end })).toEqual([[end]]);
     const [first, second] = await collect([[3, 1], [4]], { maxTokens: 3, temperature: 0, end });
@@ -97,7 +97,7 @@ describe("generate", () => {
     expect(first).toEqual([end, ...second!.slice(1).map(() => -1)]);
   });
 
-  it("gives the same on a session that is kept, which is free afterwards and when it is left", async () => {
+  it("gives the same tokens on a reused session, whose rows are closed afterwards and on an early exit", async () => {
     const expected = await collect([[3, 1], [4]], { maxTokens: 20, temperature: 2 });
     const session = new Session(model, { rows: 2, poison: true });
     for (let i = 0; i < 3; i++) {
@@ -108,7 +108,7 @@ describe("generate", () => {
     session.dispose();
   });
 
-  it("changes no prompt it is given, takes typed arrays, and may be left at any token", async () => {
+  it("does not change its prompts, accepts typed arrays, and can be abandoned at any token", async () => {
     const prompt = [1, 2];
     for await (const _ of generate(model, [prompt], { maxTokens: 5 })) break;
     expect(prompt).toEqual([1, 2]);
@@ -117,7 +117,7 @@ describe("generate", () => {
     expect(await collect([[1]], { maxTokens: 0 })).toEqual([[]]);
   });
 
-  it("stops at its signal, at once or between tokens", async () => {
+  it("is aborted by its signal, at once or between tokens", async () => {
     await expect(collect([[1]], { maxTokens: 5, signal: AbortSignal.abort(new Error("enough")) })).rejects.toThrow("enough");
     const abort = new AbortController();
     const iterate = async (): Promise<void> => {
@@ -126,7 +126,7 @@ describe("generate", () => {
     await expect(iterate()).rejects.toThrow("enough");
   });
 
-  it("throws HeedError where the weights are NaN, greedy or not", async () => {
+  it("throws HeedError if the weights are NaN, greedy or not", async () => {
     const before = model.weights.read();
     model.embedding.weight.state!.write(new Float32Array(64).fill(NaN));
     for (const temperature of [0, 1]) {
@@ -165,7 +165,7 @@ describe("generate", () => {
     await expect(generate(model, [[1]], options as GenerateOptions).next()).rejects.toThrow(new TypeError(`generate: expected an object with maxTokens, got ${got}`));
   });
 
-  it("refuses models that decode from a source, and what is no model, saying what it takes", async () => {
+  it("refuses models that decode from a source and values that are not models, and says what it expects", async () => {
     const { runtime } = model.weights;
     const transformer = new Transformer({ ...transformerPresets.tiny, vocabulary: 9 }).place(runtime);
     const expected = "generate: expected a model that continues text, such as GPT, got";
@@ -176,7 +176,7 @@ describe("generate", () => {
     for (const [other, message] of others) await expect(generate(other as GPT, [[3]], { maxTokens: 1 }).next()).rejects.toThrow(new TypeError(message));
   });
 
-  it("continues a Llama's prompts past its context too", async () => {
+  it("also continues a Llama's prompts past its context", async () => {
     const llama = new Llama({ vocabulary: 23, block: 8, layers: 1, heads: 2, keyValueHeads: 1, width: 16, hidden: 16 }).place(model.weights.runtime, { seed: 1 });
     const steps: number[] = [];
     for await (const [id] of generate(llama, [[3, 1]], { maxTokens: 30, temperature: 1, seed: 2 })) steps.push(id!);

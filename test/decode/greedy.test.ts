@@ -40,20 +40,20 @@ describe("greedy", () => {
   });
   const decode = (sources: readonly (readonly number[])[], options = {}): Promise<number[][]> => greedy(model, sources, { start: START, end: END, ...options });
 
-  it("copies at least 38 of 40 unseen sources, after 300 steps on the copy task", async () => {
+  it("copies at least 38 of 40 unseen sources after 300 steps on the copy task", async () => {
     const sources = sourcesAt(5000, 40);
     const copies = await decode(sources);
     expect(sources.filter((source, row) => source.join() === copies[row]!.join()).length).toBeGreaterThanOrEqual(38);
   });
 
-  it("gives a batch of different lengths what it gives each source alone", async () => {
+  it("gives the same targets for a batch of different lengths as for each source alone", async () => {
     const sources = [[3], [4, 5, 6, 7, 8, 9], [9, 8], [3, 3, 4, 4]];
     const alone = [];
     for (const source of sources) alone.push(...(await decode([source])));
     expect(await decode(sources)).toEqual(alone);
   });
 
-  it("gives more sources than a session has rows what it gives all at once, and the session is free afterwards", async () => {
+  it("gives the same targets for more sources than a session has rows as for all at once, and closes its rows", async () => {
     const sources = sourcesAt(6000, 40);
     const expected = await decode(sources);
     const session = new Session(model, { rows: 7, poison: true });
@@ -63,7 +63,7 @@ describe("greedy", () => {
     session.dispose();
   });
 
-  it("gives two calls at once on one session what each gives alone", async () => {
+  it("gives the same targets for two concurrent calls on one session as for each alone", async () => {
     const sets = [sourcesAt(1, 9), sourcesAt(2, 5)];
     const session = new Session(model, { poison: true });
     const both = await Promise.all(sets.map((sources) => greedy(session, sources, { start: START, end: END })));
@@ -71,13 +71,13 @@ describe("greedy", () => {
     session.dispose();
   });
 
-  it("stops after maxTokens, and gives no source no target", async () => {
+  it("stops after maxTokens, and returns no targets for no sources", async () => {
     expect((await decode([[3, 4, 5, 6]], { maxTokens: 2 }))[0]).toHaveLength(2);
     expect(await decode([[3, 4, 5, 6]], { maxTokens: 0 })).toEqual([[]]);
     expect(await decode([])).toEqual([]);
   });
 
-  it("takes typed arrays, and a maxTokens beyond the model's context for the context", async () => {
+  it("accepts typed arrays, and limits maxTokens to the model's context", async () => {
     const expected = await decode([[3, 4]]);
     expect(await decode([Int32Array.of(3, 4) as unknown as number[]])).toEqual(expected);
     expect(await decode([[3, 4]], { maxTokens: 1000 })).toEqual(expected);
@@ -122,7 +122,7 @@ describe("greedy", () => {
     await expect(greedy(model, [[3]], options as GreedyOptions)).rejects.toThrow(new TypeError(message));
   });
 
-  it("refuses models that continue texts, and what is no model, saying what it takes", async () => {
+  it("refuses models that continue text and values that are not models, and says what it expects", async () => {
     const expected = "greedy: expected a model that decodes from a source, such as Transformer, got";
     const config = { vocabulary: 10, block: 8, layers: 1, heads: 1, width: 4, hidden: 4 };
     const runtime = model.weights.runtime;
@@ -135,11 +135,11 @@ describe("greedy", () => {
     for (const [other, message] of others) await expect(greedy(other as Transformer, [[3]], { start: 1, end: 2 })).rejects.toThrow(new TypeError(message));
   });
 
-  it("stops at its signal", async () => {
+  it("is aborted by its signal", async () => {
     await expect(decode([[3]], { signal: AbortSignal.abort(new Error("enough")) })).rejects.toThrow("enough");
   });
 
-  it("throws HeedError where the weights are NaN", async () => {
+  it("throws HeedError if the weights are NaN", async () => {
     const before = model.weights.read();
     model.embedding.weight.state!.write(new Float32Array(64).fill(NaN));
     await expect(decode([[3]])).rejects.toMatchObject({ name: "HeedError", code: "data" });

@@ -12,13 +12,13 @@ import { openSession, randomIds, START, trained } from "./trained";
 
 const END = 2;
 
-/** What memory is taken: by the report, by its own count, and up to which address. */
+/** Memory in use: by the report, by its own count, and the highest address. */
 function taken({ memory }: Runtime): { bytes: number; used: number; end: number } {
   const report = memory.report();
   return { bytes: report.reduce((sum, { bytes }) => sum + bytes, 0), used: memory.used, end: Math.max(...report.map(({ address, bytes }) => address + bytes)) };
 }
 
-describe("1,000 translations of random lengths end with the memory that the first 50 took", () => {
+describe("1,000 translations of random lengths use no more memory than the first 50", () => {
   let transformer: Transformer;
   let next: () => number;
   beforeAll(async () => {
@@ -36,7 +36,7 @@ describe("1,000 translations of random lengths end with the memory that the firs
     expect(taken(runtime)).toEqual(first);
   });
 
-  it("one at a time, in a session that is kept", async () => {
+  it("one at a time, in a reused session", async () => {
     const session = openSession(transformer);
     for (let i = 0; i < 50; i++) await greedy(session, sources(1), options());
     const first = taken(transformer.weights.runtime);
@@ -46,7 +46,7 @@ describe("1,000 translations of random lengths end with the memory that the firs
     session.dispose();
   });
 
-  it("some at a time, in a session of 8 rows, to a tenth", async () => {
+  it("several at a time, in a session of 8 rows, within 10 %", async () => {
     const session = openSession(transformer, { rows: 8 });
     const translate = async (count: number): Promise<void> => {
       for (let done = 0; done < count; ) {
@@ -55,12 +55,12 @@ describe("1,000 translations of random lengths end with the memory that the firs
         done += batch;
       }
     };
-    await greedy(session, Array.from({ length: 8 }, () => randomIds(1, 150)), { start: START, end: END, maxTokens: 12 }); // the largest there is
+    await greedy(session, Array.from({ length: 8 }, () => randomIds(1, 150)), { start: START, end: END, maxTokens: 12 }); // the largest possible
     await translate(42);
     const { bytes, end } = taken(transformer.weights.runtime);
     await translate(950);
     const after = taken(transformer.weights.runtime);
-    // Which programs the session keeps depends on the last sizes: their instructions take some kilobytes more or fewer, the pages none.
+    // The programs that the session keeps depend on the last sizes, so their instructions vary by some kilobytes. Its pages do not vary.
     expect(Math.abs(after.bytes - bytes)).toBeLessThan(0.1 * bytes);
     expect(after.end).toBeLessThan(1.1 * end);
     session.dispose();
@@ -68,7 +68,7 @@ describe("1,000 translations of random lengths end with the memory that the firs
 });
 
 describe("a session's memory", () => {
-  it("is freed by generate and greedy when they end, fail, or are left", async () => {
+  it("is freed by generate and greedy when they end, fail or are abandoned", async () => {
     const gpt: GPT = await trained.GPT();
     const { runtime } = gpt.weights;
     const run = async (use: (iterator: AsyncGenerator<number[]>) => Promise<unknown>): Promise<string[]> => {
@@ -83,7 +83,7 @@ describe("a session's memory", () => {
     expect(await run(async (tokens) => { for await (const _ of tokens) void _; })).toEqual(before);
   });
 
-  it("holds as many pages as rows ever needed at once, doubled from 8", async () => {
+  it("has as many pages as rows have ever needed at once, doubling from 8", async () => {
     const session = openSession(await trained.GPT(), { rows: 12 });
     const bytes = (): number => session["pool"]["block"].bytes;
     const page = bytes() / 8;
@@ -102,7 +102,7 @@ describe("PagePool", () => {
   const fill = (pool: PagePool, page: number, value: number): void => pool.state.rowsFrom(page, 1).write(new Float32Array(pageElements(layout)).fill(value));
   const values = (pool: PagePool, page: number): Set<number> => new Set(pool.state.rowsFrom(page, 1).read());
 
-  it("gives each page to one row at a time, never page 0, and grows without losing what pages hold", async () => {
+  it("gives each page to one row at a time, never gives page 0, and keeps contents when it grows", async () => {
     const pool = await create();
     const pages = Array.from({ length: 40 }, () => pool.take());
     pages.forEach((page, i) => fill(pool, page, i));
@@ -113,7 +113,7 @@ describe("PagePool", () => {
     expect(pool.used).toBe(140);
   });
 
-  it("copies a shared page for the one that writes, and leaves it to the other", async () => {
+  it("copies a shared page for the row that writes, and leaves the original to the other", async () => {
     const pool = await create();
     const page = pool.take();
     fill(pool, page, 7);
@@ -126,7 +126,7 @@ describe("PagePool", () => {
     expect([pool.writable(page), pool.writable(copy)]).toEqual([page, copy]);
   });
 
-  it("takes back a page when the last of its rows releases it", async () => {
+  it("reclaims a page when the last of its rows releases it", async () => {
     const pool = await create();
     const page = pool.take();
     pool.share(page);
@@ -138,7 +138,7 @@ describe("PagePool", () => {
     expect(pool.take()).toBe(page);
   });
 
-  it("fills pages with NaN when they are taken, if it is told to, and only then", async () => {
+  it("fills pages with NaN when they are taken only if poison is set", async () => {
     for (const poison of [true, false]) {
       const pool = await create(poison);
       const page = pool.take();

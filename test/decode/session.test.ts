@@ -60,7 +60,7 @@ describe("new Session", () => {
 });
 
 describe("step", () => {
-  it("goes up to a full context, and refuses to go on, changing nothing", async () => {
+  it("fills the context, then refuses to continue and changes nothing", async () => {
     const session = openSession(llama);
     const [full, other] = (await session.open([{ tokens: randomIds(1, CONTEXT) }, { tokens: [3] }])) as [Row, Row];
     await session.step([full]); // past = context − 1
@@ -97,7 +97,7 @@ describe("step", () => {
     other.dispose();
   });
 
-  it("with weights that are NaN names the row, and changes nothing: with the weights back it goes on as before", async () => {
+  it("names the row if the weights are NaN, and changes nothing: with the weights restored it continues as before", async () => {
     const model = copyOf(llama, await createRuntime());
     const session = openSession(model);
     const rows = await session.open([{ tokens: [3, 4] }, { tokens: [5], temperature: 1, seed: 7 }, { tokens: [6, 7, 8] }]);
@@ -121,13 +121,13 @@ describe("step", () => {
     const model = copyOf(llama, await createRuntime());
     const session = openSession(model);
     const rows = await session.open([{ tokens: [3] }, { tokens: [4] }, { tokens: [12] }]);
-    model.embedding.weight.state!.write([NaN], 12 * model.config.width); // token 12's
+    model.embedding.weight.state!.write([NaN], 12 * model.config.width); // the row of token 12
     await expect(session.step(rows)).rejects.toThrow("step: the logits of row 2 are NaN; expected finite numbers. Has the model been trained?");
   });
 });
 
 describe("logits", () => {
-  it("are those of the row's place in the last step, whatever becomes of the list that it was given", async () => {
+  it("belong to the row's position in the last step, even if the caller has changed the list of rows", async () => {
     const session = openSession(llama);
     const rows = await session.open([3, 4, 5].map((id) => ({ tokens: [id] })));
     const list = [...rows];
@@ -140,7 +140,7 @@ describe("logits", () => {
     session.dispose();
   });
 
-  it("are refused to a row that took no part, and once another program has run", async () => {
+  it("are refused for a row that was not part of the step, and after another program has run", async () => {
     const session = openSession(llama);
     const [row, other] = (await session.open([{ tokens: [3] }, { tokens: [4] }])) as [Row, Row];
     await session.step([row]);
@@ -152,7 +152,7 @@ describe("logits", () => {
 });
 
 describe("dispose", () => {
-  it("gives all memory back, twice without harm, and refuses what follows", async () => {
+  it("frees all memory, can be called twice, and makes later calls fail", async () => {
     const { memory } = llama.weights.runtime;
     const before = memory.report().filter(({ owner }) => owner !== "runtime");
     const session = openSession(llama);

@@ -13,10 +13,10 @@ import { Trainer } from "../../host/train/trainer";
 import { createRuntime } from "../graph/runtime";
 import { uniform } from "../random";
 
-// Small models that have learnt something: fresh weights make attention uniform, and hide a key that should not be seen or is not there.
+// Small trained models. Fresh weights make attention almost uniform, which would hide a key that is wrongly seen or missing.
 
 export const VOCABULARY = 13;
-/** Ids below are special: START is the Transformer's first target token. */
+/** Ids below this are special; START is the Transformer's first target token. */
 const FIRST_ID = 3;
 export const START = 1;
 /** Tokens: three pages, the last one not full. */
@@ -37,7 +37,7 @@ async function train<S extends InputSpecs, M extends Model<S>>(model: M, steps: 
 
 const rowsOf = (step: number, count: number, length: number): number[][] => Array.from({ length: count }, (_, b) => randomIds(count * step + b, length));
 
-/** After an even id comes the first one of its page, after an odd one the id before it: heads look far back, and near. */
+/** An even id is followed by the first id of its page, an odd one by the id before it, so that heads attend both far and near. */
 function lookingBack(step: number): BatchOf<LanguageInputs> {
   const rows = rowsOf(step, 3, CONTEXT);
   return { tokens: int32(rows), targets: int32(rows.map((row) => row.map((id, i) => row[id % 2 === 0 ? i - (i % PAGE_TOKENS) : Math.max(0, i - 1)]!))) };
@@ -79,7 +79,7 @@ export const createThreads = (): Promise<Runtime> =>
 /** A session whose pages are filled with NaN when they are taken and released. */
 export const openSession = <M extends DecoderModel>(model: M, options: SessionOptions = {}): Session<M> => new Session<M>(model, { rows: 12, poison: true, ...options });
 
-/** A prompt of a model: of an encoder-decoder with a source, the seed's. */
+/** A prompt for a model; for an encoder-decoder, with the seed's source. */
 export const promptOf = (model: TrainedModel, tokens: readonly number[], seed = 1): { tokens: readonly number[]; source?: readonly number[] } =>
   model instanceof Transformer ? { tokens, source: sourceOf(seed) } : { tokens };
 

@@ -79,13 +79,13 @@ describe("a model's constructor", () => {
 });
 
 describe("Model.place", () => {
-  it("says how much memory a model needs that 4 GiB cannot hold", async () => {
+  it("says how much memory is needed by a model that does not fit in 4 GiB", async () => {
     const model = new Transformer({ ...transformerPresets.base, width: 8192, hidden: 32768, vocabulary: 32000 });
     const runtime = await createRuntime();
     expect(() => model.place(runtime)).toThrow(/the model's weights need \d+\.\d GiB; WebAssembly's 32-bit memory ends at 4\.00 GiB/);
   });
 
-  it("of a model that has its place is refused; after dispose it takes another", async () => {
+  it("refuses a model that is already placed, and places it again after dispose", async () => {
     const runtime = await createRuntime();
     const model = new GPT(configs.GPT).place(runtime, { seed: 1 });
     expect(() => model.place(runtime)).toThrow(new TypeError("place: the model already has memory; dispose it first"));
@@ -94,7 +94,7 @@ describe("Model.place", () => {
     model.place(runtime, { seed: 1 });
   });
 
-  it.each([-1, 1.5, NaN, 2 ** 53])("refuses the seed %d, and keeps no memory", async (seed) => {
+  it.each([-1, 1.5, NaN, 2 ** 53])("refuses the seed %d, and leaks no memory", async (seed) => {
     const runtime = await createRuntime();
     expect(() => new GPT(configs.GPT).place(runtime, { seed })).toThrow(RangeError);
     expect(runtime.memory.report().filter(({ owner }) => owner === "GPT")).toEqual([]);
@@ -103,7 +103,7 @@ describe("Model.place", () => {
 
 describe("norms", () => {
   const [rows, width] = [3, 10];
-  const x = randomArray(rows * width, 1, -0.01, 0.01); // so small that ε matters
+  const x = randomArray(rows * width, 1, -0.01, 0.01); // small enough for ε to matter
 
   it.each([1e-5, 1e-3, 1, undefined])("compute with ε = %s, to 1e-6", async (epsilon) => {
     const runtime = await createRuntime();

@@ -9,7 +9,7 @@ import { uniform } from "../random";
 
 const inputs = { pixels: numbers(["B", 16]), digits: ids(["B"], 10), parity: ids(["B"], 2, -1) };
 
-/** A model as users write one: pixels in, two heads out. The second counts half. */
+/** A custom model, as a user would write it: pixels in, two heads out. The second head has half the weight in the loss. */
 export class Digits extends Model<typeof inputs> {
   readonly hidden = new Linear(16, 12);
   readonly digit = new Linear(12, 10, { bias: false });
@@ -22,7 +22,7 @@ export class Digits extends Model<typeof inputs> {
   }
 }
 
-/** Images whose first pixels tell the digit; every third parity is ignored. */
+/** Images whose first pixels encode the digit. Every third parity is ignored. */
 export function digitsBatch(seed: number, rows: number): BatchOf<typeof inputs> {
   const next = uniform(seed);
   const digits = Int32Array.from({ length: rows }, () => Math.floor(10 * next()));

@@ -24,7 +24,7 @@ const models: Record<string, { model: Model; batch: Batch }> = {
 type Change = (batch: Batch) => unknown;
 const replace = (name: string, array: unknown): Change => (batch) => ({ ...batch, [name]: array });
 const without = (name: string): Change => (batch) => Object.fromEntries(Object.entries(batch).filter(([key]) => key !== name));
-/** A value at a place of an array. */
+/** Replaces one value of an array. */
 const put = (name: string, place: number, value: number): Change => (batch) => {
   const { shape, data } = batch[name]!;
   const copy = data.slice();
@@ -82,9 +82,9 @@ const flaws: [string, string, Change, ErrorConstructor, string][] = [
 ];
 
 describe("Model.check", () => {
-  it.each(Object.entries(models))("takes a batch of %s", (_, { model, batch }) => expect(() => model.check(batch)).not.toThrow());
+  it.each(Object.entries(models))("accepts a batch of %s", (_, { model, batch }) => expect(() => model.check(batch)).not.toThrow());
 
-  it.each(flaws)("of %s refuses %s", (name, _, change, kind, message) => {
+  it.each(flaws)("for %s refuses %s", (name, _, change, kind, message) => {
     const { model, batch } = models[name]!;
     const error = (() => {
       try {
@@ -96,13 +96,13 @@ describe("Model.check", () => {
     expect([error?.constructor, error?.message]).toEqual([kind, message]);
   });
 
-  it("takes what is ignored, lengths of 0 and full lengths, and the longest sequences", () => {
+  it("accepts ignored values, lengths of 0, full lengths and sequences of the maximum length", () => {
     models.GPT!.model.check({ tokens: i32([1, 8]), targets: i32([1, 8], new Array(8).fill(-1)) });
     const { model, batch } = models.Transformer!;
     model.check({ ...batch, sourceLengths: i32([2], [0, 3]) });
   });
 
-  it("is made by trainers, evaluate and computeGradients, before anything is computed", async () => {
+  it("is called by Trainer, evaluate and computeGradients before they compute anything", async () => {
     const model = new GPT({ vocabulary: 11, block: 8, layers: 1, heads: 2, width: 8 }).place(await createRuntime());
     const bad = { ...language, tokens: i32([2, 4], [0, 0, 0, 11, 0, 0, 0, 0]) };
     const message = "GPT: tokens: ids must be in [0, 11), got 11 at position 3";
@@ -112,7 +112,7 @@ describe("Model.check", () => {
     expect(() => computeGradients(model, bad)).toThrow(new RangeError(message));
   });
 
-  it("tells of an async batch() that batches are made synchronously", async () => {
+  it("says that batches must be made synchronously if batch() is async", async () => {
     const model = new GPT({ vocabulary: 11, block: 8, layers: 1, heads: 2, width: 8 }).place(await createRuntime());
     const batch = (async () => language) as unknown as () => typeof language;
     const trainer = new Trainer(model, { batch }, { steps: 1, schedule: { kind: "constant", peak: 1 }, optimizer: { kind: "sgd" } });

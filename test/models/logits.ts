@@ -4,7 +4,7 @@ import type { Tensor } from "../../host/graph/tensor";
 import type { AnyModel } from "../../host/io/model";
 import { Transformer } from "../../host/models/transformer";
 
-/** The logits after every token of a batch, [B, T, V]: one program over whole sequences, as training runs them, without a cache. */
+/** The logits after every token of a batch, [B, T, V], from one program over whole sequences, without a cache, as in training. */
 export function logitsOf(model: AnyModel, batch: Batch): Float32Array {
   const names = model instanceof Transformer ? ["source", "sourceLengths", "target"] : ["tokens"];
   const shapes = names.map((name) => batch[name]!.shape);

@@ -28,7 +28,7 @@ describe("a Transformer's padding", () => {
     [0, [0, 2, 3, 4, 6, 7]],
     [undefined, [0, 2, 3, 4, 6, 7]],
     [8, [0, 1, 2, 3, 4, 5, 6, 7]],
-  ])("of %s counts for nothing, and every other target counts", async (padding, counted) => {
+  ])("of %s is ignored, and every other target counts", async (padding, counted) => {
     const model = new Transformer({ ...config, padding }).place(await createRuntime(), { seed: 1 });
     const logits = logitsOf(model, batch);
     const losses = counted.map((i) => crossEntropy(logits.subarray(9 * i, 9 * (i + 1)), targets[i]!));
@@ -38,7 +38,7 @@ describe("a Transformer's padding", () => {
     expectAllclose([loss, computeGradients(model, batch).loss], [mean, mean], { rtol: 1e-5 });
   });
 
-  it("adds nothing to any gradient", async () => {
+  it("contributes nothing to any gradient", async () => {
     const model = new Transformer({ ...config, padding: 1 }).place(await createRuntime(), { seed: 1 });
     const shorter = { ...batch, target: i32([2, 2], [2, 3, 2, 1]), targets: i32([2, 2], [3, 0, 1, 0]) };
     const longer = { ...batch, targets: i32([2, 4], [3, 0, 1, 1, 1, 0, 1, 1]) };
@@ -46,7 +46,7 @@ describe("a Transformer's padding", () => {
     for (const [name, { data }] of a.gradients) expectAllclose(b.gradients.get(name)!.data, data, { rtol: 1e-5, atol: 1e-7 });
   });
 
-  it("must be an id of the vocabulary", () => {
+  it("must be an id in the vocabulary", () => {
     expect(() => new Transformer({ ...config, padding: 9 })).toThrow(new RangeError("Transformer: padding: expected an id in [0, 9), got 9"));
     expect(() => new Transformer({ ...config, padding: -1 })).toThrow(new RangeError("Transformer: padding: expected an integer of at least 0, got -1"));
   });
@@ -74,7 +74,7 @@ describe("a model with pixels and two heads", () => {
     expectAllclose([loss], [total / rows], { rtol: 1e-5 });
   });
 
-  it("has the gradient of that loss in both heads and in what they share: finite differences agree to 1 %", async () => {
+  it("matches finite differences to 1 % in the gradients of both heads and their shared layers", async () => {
     const model = new Digits().place(await createRuntime(), { seed: 2 });
     const { gradients } = computeGradients(model, batch);
     for (const [name, place] of [["hidden.weight", 5], ["hidden.bias", 3], ["digit.weight", 17], ["parity.weight", 2], ["parity.weight", 20]] as const) {
@@ -91,7 +91,7 @@ describe("a model with pixels and two heads", () => {
     }
   });
 
-  it("learns: the loss falls below a tenth within 150 steps", async () => {
+  it("learns: the loss falls below a tenth of its initial value within 150 steps", async () => {
     const model = new Digits().place(await createRuntime(), { seed: 3 });
     const trainer = new Trainer(model, { batch: (step) => digitsBatch(step, 32) }, { steps: 150, schedule: { kind: "constant", peak: 2e-2 }, optimizer: { kind: "adamw" } });
     const losses: number[] = [];
@@ -99,7 +99,7 @@ describe("a model with pixels and two heads", () => {
     expect(losses.at(-1)!).toBeLessThan(losses[0]! / 10);
   });
 
-  it("does not apply a step of pixels that are not numbers", async () => {
+  it("does not apply a step whose pixels are NaN", async () => {
     const model = new Digits().place(await createRuntime(), { seed: 4 });
     const before = model.weights.read();
     const bad = { ...batch, pixels: { shape: [rows, 16], data: batch.pixels.data.map((value, i) => (i === 40 ? NaN : value)) } };

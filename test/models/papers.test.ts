@@ -12,13 +12,13 @@ import { createRuntime } from "../graph/runtime";
 const runtime = await createRuntime();
 const count = (model: Model): number => [...model.parameters().values()].reduce((sum, { size }) => sum + size, 0);
 
-/** Root mean square and largest magnitude of a weight. */
+/** Root mean square and maximum magnitude of a weight. */
 function statistics(model: Model, name: string): { rms: number; largest: number } {
   const { data } = model.weights.read().get(name)!;
   return { rms: Math.sqrt(data.reduce((sum, x) => sum + x * x, 0) / data.length), largest: data.reduce((largest, x) => Math.max(largest, Math.abs(x)), 0) };
 }
 
-/** Layers and kernels of a training program's forward pass, with the activation that a kernel computes. */
+/** The layers and kernels of a training program's forward pass, with the activation that each kernel computes. */
 function recorded(model: Model, shapes: Record<string, number[]>): string[] {
   const graph = new Graph(runtime, { training: true });
   const inputs = Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, graph.input(shape, "i32")]));
@@ -34,12 +34,12 @@ function recorded(model: Model, shapes: Record<string, number[]>): string[] {
   return graph.instructions.filter(({ backward }) => !backward).map((line) => `${line.layer}: ${kernelOf(line.op)}${activationOf(line)}`);
 }
 
-describe("GPT, as Radford et al. 2019 and nanoGPT have it", () => {
+describe("GPT, as described by Radford et al. 2019 and implemented in nanoGPT", () => {
   it("has 124,439,808 parameters in GPT-2's shape", () => {
     expect(count(new GPT({ ...gptPresets.gpt2, vocabulary: 50257 }))).toBe(124_439_808);
   });
 
-  it("starts from N(0, 0.02²), projections into the residual stream from 0.02/√(2·layers), and decays matrices only", () => {
+  it("is initialised from N(0, 0.02²), residual projections with a deviation of 0.02/√(2·layers), and decays only matrices", () => {
     const model = new GPT({ vocabulary: 65, block: 64, layers: 8, heads: 2, width: 64, bias: true }).place(runtime, { seed: 1 });
     for (const name of ["embedding", "positions", "layers.0.attention.queryKeyValue", "layers.7.feedForward.up"]) {
       expect(statistics(model, `${name}.weight`).rms / 0.02).toBeCloseTo(1, 1);
@@ -49,7 +49,7 @@ describe("GPT, as Radford et al. 2019 and nanoGPT have it", () => {
     model.dispose();
   });
 
-  it("normalises before each sublayer, drops embeddings, attention weights and what each sublayer adds, and takes GELU by erf", () => {
+  it("normalises before each sublayer, applies dropout to embeddings, attention weights and sublayer outputs, and uses the erf form of GELU", () => {
     const model = new GPT({ vocabulary: 65, block: 8, layers: 1, heads: 2, width: 8, dropout: 0.1 }).place(runtime);
     expect(recorded(model, { tokens: [1, 8], targets: [1, 8] })).toEqual([
       "embedding: embeddingForward", "positions: positionsForward", ": dropout",
@@ -62,7 +62,7 @@ describe("GPT, as Radford et al. 2019 and nanoGPT have it", () => {
     model.dispose();
   });
 
-  it("as the preset gpt2 has GPT-2's biases, GELU by tanh, ε = 1e-5 and one matrix for embedding and output", () => {
+  it("with the preset gpt2 has GPT-2's biases, the tanh form of GELU, ε = 1e-5 and one matrix for embedding and output", () => {
     const model = new GPT({ ...gptPresets.gpt2, vocabulary: 9, block: 4, layers: 1, heads: 2, width: 8 }).place(runtime);
     const biased = ["norm1", "attention.queryKeyValue", "attention.output", "norm2", "feedForward.up", "feedForward.down"].map((part) => `layers.0.${part}`);
     expect([...model.parameters().keys()]).toEqual(["embedding.weight", "positions.weight", ...[...biased, "norm"].flatMap((part) => [`${part}.weight`, `${part}.bias`])]);
@@ -71,7 +71,7 @@ describe("GPT, as Radford et al. 2019 and nanoGPT have it", () => {
     model.dispose();
   });
 
-  it("untied has a matrix of its own for the output, which starts from N(0, 0.02²)", () => {
+  it("has a separate output matrix initialised from N(0, 0.02²) if untied", () => {
     const model = new GPT({ vocabulary: 65, block: 8, layers: 1, heads: 2, width: 64, tied: false }).place(runtime, { seed: 1 });
     expect([...model.parameters().keys()].at(-1)).toBe("output.weight");
     expect(statistics(model, "output.weight").rms / 0.02).toBeCloseTo(1, 1);
@@ -80,11 +80,11 @@ describe("GPT, as Radford et al. 2019 and nanoGPT have it", () => {
   });
 });
 
-describe("Llama, as Touvron et al. 2023 have it", () => {
+describe("Llama, as described by Touvron et al. 2023", () => {
   const config = { vocabulary: 65, block: 8, layers: 2, heads: 4, keyValueHeads: 2, width: 64, hidden: 96 };
   const shapes = (model: Model): [string, readonly number[]][] => [...model.parameters()].map(([name, { shape }]) => [name, shape]);
 
-  it("has no biases, a gate, and as many rows of keys and values as key-value heads need", () => {
+  it("has no biases, a gated feed-forward layer, and key and value rows for its key-value heads only", () => {
     const layer = (i: number): [string, number[]][] => [
       ["norm1.weight", [64]], ["attention.queryKeyValue.weight", [128, 64]], ["attention.output.weight", [64, 64]],
       ["norm2.weight", [64]], ["feedForward.gate.weight", [96, 64]], ["feedForward.up.weight", [96, 64]], ["feedForward.down.weight", [64, 96]],
@@ -94,16 +94,16 @@ describe("Llama, as Touvron et al. 2023 have it", () => {
     expect(shapes(new Llama({ ...config, tied: true }))).toEqual(tied);
   });
 
-  it("takes heads of a size that the width does not tell", () => {
+  it("accepts a head size other than width/heads", () => {
     const names = ["layers.0.attention.queryKeyValue.weight", "layers.0.attention.output.weight"];
     expect(names.map((name) => new Llama({ ...config, headSize: 6 }).parameters().get(name)!.shape)).toEqual([[48, 64], [64, 24]]);
   });
 
-  it("has 134,515,008 parameters in the shape of SmolLM-135M, with its 49,152 tokens", () => {
+  it("has 134,515,008 parameters in SmolLM-135M's shape with 49,152 tokens", () => {
     expect(count(new Llama({ ...llamaPresets["llama-135m"], vocabulary: 49_152 }))).toBe(134_515_008);
   });
 
-  it("starts from N(0, 0.02²), projections into the residual stream from 0.02/√(2·layers), norms from 1", () => {
+  it("is initialised from N(0, 0.02²), residual projections with a deviation of 0.02/√(2·layers), norms with 1", () => {
     const model = new Llama({ ...config, layers: 8 }).place(runtime, { seed: 1 });
     for (const name of ["embedding", "output", "layers.0.attention.queryKeyValue", "layers.7.feedForward.gate", "layers.7.feedForward.up"]) {
       expect(statistics(model, `${name}.weight`).rms / 0.02).toBeCloseTo(1, 1);
@@ -113,7 +113,7 @@ describe("Llama, as Touvron et al. 2023 have it", () => {
     model.dispose();
   });
 
-  it("normalises by RMSNorm before each sublayer, turns queries and keys, and gates by SiLU", () => {
+  it("applies RMSNorm before each sublayer, rotates queries and keys, and gates with SiLU", () => {
     const model = new Llama({ ...config, layers: 1, dropout: 0.1 }).place(runtime);
     expect(recorded(model, { tokens: [1, 8], targets: [1, 8] })).toEqual([
       "embedding: embeddingForward", ": dropout",
@@ -128,11 +128,11 @@ describe("Llama, as Touvron et al. 2023 have it", () => {
 });
 
 describe("the Transformer of Vaswani et al. 2017", () => {
-  it("has 63 million parameters as base with the paper's 37,000 tokens (table 3: 65 million)", () => {
+  it("has 63 million parameters in the base shape with the paper's 37,000 tokens (table 3: 65 million)", () => {
     expect(count(new Transformer({ ...transformerPresets.base, vocabulary: 37_000 }))).toBe(63_045_632);
   });
 
-  it("starts each projection from Glorot's uniform distribution for its own shape, and embeddings from N(0, 1/width)", () => {
+  it("initialises each projection with Glorot's uniform distribution for its shape, and embeddings from N(0, 1/width)", () => {
     const model = new Transformer({ ...transformerPresets.tiny, vocabulary: 99 }).place(runtime, { seed: 1 });
     const bounds = { "encoder.layers.0.attention.queryKeyValue": [64, 64], "decoder.layers.0.crossAttention.keyValue": [64, 64], "encoder.layers.1.feedForward.up": [64, 128] };
     for (const [name, [inputs, outputs]] of Object.entries(bounds)) {
@@ -146,7 +146,7 @@ describe("the Transformer of Vaswani et al. 2017", () => {
     model.dispose();
   });
 
-  it("normalises after each residual, and drops the sums of embeddings and positions and each sublayer's output", () => {
+  it("normalises after each residual connection, and applies dropout to embeddings plus positions and to sublayer outputs", () => {
     const config = { ...transformerPresets.base, vocabulary: 9, encoderLayers: 1, decoderLayers: 1, width: 16, hidden: 16, heads: 2 };
     const model = new Transformer(config).place(runtime);
     const lines = recorded(model, { source: [1, 4], sourceLengths: [1], target: [1, 3], targets: [1, 3] });

@@ -16,7 +16,7 @@ import { expectAllclose } from "../allclose";
 import { createRuntime } from "../graph/runtime";
 import { logitsOf } from "./logits";
 
-// Numbers from JAX in f64; test/vectors/models/generate.py made them.
+// Expected values come from JAX in f64; see test/vectors/models/generate.py.
 interface Vector {
   config: Record<string, unknown> & { labelSmoothing: number; ignoredTarget: number };
   versions: { jax: string };
@@ -29,7 +29,7 @@ const names = ["transformer-post", "transformer-pre", "gpt", "gpt-bias", "gpt2",
 const read = (file: string): Uint8Array => readFileSync(new URL(`../vectors/models/${file}`, import.meta.url));
 const parse = <T>(file: string): T => JSON.parse(new TextDecoder().decode(read(file))) as T;
 
-/** The model of a vector: of its config, the fields that the family has. */
+/** The model of a vector, from those fields of its config that the family has. */
 function make(name: string, { config }: Vector): AnyModel {
   const type = /^[a-z]+/.exec(name)![0] as ModelType;
   const { Model, fields } = families[type];

@@ -11,7 +11,7 @@ export const config = { vocabulary: 11, block: 8, layers: 1, heads: 2, width: 16
 
 export type LanguageBatch = BatchOf<LanguageInputs>;
 
-/** Sequences that count upwards modulo the vocabulary: learnable. */
+/** Sequences that count upwards modulo the vocabulary, which a model can learn. */
 export function countingBatch(step: number, rows = 4): LanguageBatch {
   const next = uniform(step + 1);
   const starts = Array.from({ length: rows }, () => Math.floor(next() * 11));
@@ -26,7 +26,7 @@ export function randomBatch(step: number, rows = 2): LanguageBatch {
   return { tokens: { shape: [rows, 8], data: ids() }, targets: { shape: [rows, 8], data: ids() } };
 }
 
-/** A small GPT in a runtime of its own, or in one that there is. */
+/** A small GPT in a new runtime, or in the given one. */
 export const place = async ({ runtime, seed = 3, dropout = 0 }: { runtime?: Runtime; seed?: number; dropout?: number } = {}): Promise<GPT> =>
   new GPT({ ...config, dropout }).place(runtime ?? (await createRuntime()), { seed });
 
@@ -39,12 +39,12 @@ export async function drain<S extends InputSpecs>(trainer: Trainer<S>, each: (ev
   return events;
 }
 
-/** A name for arrays, to compare their bits. */
+/** A hash of arrays, to compare them bit for bit. */
 export function hashOf(arrays: ReadonlyMap<string, { data: Float32Array }>): string {
   const hash = createHash("sha256");
   for (const [name, { data }] of arrays) hash.update(name).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   return hash.digest("hex");
 }
 
-/** The same of a model's weights. */
+/** A hash of a model's weights. */
 export const weightsOf = (model: Pick<Model, "weights">): string => hashOf(model.weights.read());

@@ -10,7 +10,7 @@ const data = { batch: (step: number): LanguageBatch => randomBatch(step) };
 const options: TrainerOptions<LanguageInputs> = { steps: 1, seed: 5, schedule: { kind: "constant", peak: 0.125 }, optimizer: { kind: "sgd" } };
 
 describe("computeGradients", () => {
-  it.each([0, 0.1])("with dropout %d gives what a step of SGD subtracts: to 1e-6 of the weights", async (dropout) => {
+  it.each([0, 0.1])("with dropout %d gives what an SGD step subtracts, to 1e-6 of the weights", async (dropout) => {
     const model = await place({ dropout });
     const before = model.weights.read();
     const { loss, tokens, gradients } = computeGradients(model, randomBatch(0), { seed: 5 });
@@ -24,7 +24,7 @@ describe("computeGradients", () => {
     }
   });
 
-  it("has the norm that the trainer's step reports", async () => {
+  it("returns gradients whose norm matches the one a trainer's step reports", async () => {
     const model = await place();
     const { gradients } = computeGradients(model, randomBatch(0));
     const [event] = await drain(new Trainer(model, data, options));
@@ -32,7 +32,7 @@ describe("computeGradients", () => {
     expect(event).toMatchObject({ gradientNorm: expect.closeTo(Math.sqrt(squares), 6) as number });
   });
 
-  it("leaves no trace: weights, other gradients, and a training before, between and after it are as without it", async () => {
+  it("has no side effects on weights, other gradients, or training before, between and after calls", async () => {
     const [model, other] = [await place({ dropout: 0.1 }), await place({ dropout: 0.1 })];
     const six: TrainerOptions<LanguageInputs> = { ...options, steps: 6, microBatches: 2, optimizer: { kind: "adamw" } };
     const before = weightsOf(model);
@@ -49,7 +49,7 @@ describe("computeGradients", () => {
     expect(hashOf(computeGradients(model, randomBatch(3)).gradients)).toBe(first);
   });
 
-  it("takes memory for gradients once, and gives all else back, after a failure too", async () => {
+  it("allocates gradients once, and frees everything else, also after a failure", async () => {
     const model = await place();
     const { memory } = model.weights.runtime;
     computeGradients(model, randomBatch(0));
@@ -59,7 +59,7 @@ describe("computeGradients", () => {
     expect(memory.report()).toEqual(before);
   });
 
-  it("draws dropout from its seed", async () => {
+  it("seeds dropout with its seed", async () => {
     const model = await place({ dropout: 0.5 });
     const drawn = [1, 1, 2].map((seed) => hashOf(computeGradients(model, randomBatch(0), { seed }).gradients));
     expect(drawn[1]).toBe(drawn[0]);

@@ -8,7 +8,7 @@ const model = await place();
 const data = { batch: (step: number) => randomBatch(step) };
 const options: TrainerOptions<LanguageInputs> = { steps: 6, schedule: { kind: "constant", peak: 0.05 }, optimizer: { kind: "sgd" } };
 
-/** What the constructor throws, if anything. */
+/** The error that the constructor throws, if any. */
 function refusal(changed: object): unknown {
   try {
     new Trainer(model, data, { ...options, ...changed } as TrainerOptions<LanguageInputs>).dispose();
@@ -89,7 +89,7 @@ describe("new Trainer", () => {
   it.each<object>([
     { clip: 0 }, { clip: 1e-45 }, { seed: 2 ** 53 - 1 }, { steps: 2 ** 31 - 1 }, { patience: undefined, validation: undefined },
     schedule({ peak: 3.4e38 }), schedule({ peak: 0 }), schedule({ warmup: 1e9 }), optimizer({ epsilon: 1e-45, decay: 0, beta1: 0 }),
-  ])("takes %j", (changed) => expect(refusal(changed)).toBeUndefined());
+  ])("accepts %j", (changed) => expect(refusal(changed)).toBeUndefined());
 
   it.each<[unknown, string]>([
     [undefined, "Trainer: expected an object with steps, schedule, optimizer, got nothing"],

@@ -8,7 +8,7 @@ type Arrays = Map<string, WeightArray>;
 const data = { batch: (step: number) => randomBatch(step) };
 const options: TrainerOptions<LanguageInputs> = { steps: 4, schedule: { kind: "constant", peak: 1e-2 }, optimizer: { kind: "adamw" } };
 
-/** A change of some arrays. */
+/** A change to some arrays. */
 const change = (name: string, length: number | undefined) => (arrays: Arrays): Arrays => {
   const changed = new Map(arrays);
   if (length === undefined) changed.delete(name);
@@ -17,16 +17,16 @@ const change = (name: string, length: number | undefined) => (arrays: Arrays): A
 };
 
 const problems: [string, (arrays: Arrays) => Arrays, string][] = [
-  ["one too short", change("norm.weight", 15), "norm.weight: expected 16 values for [16], got 15"],
-  ["one too long", change("norm.weight", 17), "norm.weight: expected 16 values for [16], got 17"],
-  ["one empty", change("positions.weight", 0), "positions.weight: expected 128 values for [8,16], got 0"],
-  ["one missing", change("norm.weight", undefined), "norm.weight: missing"],
-  ["an unknown one", change("norm.wait", 16), "norm.wait: there is no such parameter"],
+  ["an array that is too short", change("norm.weight", 15), "norm.weight: expected 16 values for [16], got 15"],
+  ["an array that is too long", change("norm.weight", 17), "norm.weight: expected 16 values for [16], got 17"],
+  ["an empty array", change("positions.weight", 0), "positions.weight: expected 128 values for [8,16], got 0"],
+  ["a missing array", change("norm.weight", undefined), "norm.weight: missing"],
+  ["an unknown array", change("norm.wait", 16), "norm.wait: there is no such parameter"],
   ["a name in the wrong case", (arrays) => change("norm.weight", undefined)(change("Norm.weight", 16)(arrays)), "Norm.weight: there is no such parameter\n  norm.weight: missing"],
 ];
 
 describe("weights.write", () => {
-  it.each(problems)("of arrays with %s writes nothing, and names it", async (_, change, flaw) => {
+  it.each(problems)("refuses arrays with %s, names it, and writes nothing", async (_, change, flaw) => {
     const model = await place();
     const before = weightsOf(model);
     const sevens: Arrays = new Map(Array.from(model.weights.read(), ([name, { shape, data }]) => [name, { shape, data: data.fill(7) }]));
@@ -42,7 +42,7 @@ describe("weights.write", () => {
     );
   });
 
-  it("of another model's arrays gives this one its weights", async () => {
+  it("copies another model's weights", async () => {
     const [model, other] = [await place(), await place({ seed: 4 })];
     model.weights.write(other.weights.read());
     expect(weightsOf(model)).toBe(weightsOf(other));
@@ -66,7 +66,7 @@ describe("Trainer.restore", () => {
     return trainer.snapshot();
   };
 
-  it.each(problems)("of a snapshot with weights with %s changes nothing", async (_, change, flaw) => {
+  it.each(problems)("changes nothing if the snapshot's weights have %s", async (_, change, flaw) => {
     const { trainer, all } = await started();
     const before = all();
     const snapshot = await other();
@@ -74,7 +74,7 @@ describe("Trainer.restore", () => {
     expect(all()).toEqual(before);
   });
 
-  it.each(["weights", "m", "v"].flatMap((kind) => problems.map((problem) => [kind, ...problem] as const)))("of a snapshot with %s with %s changes nothing", async (kind, _, change, flaw) => {
+  it.each(["weights", "m", "v"].flatMap((kind) => problems.map((problem) => [kind, ...problem] as const)))("changes nothing if the snapshot's %s have %s", async (kind, _, change, flaw) => {
     const { trainer, all } = await started();
     const before = all();
     const snapshot = await other();
@@ -85,18 +85,18 @@ describe("Trainer.restore", () => {
     expect(all()).toEqual(before);
   });
 
-  it("of another optimizer's snapshot changes nothing, and names the arrays", async () => {
+  it("refuses another optimizer's snapshot, names its arrays, and changes nothing", async () => {
     const momentum = { optimizer: { kind: "sgd", momentum: 0.9 } } as const;
     const velocity = await other(momentum);
     const adam = await started();
     const before = adam.all();
-    expect(() => adam.trainer.restore(velocity)).toThrow("; expected those of weights, m, v");
+    expect(() => adam.trainer.restore(velocity)).toThrow("restore: expected only the arrays weights.*, m.*, v.* of this optimizer, got velocity.embedding.weight, ");
     expect(adam.all()).toEqual(before);
     const sgd = await started({ optimizer: { kind: "sgd" } });
     const untouched = sgd.all();
     const snapshot = await other();
     expect(() => sgd.trainer.restore(snapshot)).toThrow(/^restore: expected only the arrays weights\.\* of this optimizer, got m\.embedding\.weight, .*, v\.norm\.weight$/);
-    expect(() => sgd.trainer.restore(velocity)).toThrow("; expected those of weights");
+    expect(() => sgd.trainer.restore(velocity)).toThrow("restore: expected only the arrays weights.* of this optimizer, got velocity.embedding.weight, ");
     expect(sgd.all()).toEqual(untouched);
     const fits = await started(momentum);
     fits.trainer.restore(velocity);
@@ -104,11 +104,11 @@ describe("Trainer.restore", () => {
   });
 
   it.each<[string, object | undefined, string]>([
-    ["none", undefined, "restore: state: expected an object with step, updates, skipped, validatedStep, bestStep, bestLoss, stale, got nothing"],
-    ["an unknown field", { steps: 3 }, 'restore: state: unknown field "steps"; did you mean "step"?'],
-    ["a step that is none", { step: 1.5 }, "restore: state: step: expected an integer of at least 0, got 1.5"],
-    ["a loss that is none", { bestLoss: NaN }, "restore: state: bestLoss: expected a number or null, got NaN"],
-  ])("of a state with %s changes nothing", async (_, changed, message) => {
+    ["no state", undefined, "restore: state: expected an object with step, updates, skipped, validatedStep, bestStep, bestLoss, stale, got nothing"],
+    ["an unknown state field", { steps: 3 }, 'restore: state: unknown field "steps"; did you mean "step"?'],
+    ["a fractional step", { step: 1.5 }, "restore: state: step: expected an integer of at least 0, got 1.5"],
+    ["a best loss of NaN", { bestLoss: NaN }, "restore: state: bestLoss: expected a number or null, got NaN"],
+  ])("changes nothing if the snapshot has %s", async (_, changed, message) => {
     const { trainer, all } = await started();
     const before = all();
     const snapshot = await other();
@@ -117,7 +117,7 @@ describe("Trainer.restore", () => {
     expect(all()).toEqual(before);
   });
 
-  it.each([{ kind: "adamw" }, { kind: "sgd" }] as const)("of a trainer that was disposed is refused, and leaves the model, with %j", async (optimizer) => {
+  it.each([{ kind: "adamw" }, { kind: "sgd" }] as const)("is refused after the trainer is disposed, and does not affect the model, with %j", async (optimizer) => {
     const { model, trainer } = await started({ optimizer });
     const snapshot = await other({ optimizer });
     trainer.dispose();

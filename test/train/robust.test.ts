@@ -10,7 +10,7 @@ import { config, drain, type LanguageBatch, place, randomBatch, weightsOf } from
 const options: TrainerOptions<LanguageInputs> = { steps: 6, schedule: { kind: "constant", peak: 0.05 }, optimizer: { kind: "sgd" } };
 const data = { batch: (step: number): LanguageBatch => randomBatch(step) };
 
-/** Weights that are NaN while the validations numbered in `broken` are measured. */
+/** Makes the weights NaN during the validations whose numbers are in `broken`. */
 function breaking(model: GPT, broken: number[]): () => Iterable<LanguageBatch> {
   let count = 0;
   return function* () {
@@ -33,7 +33,7 @@ describe("a validation loss of NaN", () => {
     expect(trainer.state).toMatchObject({ bestStep: 2, stale: 2 });
   });
 
-  it("leaves the last weights where no validation has another", async () => {
+  it("keeps the last weights if every validation loss is NaN", async () => {
     const model = await place();
     const trainer = new Trainer(model, data, { ...options, steps: 2, validation: breaking(model, [1, 2]) });
     let last = "";
@@ -48,14 +48,14 @@ describe("evaluate", () => {
     await expect(evaluate(await place(), [])).rejects.toThrow(new HeedError("data", "evaluate: expected at least one target to predict, got none; are the batches empty?"));
   });
 
-  it("gives two evaluations at once what each gives alone", async () => {
+  it("gives the same results for two concurrent evaluations as for each alone", async () => {
     const model = await place();
     const sets = [[1, 2, 3], [4, 5, 6, 7]].map((seeds) => seeds.map((seed) => randomBatch(seed)));
     const alone = [await evaluate(model, sets[0]!), await evaluate(model, sets[1]!)];
     expect(await Promise.all(sets.map((set) => evaluate(model, set)))).toEqual(alone);
   });
 
-  it("stops at its signal, with its reason", async () => {
+  it("rejects with the reason of its signal", async () => {
     const abort = new AbortController();
     const batches = function* (): Iterable<LanguageBatch> {
       yield randomBatch(1);
@@ -65,7 +65,7 @@ describe("evaluate", () => {
     await expect(evaluate(await place(), batches(), abort.signal)).rejects.toThrow("enough");
   });
 
-  it("gives back its memory, after a failure too", async () => {
+  it("frees its memory, also after a failure", async () => {
     const model = await place();
     await evaluate(model, [randomBatch(0)]); // reserves the arena
     const before = model.weights.runtime.memory.report();
@@ -76,7 +76,7 @@ describe("evaluate", () => {
 });
 
 describe("a trainer", () => {
-  it("goes on where a loop over its events was left", async () => {
+  it("continues where an earlier loop over its events stopped", async () => {
     const [left, whole] = [await place(), await place()];
     const trainer = new Trainer(left, data, options);
     for await (const event of trainer.run()) if (event.step === 3) break;
@@ -85,7 +85,7 @@ describe("a trainer", () => {
     expect(weightsOf(left)).toBe(weightsOf(whole));
   });
 
-  it("puts the best weights in place for a loop that is left at its end too", async () => {
+  it("puts the best weights in place even if the loop breaks at the end event", async () => {
     const model = await place();
     const trainer = new Trainer(model, data, { ...options, steps: 3, validation: breaking(model, [2, 3]) });
     let best = "";
@@ -96,7 +96,7 @@ describe("a trainer", () => {
     expect(weightsOf(model)).toBe(best);
   });
 
-  it("shares a model with another, step by step, without mixing gradients", async () => {
+  it("can share a model with another trainer, step by step, without mixing gradients", async () => {
     const [shared, alone] = [await place(), await place()];
     const pair = [0, 1].map((offset) => new Trainer(shared, { batch: (step) => randomBatch(2 * step + offset) }, options).run());
     for (let step = 0; step < options.steps; step++) for (const events of pair) await events.next();
@@ -128,7 +128,7 @@ describe("a trainer", () => {
     ["throws", () => {
       throw new TypeError("no more batches");
     }],
-  ])("that goes on after a micro-batch that %s midway ends with the weights of one that met none", async (_, bad) => {
+  ])("that continues after a micro-batch that %s ends with the same weights as one without it", async (_, bad) => {
     const [model, other] = [await place({ dropout: 0.1 }), await place({ dropout: 0.1 })];
     const many: TrainerOptions<LanguageInputs> = { ...options, microBatches: 3, optimizer: { kind: "adamw" } };
     const good = (step: number, micro: number): LanguageBatch => randomBatch(3 * step + micro);
@@ -141,7 +141,7 @@ describe("a trainer", () => {
     expect(weightsOf(model)).toBe(weightsOf(other));
   });
 
-  it("leaves no gradient behind for the next trainer when a micro-batch is refused", async () => {
+  it("leaves no gradients behind for the next trainer if a micro-batch is refused", async () => {
     const [model, other] = [await place(), await place()];
     const short = { ...randomBatch(1), tokens: { shape: [2, 8], data: new Int32Array(15) } };
     const bad = new Trainer(model, { batch: (_, micro) => (micro === 0 ? randomBatch(0) : short) }, { ...options, microBatches: 2 });
@@ -151,7 +151,7 @@ describe("a trainer", () => {
     expect(weightsOf(model)).toBe(weightsOf(other));
   });
 
-  it("clips to the norm it is told, however small", async () => {
+  it("clips to the given norm, however small", async () => {
     const model = await place();
     const before = model.weights.read();
     const trainer = new Trainer(model, data, { ...options, steps: 1, clip: 1e-3, schedule: { kind: "constant", peak: 1 } });
@@ -163,7 +163,7 @@ describe("a trainer", () => {
 });
 
 describe("memory", () => {
-  it("comes back whole from trainers and models, in either order of disposal", async () => {
+  it("is freed completely by trainers and models, in either order of disposal", async () => {
     const runtime = await createRuntime();
     const used = new Set<number>();
     for (const order of [["trainer", "model"], ["model", "trainer", "trainer"]]) {
@@ -177,7 +177,7 @@ describe("memory", () => {
     expect(used.size).toBe(1);
   });
 
-  it("comes back from a model that did not fit", async () => {
+  it("is freed if a model does not fit", async () => {
     const runtime = await createRuntime();
     const model = new GPT(config);
     const before = runtime.memory.used;

@@ -20,7 +20,7 @@ describe("Trainer", () => {
     expect(trainer.state.bestLoss).toBeLessThan(Math.log(11) / 10);
   });
 
-  it("gives identical bits on repeated runs, dropout included", async () => {
+  it("is bit-identical on repeated runs, including dropout", async () => {
     const runs = await Promise.all([0, 1].map(async () => {
       const trainer = new Trainer(await place(), data, options);
       await drain(trainer);
@@ -29,7 +29,7 @@ describe("Trainer", () => {
     expect(runs[0]).toBe(runs[1]);
   });
 
-  it.each([1, 4, 6, 11])("goes on from a snapshot after step %i as if it had never stopped", async (stop) => {
+  it.each([1, 4, 6, 11])("resumes from a snapshot after step %i with the bits of an uninterrupted run", async (stop) => {
     const whole = new Trainer(await place(), data, options);
     await drain(whole);
 
@@ -44,7 +44,7 @@ describe("Trainer", () => {
     expect(bytes(second.snapshot())).toBe(bytes(whole.snapshot()));
   });
 
-  it("two micro-batches give the gradient of one batch twice as large, to 1e-5", async () => {
+  it("gets the same gradient from two micro-batches as from one batch of twice the size, to 1e-5", async () => {
     const join = ({ data: a }: { data: Int32Array }, { data: b }: { data: Int32Array }) => ({ shape: [8, 8], data: Int32Array.from([...a, ...b]) });
     const merge = (a: LanguageBatch, b: LanguageBatch): LanguageBatch => ({ tokens: join(a.tokens, b.tokens), targets: join(a.targets, b.targets) });
     const once = { steps: 1, schedule: { kind: "constant", peak: 0.1 }, optimizer: { kind: "sgd" } } as const;
@@ -96,7 +96,7 @@ describe("Trainer", () => {
     expect(losses.at(-1)).toBeLessThan(losses[0]! * 0.9);
   });
 
-  it("refuses a batch with ids outside the vocabulary before anything is changed", async () => {
+  it("refuses a batch with ids outside the vocabulary before changing anything", async () => {
     const model = await place();
     const bad = countingBatch(0);
     bad.tokens.data[5] = 11;
