@@ -48,11 +48,12 @@ function writeOpcodes(kernels) {
   });
   return `${NOTE}
 /**
- * The instruction set. A program is a list of instructions in linear memory, ended by \`Op.End\`; an instruction is a run of 32-bit words:
+ * The instruction set. A program is a list of instructions in linear memory that ends with \`Op.End\`. Each instruction is a sequence of
+ * 32-bit words:
  *
  *     word 0   opcode
- *     word 1   number of words, these two included; its upper half says how threads share the instruction (see \`Share\`)
- *     word 2…  operands in the order of the kernel's parameters
+ *     word 1   lower half: the number of words, including these two; upper half: how threads share the instruction (see \`Share\`)
+ *     word 2…  the operands, in the order of the kernel's parameters
  *
  * \`execute.ts\` decodes them; the host records them by name (\`graph.emit\`).
  */
@@ -78,11 +79,11 @@ function writeExecute(kernels) {
 import { Op } from "./opcodes";
 import { address, count, scalar } from "./instruction";
 ${imports.join("")}
-/** Calls the kernel of the instruction at \`at\` as \`thread\` of \`threads\`. */
+/** Runs this thread's share (\`thread\` of \`threads\`) of the instruction at \`at\`. */
 export function execute(op: u32, at: usize, thread: i32, threads: i32): void {
   switch (op) {
 ${cases.join("")}    default:
-      unreachable(); // a program the host did not write
+      unreachable(); // not a program that the host wrote
   }
 }
 `;
@@ -114,7 +115,7 @@ function writeInstructions(kernels) {
 import { Op } from "../../assembly/opcodes";
 import type { Count, Flag, In, InFormat, InOut, MaybeIn, MaybeInOut, MaybeOut, Out, Scalar, Scratch } from "./operands";
 
-/** The operands of each instruction, by the names of the kernel's parameters. */
+/** The operands of each instruction, named after the kernel's parameters. */
 export interface Operands {
 ${members.join("")}}
 

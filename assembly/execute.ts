@@ -22,7 +22,7 @@ import { rotary, rotaryTable } from "./kernels/rotary";
 import { argmax, sample } from "./kernels/sampling";
 import { softmaxForward, softmaxBackward } from "./kernels/softmax";
 
-/** Calls the kernel of the instruction at `at` as `thread` of `threads`. */
+/** Runs this thread's share (`thread` of `threads`) of the instruction at `at`. */
 export function execute(op: u32, at: usize, thread: i32, threads: i32): void {
   switch (op) {
     case Op.ActivationForward:
@@ -227,6 +227,6 @@ export function execute(op: u32, at: usize, thread: i32, threads: i32): void {
       softmaxBackward(address(at, 0), address(at, 1), address(at, 2), count(at, 3), count(at, 4), count(at, 5), thread, threads);
       break;
     default:
-      unreachable(); // a program the host did not write
+      unreachable(); // not a program that the host wrote
   }
 }

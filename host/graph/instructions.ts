@@ -3,7 +3,7 @@
 import { Op } from "../../assembly/opcodes";
 import type { Count, Flag, In, InFormat, InOut, MaybeIn, MaybeInOut, MaybeOut, Out, Scalar, Scratch } from "./operands";
 
-/** The operands of each instruction, by the names of the kernel's parameters. */
+/** The operands of each instruction, named after the kernel's parameters. */
 export interface Operands {
   [Op.ActivationForward]: { out: Out<"f32">; x: In<"f32">; n: Count; activation: Flag };
   [Op.ActivationBackward]: { dX: Out<"f32">; dOut: In<"f32">; x: In<"f32">; n: Count; activation: Flag };
