@@ -14,17 +14,17 @@ describe("open", () => {
   const long = new Array<number>(CONTEXT + 1).fill(3);
 
   it.each<[string, unknown, ErrorConstructor, string]>([
-    ["nothing", undefined, TypeError, "open: expected a list of prompts, each { tokens }"],
-    ["a prompt without its list", { tokens: [3] }, TypeError, "open: expected a list of prompts, each { tokens }"],
+    ["nothing", undefined, TypeError, "open: expected a list of prompts, each { tokens }, got undefined"],
+    ["a prompt without its list", { tokens: [3] }, TypeError, "open: expected a list of prompts, each { tokens }, got [object Object]"],
     ["bare ids", [[3, 4]], TypeError, 'open: prompt 0: tokens: expected a list of token ids, got undefined'],
     ["undefined as a prompt", [undefined], TypeError, "open: prompt 0: expected { tokens }, got undefined"],
     ["a text", [{ tokens: "abc" }], TypeError, "open: prompt 0: tokens: expected a list of token ids, got abc"],
     ["no tokens", [{ tokens: [3] }, { tokens: [] }], RangeError, `open: prompt 1: tokens: the model takes 1 to ${CONTEXT} tokens, got 0`],
     ["too many tokens", [{ tokens: long }], RangeError, `open: prompt 0: tokens: the model takes 1 to ${CONTEXT} tokens, got ${CONTEXT + 1}`],
-    ["an id of V", [{ tokens: [3, VOCABULARY] }], RangeError, "open: prompt 0: tokens: token ids must be whole numbers in [0, 13), got 13 at position 1"],
-    ["an undefined id", [{ tokens: [undefined] }], RangeError, "open: prompt 0: tokens: token ids must be whole numbers in [0, 13), got undefined at position 0"],
-    ["a fraction", [{ tokens: [3.5] }], RangeError, "open: prompt 0: tokens: token ids must be whole numbers in [0, 13), got 3.5 at position 0"],
-    ["NaN in a typed array", [{ tokens: Float32Array.of(NaN) }], RangeError, "open: prompt 0: tokens: token ids must be whole numbers in [0, 13), got NaN at position 0"],
+    ["an id of V", [{ tokens: [3, VOCABULARY] }], RangeError, "open: prompt 0: tokens: token ids must be integers in [0, 13), got 13 at position 1"],
+    ["an undefined id", [{ tokens: [undefined] }], RangeError, "open: prompt 0: tokens: token ids must be integers in [0, 13), got undefined at position 0"],
+    ["a fraction", [{ tokens: [3.5] }], RangeError, "open: prompt 0: tokens: token ids must be integers in [0, 13), got 3.5 at position 0"],
+    ["NaN in a typed array", [{ tokens: Float32Array.of(NaN) }], RangeError, "open: prompt 0: tokens: token ids must be integers in [0, 13), got NaN at position 0"],
     ["a source", [{ tokens: [3], source: [4] }], TypeError, "open: prompt 0: the model has no source"],
     ["an unknown field", [{ tokens: [3], temprature: 1 }], TypeError, 'open: prompt 0: unknown field "temprature"; did you mean "temperature"?'],
     ["a negative temperature", [{ tokens: [3], temperature: -1 }], RangeError, "open: prompt 0: temperature: expected a number of at least 0, got -1"],
@@ -42,7 +42,7 @@ describe("open", () => {
     ["no source", { tokens: [1] }, TypeError, "open: prompt 0: source: expected a list of token ids, got undefined"],
     ["an empty source", { tokens: [1], source: [] }, RangeError, `open: prompt 0: source: the model takes 1 to ${CONTEXT} tokens, got 0`],
     ["a source that is too long", { tokens: [1], source: long }, RangeError, `open: prompt 0: source: the model takes 1 to ${CONTEXT} tokens, got ${CONTEXT + 1}`],
-    ["an undefined id in the source", { tokens: [1], source: [3, undefined] }, RangeError, "open: prompt 0: source: token ids must be whole numbers in [0, 13), got undefined at position 1"],
+    ["an undefined id in the source", { tokens: [1], source: [3, undefined] }, RangeError, "open: prompt 0: source: token ids must be integers in [0, 13), got undefined at position 1"],
   ])("of a Transformer refuses %s", async (_, prompt, kind, message) => {
     const session = openSession(transformer);
     await expect(session.open([prompt] as never)).rejects.toThrow(new kind(message));
@@ -76,7 +76,7 @@ describe("append", () => {
     const session = openSession(llama);
     const [row] = (await session.open([{ tokens: [3, 4] }])) as [Row];
     await session.append(row, []);
-    await expect(session.append(row, [5, 13])).rejects.toThrow(new RangeError("append: token ids must be whole numbers in [0, 13), got 13 at position 1"));
+    await expect(session.append(row, [5, 13])).rejects.toThrow(new RangeError("append: token ids must be integers in [0, 13), got 13 at position 1"));
     await expect(session.append(row, [undefined as unknown as number])).rejects.toThrow(RangeError);
     await expect(session.append(row, 5 as never)).rejects.toThrow(new TypeError("append: expected a list of token ids, got 5"));
     await expect(session.append(row, randomIds(1, CONTEXT - 1))).rejects.toThrow(`append: the model's context is ${CONTEXT} tokens, and the row would have ${CONTEXT + 1}`);

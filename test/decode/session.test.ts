@@ -175,7 +175,7 @@ describe("dispose", () => {
     const [row] = (await session.open([{ tokens: [3] }])) as [Row];
     model.dispose();
     model.place(runtime);
-    await expect(session.step([row])).rejects.toThrow(new TypeError("Session: the model was disposed and placed again since; create a new session"));
+    await expect(session.step([row])).rejects.toThrow(new TypeError("Session: the model has since been disposed and placed again; create a new session"));
     session.dispose();
   });
 
