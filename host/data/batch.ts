@@ -42,6 +42,8 @@ export function checkPairs(name: string, pairs: readonly Pair[], specials: PairS
 
 function checkIds(what: string, ids: ArrayLike<number | undefined>): void {
   for (let i = 0; i < ids.length; i++) {
-    if (!Number.isInteger(ids[i]) || ids[i]! < 0) throw new RangeError(`${what}: token ids must be whole numbers of at least 0, got ${String(ids[i])}${ids.length > 1 ? ` at position ${i}` : ""}`);
+    if (Number.isInteger(ids[i]) && ids[i]! >= 0) continue;
+    const place = ids.length > 1 ? ` at position ${i}` : "";
+    throw new RangeError(`${what}: token ids must be whole numbers of at least 0, got ${String(ids[i])}${place}`);
   }
 }

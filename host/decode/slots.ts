@@ -27,7 +27,8 @@ export class Slots {
     const columns = [1, 1, rowPages, SAMPLER_WORDS, 1, sourceRowPages];
     const bytes = columns.map((count) => align(4 * slots * count));
     this.block = runtime.memory.allocate(bytes.reduce((sum, size) => sum + size), "session", "cells of the slots");
-    const states = columns.map((count, i) => new State(this.block, [slots, count], "i32", bytes.slice(0, i).reduce((sum, size) => sum + size, 0)));
+    const offsetOf = (i: number): number => bytes.slice(0, i).reduce((sum, size) => sum + size, 0);
+    const states = columns.map((count, i) => new State(this.block, [slots, count], "i32", offsetOf(i)));
     [this.ids, this.past, this.pages, this.samplers, this.sourceLengths, this.sourcePages] = states as [
       State<"i32">, State<"i32">, State<"i32">, State<"i32">, State<"i32">, State<"i32">,
     ];
@@ -47,7 +48,9 @@ export class Slots {
       writeRow(this.sourcePages, slot, row?.sourcePages ?? []);
     }
     // A row that another slot still names has moved: what that slot holds is out of date from now on.
-    for (let slot = size; slot < this.rows.length; slot++) if (this.rows[slot] && rows.includes(this.rows[slot]!)) this.rows[slot] = undefined;
+    for (let slot = size; slot < this.rows.length; slot++) {
+      if (this.rows[slot] && rows.includes(this.rows[slot]!)) this.rows[slot] = undefined;
+    }
     for (const row of rows) row.isStale = false;
   }
 

@@ -55,7 +55,8 @@ export function checkHeads({ width, heads, keyValueHeads = heads, headSize = wid
     throw new RangeError(`attention: the width must be divisible by the number of heads, got width=${width} heads=${heads}`);
   }
   if (!Number.isInteger(keyValueHeads) || keyValueHeads < 1 || heads % keyValueHeads !== 0) {
-    throw new RangeError(`attention: the heads must be divisible by the key-value heads, got heads=${heads} keyValueHeads=${keyValueHeads}`);
+    const got = `got heads=${heads} keyValueHeads=${keyValueHeads}`;
+    throw new RangeError(`attention: the heads must be divisible by the key-value heads, ${got}`);
   }
   return { heads, keyValueHeads, headSize };
 }

@@ -79,7 +79,7 @@ describe("append", () => {
     await expect(session.append(row, [5, 13])).rejects.toThrow(new RangeError("append: token ids must be integers in [0, 13), got 13 at position 1"));
     await expect(session.append(row, [undefined as unknown as number])).rejects.toThrow(RangeError);
     await expect(session.append(row, 5 as never)).rejects.toThrow(new TypeError("append: expected a list of token ids, got 5"));
-    await expect(session.append(row, randomIds(1, CONTEXT - 1))).rejects.toThrow(`append: the model's context is ${CONTEXT} tokens, and the row would have ${CONTEXT + 1}`);
+    await expect(session.append(row, randomIds(1, CONTEXT - 1))).rejects.toThrow(`append: the model takes at most ${CONTEXT} tokens, the row would have ${CONTEXT + 1}`);
     expect(row.tokens).toEqual([3, 4]);
     session.dispose();
   });
