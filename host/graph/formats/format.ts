@@ -8,6 +8,8 @@ export interface Format {
   readonly name: string;
   /** The member of `Format` in assembly/layouts.ts, for formats that products and lookups decode. */
   readonly code?: number;
+  /** Rows that are stored side by side, if not one: a part of an array starts at a multiple of it. */
+  readonly rows?: number;
   /** Bytes of an array of this shape. */
   bytes(shape: readonly number[]): number;
   /** Writes `values`, row by row, from element `from` of the array at `offset` of `block`. */

@@ -1,8 +1,9 @@
 import { bf16 } from "./bf16";
+import { panels } from "./panels";
 import { f32, f64, i32 } from "./plain";
 
 /** Every format by its name: a new one is its file and its name here. */
-export const formats = { f32, i32, f64, bf16 } as const;
+export const formats = { f32, i32, f64, bf16, panels } as const;
 
 /** How an array lies in memory: plain elements, or a format of weights. */
 export type DType = keyof typeof formats;
