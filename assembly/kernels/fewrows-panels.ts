@@ -10,7 +10,7 @@ import { KC, LONG } from "./tile";
 
 /** Rows of A that are multiplied by a panel while it is in L1. */
 const ROWS: usize = 12;
-/** Bytes of a row of sums. A single row takes two panels at once, for eight independent chains of additions. */
+/** Bytes of a row of sums. A single row takes two panels at once: eight independent chains of additions, and two far streams. */
 const ROW: usize = <usize>PANEL_ROWS << 2;
 
 /**
@@ -27,32 +27,38 @@ export function fewRowsPanels(
 ): void {
   assert(<usize>M <= ROWS, "fewRowsPanels: too many rows");
   const panel = <usize>K * ROW;
-  for (let j = 0, columns = 0; j < N; j += columns, b += columns > PANEL_ROWS ? 2 * panel : panel) {
-    columns = min(N - j, M == 1 ? 2 * PANEL_ROWS : PANEL_ROWS);
-    const cFirst = element(c, j);
-    const startFirst = start ? element(start, j) : 0;
-    for (let i = 0; i < M; i++) {
-      const row = sums + <usize>i * ROW;
-      if (start) copy(row, element(startFirst, i * ldStart), columns);
-      else clear(row, columns);
-    }
-    sumPanel(sums, a, aRow, b, M, columns, K);
-    for (let i = 0; i < M; i++) copy(element(cFirst, i * ldc), sums + <usize>i * ROW, columns);
+  const apart = M == 1 ? N / (2 * PANEL_ROWS) * PANEL_ROWS : 0;
+  for (let j = 0, columns = 0; j < N; j += j + columns == apart ? columns + apart : columns) {
+    columns = min(N - j, PANEL_ROWS);
+    const at = b + <usize>(j / PANEL_ROWS) * panel;
+    const isPair = j < apart;
+    readStart(sums, start ? element(start, j) : 0, ldStart, M, columns);
+    if (isPair) readStart(sums + ROW, start ? element(start, j + apart) : 0, ldStart, 1, columns);
+    sumPanel(sums, a, aRow, at, isPair ? at + <usize>(apart / PANEL_ROWS) * panel : 0, M, K);
+    for (let i = 0; i < M; i++) copy(element(c, i * ldc + j), sums + <usize>i * ROW, columns);
+    if (isPair) copy(element(c, j + apart), sums + ROW, columns);
   }
 }
 
-// sums += A·Bᵀ for one panel, or two for one row. More than two rows share each block while it is in L1.
-function sumPanel(sums: usize, a: usize, aRow: i32, b: usize, M: i32, columns: i32, K: i32): void {
+function readStart(sums: usize, start: usize, ldStart: i32, M: i32, columns: i32): void {
+  for (let i = 0; i < M; i++, sums += ROW) {
+    if (start) copy(sums, element(start, i * ldStart), columns);
+    else clear(sums, PANEL_ROWS);
+  }
+}
+
+// sums += A·Bᵀ for one panel, or for one row and two, `next` being the other. More than two rows share each block while it is in L1.
+function sumPanel(sums: usize, a: usize, aRow: i32, b: usize, next: usize, M: i32, K: i32): void {
   const isLong = K > LONG;
   const parts = isLong ? sums + ROWS * ROW : sums;
-  const bytes: usize = <usize>(M == 1 && columns > PANEL_ROWS ? 2 : M) * ROW;
-  const panel = <usize>K * ROW;
+  const bytes: usize = <usize>(next ? 2 : M) * ROW;
   const block = isLong || M > 2 ? KC : K;
-  for (let k = 0; k < K; k += block, a += <usize>block << 2, b += <usize>block * ROW) {
+  for (let k = 0; k < K; k += block) {
     const kc = min(block, K - k);
+    const offset = <usize>k * ROW;
     if (isLong) clear(parts, <i32>(bytes >> 2));
-    if (M == 1 && columns > PANEL_ROWS) oneRowTwoPanels(parts, a, b, b + panel, kc);
-    else addProducts(parts, a, aRow, b, M, kc);
+    if (next) oneRowTwoPanels(parts, element(a, k), b + offset, next + offset, kc);
+    else addProducts(parts, element(a, k), aRow, b + offset, M, kc);
     if (isLong) for (let at: usize = 0; at < bytes; at += 16) v128.store(sums + at, f32x4.add(v128.load(sums + at), v128.load(parts + at)));
   }
 }
@@ -63,18 +69,36 @@ function addProducts(sums: usize, a: usize, aRow: i32, b: usize, M: i32, K: i32)
   if (i < M) oneRow(sums + <usize>i * ROW, element(a, i * aRow), b, K);
 }
 
+// Four k a turn, where instructions, not loads, are the limit; the rest of K is left to `oneRow`.
 function oneRowTwoPanels(sums: usize, a: usize, b: usize, next: usize, K: i32): void {
+  const fours = K & -4;
   let s0 = v128.load(sums), s1 = v128.load(sums, 16), s2 = v128.load(sums, 32), s3 = v128.load(sums, 48);
   let s4 = v128.load(sums, 64), s5 = v128.load(sums, 80), s6 = v128.load(sums, 96), s7 = v128.load(sums, 112);
-  for (const end = element(a, K); a < end; a += 4, b += ROW, next += ROW) {
-    const va = v128.load32_splat(a);
-    s0 = madd(va, v128.load(b), s0), s1 = madd(va, v128.load(b, 16), s1);
-    s2 = madd(va, v128.load(b, 32), s2), s3 = madd(va, v128.load(b, 48), s3);
-    s4 = madd(va, v128.load(next), s4), s5 = madd(va, v128.load(next, 16), s5);
-    s6 = madd(va, v128.load(next, 32), s6), s7 = madd(va, v128.load(next, 48), s7);
+  for (const end = element(a, fours); a < end; a += 16, b += 4 * ROW, next += 4 * ROW) {
+    const va0 = v128.load32_splat(a);
+    s0 = madd(va0, v128.load(b), s0), s1 = madd(va0, v128.load(b, 16), s1);
+    s2 = madd(va0, v128.load(b, 32), s2), s3 = madd(va0, v128.load(b, 48), s3);
+    s4 = madd(va0, v128.load(next), s4), s5 = madd(va0, v128.load(next, 16), s5);
+    s6 = madd(va0, v128.load(next, 32), s6), s7 = madd(va0, v128.load(next, 48), s7);
+    const va1 = v128.load32_splat(a, 4);
+    s0 = madd(va1, v128.load(b, 64), s0), s1 = madd(va1, v128.load(b, 80), s1);
+    s2 = madd(va1, v128.load(b, 96), s2), s3 = madd(va1, v128.load(b, 112), s3);
+    s4 = madd(va1, v128.load(next, 64), s4), s5 = madd(va1, v128.load(next, 80), s5);
+    s6 = madd(va1, v128.load(next, 96), s6), s7 = madd(va1, v128.load(next, 112), s7);
+    const va2 = v128.load32_splat(a, 8);
+    s0 = madd(va2, v128.load(b, 128), s0), s1 = madd(va2, v128.load(b, 144), s1);
+    s2 = madd(va2, v128.load(b, 160), s2), s3 = madd(va2, v128.load(b, 176), s3);
+    s4 = madd(va2, v128.load(next, 128), s4), s5 = madd(va2, v128.load(next, 144), s5);
+    s6 = madd(va2, v128.load(next, 160), s6), s7 = madd(va2, v128.load(next, 176), s7);
+    const va3 = v128.load32_splat(a, 12);
+    s0 = madd(va3, v128.load(b, 192), s0), s1 = madd(va3, v128.load(b, 208), s1);
+    s2 = madd(va3, v128.load(b, 224), s2), s3 = madd(va3, v128.load(b, 240), s3);
+    s4 = madd(va3, v128.load(next, 192), s4), s5 = madd(va3, v128.load(next, 208), s5);
+    s6 = madd(va3, v128.load(next, 224), s6), s7 = madd(va3, v128.load(next, 240), s7);
   }
   v128.store(sums, s0), v128.store(sums, s1, 16), v128.store(sums, s2, 32), v128.store(sums, s3, 48);
   v128.store(sums, s4, 64), v128.store(sums, s5, 80), v128.store(sums, s6, 96), v128.store(sums, s7, 112);
+  if (fours < K) oneRow(sums, a, b, K - fours), oneRow(sums + ROW, a, next, K - fours);
 }
 
 function oneRow(sums: usize, a: usize, b: usize, K: i32): void {
