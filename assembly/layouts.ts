@@ -50,6 +50,8 @@ export const enum Format {
   F32 = 0,
   /** The upper half of an f32, in rows of C elements. */
   BF16 = 1,
+  /** f32 in panels of 16 rows, [ceil(R / 16), C, 16]: for products of a few rows. */
+  Panels = 2,
 }
 
 /** Pointwise non-linearities, used as separate ops and as the epilogue of a matmul. */

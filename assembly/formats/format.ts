@@ -5,6 +5,7 @@
 import { element } from "../kernels/element";
 import { Format } from "../layouts";
 import { decodeBf16 } from "./bf16";
+import { decodePanels } from "./panels";
 
 /**
  * to[r, c] = x[row + r, column + c] as f32, for [rows, columns].
@@ -23,6 +24,10 @@ export function decodeRows(
   assert(row >= 0 && row + rows <= R && column >= 0 && column + columns <= C, "decodeRows: out of range");
   if (format == Format.BF16) {
     decodeBf16(to, ldTo, x, C, row, column, rows, columns);
+    return;
+  }
+  if (format == Format.Panels) {
+    decodePanels(to, ldTo, x, C, row, column, rows, columns);
     return;
   }
   assert(format == Format.F32, "decodeRows: unknown format");

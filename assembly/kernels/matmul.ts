@@ -29,6 +29,7 @@ import { activationForward } from "./activation";
 import { element } from "./element";
 import { fewRowsNN } from "./fewrows";
 import { fewRowsNT } from "./fewrows-nt";
+import { fewRowsPanels } from "./fewrows-panels";
 import { packColumns, packFourRows, packRows, transposeRows } from "./pack";
 import { addPanels, KC, LONG, MR, multiplyPanels, NR } from "./tile";
 
@@ -137,6 +138,10 @@ function multiplySlice(
     if (format == Format.F32 && M < MIN_ROWS) {
       const bFirst = element(bItem, bTransposed ? j * ldb : j);
       multiplyFewRows(c, aItem, bFirst, biasItem, scratch, m, n, K, ldo, lda, ldb, aTransposed, bTransposed, activation, accumulate);
+    } else if (format == Format.Panels && bTransposed && M < MIN_ROWS) {
+      const start = accumulate ? c : biasItem;
+      fewRowsPanels(c, ldo, start, accumulate ? ldo : 0, aItem, lda, element(bItem, j * K), m, n, K, scratch);
+      activateRows(c, ldo, m, n, activation);
     } else {
       multiplyBlocks(
         c, aItem, bItem, biasItem, scratch, m, n, K, ldo, lda, ldb, aTransposed, bTransposed, activation, accumulate, format, j, N,

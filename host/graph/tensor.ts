@@ -1,5 +1,6 @@
 import type { Block } from "../core/memory";
 import { type ArrayOf, type DType, expectFormat, expectNumbers, formats } from "./formats";
+import type { Format } from "./formats/format";
 import type { Graph } from "./graph";
 import { expectAxes, sizeOf } from "./shape";
 
@@ -119,8 +120,13 @@ export class State<D extends DType = "f32"> {
     formats[this.dtype].write(this.block, this.offset, this.shape, values, from);
   }
 
-  /** A state of the same memory that consists of `count` rows (along the first axis), starting at row `first`. */
+  /**
+   * A state of the same memory that consists of `count` rows (along the first axis), starting at row `first`.
+   * @throws RangeError if the format has no such part
+   */
   rowsFrom(first: number, count: number): State<D> {
+    const { rows = 1 }: Format = formats[this.dtype];
+    if (first % rows !== 0) throw new RangeError(`${this.block.name}: rows of ${this.dtype} start at multiples of ${rows}, got ${first}`);
     const row = this.shape.slice(1);
     return new State(this.block, [count, ...row], this.dtype, this.offset + formats[this.dtype].bytes([first, ...row]));
   }

@@ -4,7 +4,7 @@ import { Session, type SessionOptions } from "../../host/decode/session";
 import { HeedError } from "../../host/errors";
 import type { DecoderModel } from "../../host/models/decoding";
 import { GPT } from "../../host/models/gpt";
-import type { Llama } from "../../host/models/llama";
+import { Llama } from "../../host/models/llama";
 import { createRuntime } from "../graph/runtime";
 import { Digits } from "../models/digits";
 import { CONTEXT, copyOf, openSession, randomIds, trained } from "./trained";
@@ -189,5 +189,33 @@ describe("dispose", () => {
     await expect(session.step([row])).rejects.toThrow(TypeError);
     session.dispose();
     expect(runtime.memory.report().map(({ owner }) => owner)).toEqual(["runtime"]);
+  });
+});
+
+describe("a Llama whose matrices are stored in panels", () => {
+  it.each(["simd", "relaxed"] as const)("gives the tokens and logits of its f32 weights, bit for bit, and its block is as long as its padded rows (%s)", async (build) => {
+    const runtime = await createRuntime(build);
+    const plain = copyOf(llama, runtime);
+    const isMatrix = ({ shape }: { shape: readonly number[] }): boolean => shape.length === 2;
+    const model = new Llama(llama.config).place(runtime, { format: (_, parameter) => (isMatrix(parameter) ? "panels" : "f32") });
+    model.weights.write(llama.weights.read());
+    expect(model.weights.read()).toEqual(plain.weights.read());
+    const decode = async (from: Llama): Promise<unknown[]> => {
+      const session = openSession(from);
+      const rows = await session.open([{ tokens: randomIds(1, 70) }, { tokens: [5], temperature: 1, seed: 7 }, { tokens: randomIds(2, 9) }]);
+      const seen: unknown[] = [];
+      for (let step = 0; step < 8; step++) {
+        const some = rows.slice(0, 1 + (step % 3));
+        await session.step(some);
+        seen.push(some.map((row) => [[...row.tokens], session.logits(row).slice()]));
+      }
+      session.dispose();
+      return seen;
+    };
+    expect(await decode(model)).toEqual(await decode(plain));
+    const expected = [...model.weights.parameters.values()].reduce((sum, { shape: [rows = 1, columns = 1], size, format }) =>
+      sum + Math.ceil((format === "panels" ? 64 * Math.ceil(rows / 16) * columns : 4 * size) / 64) * 64, 0);
+    const reported = runtime.memory.report().filter(({ name }) => name === "weights").map(({ bytes }) => bytes);
+    expect(reported).toEqual([plain.weights.block.bytes, expected]);
   });
 });

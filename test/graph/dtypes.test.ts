@@ -56,7 +56,7 @@ const cases: Case[] = [
 
 const dtypesOf = (input: Case["inputs"][number]): { shape: number[]; accepted: DType[] } => {
   if (Array.isArray(input)) return { shape: input, accepted: ["f32"] };
-  return "i32" in input ? { shape: input.i32, accepted: ["i32"] } : { shape: input.W, accepted: ["f32", "bf16"] };
+  return "i32" in input ? { shape: input.i32, accepted: ["i32"] } : { shape: input.W, accepted: ["f32", "bf16", "panels"] };
 };
 const record = ({ inputs, record }: Case, wrong?: { input: number; dtype: DType }): unknown => {
   const graph = new Graph(runtime, { training: true });
@@ -80,7 +80,7 @@ describe("every exported op rejects an operand of the wrong dtype when it is rec
     expect(() => record(op), "with the right dtypes").not.toThrow();
     op.inputs.forEach((input, i) => {
       const { accepted } = dtypesOf(input);
-      for (const dtype of (["f32", "i32", "f64", "bf16"] as const).filter((dtype) => !accepted.includes(dtype))) {
+      for (const dtype of (["f32", "i32", "f64", "bf16", "panels"] as const).filter((dtype) => !accepted.includes(dtype))) {
         const attempt = (): unknown => record(op, { input: i, dtype });
         expect(attempt, `input ${i} of ${dtype}`).toThrow(TypeError);
         expect(attempt).toThrow(new RegExp(`^\\w+: .*expected .*, got ${dtype}$`));

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Activation } from "../../assembly/layouts";
 import type { Runtime } from "../../host/core/runtime";
-import type { DType } from "../../host/graph/formats";
+import { type DType, formats } from "../../host/graph/formats";
 import { Graph } from "../../host/graph/graph";
 import { crossEntropy } from "../../host/graph/ops/crossentropy";
 import { embedding } from "../../host/graph/ops/embedding";
@@ -9,11 +9,13 @@ import { linear } from "../../host/graph/ops/linear";
 import { compile } from "../../host/graph/program";
 import { State, type Tensor } from "../../host/graph/tensor";
 import { Cells } from "../../host/train/cells";
+import { toPanels } from "../panels";
 import { randomArray } from "../random";
 import { createRuntime } from "./runtime";
 
 const runtimes = await Promise.all([createRuntime("simd"), createRuntime("relaxed")]);
 const [runtime] = runtimes;
+type WeightFormat = "f32" | "bf16" | "panels";
 
 const float = (bits: number): number => new Float32Array(Uint32Array.of(bits).buffer)[0]!;
 
@@ -72,16 +74,41 @@ describe("bf16", () => {
   });
 });
 
-/** A weight [N, K] in a format, with random values rounded to bf16. */
-function weightOf(runtime: Runtime, dtype: "f32" | "bf16", N: number, K: number): State<DType> {
-  const state = new State<DType>(runtime.memory.allocate(4 * N * K, "test", dtype), [N, K], dtype);
+describe("panels", () => {
+  it.each([[1, 1], [5, 3], [16, 4], [17, 7], [40, 33]])("keep every bit of %i rows of %i, also written in pieces, and pad with zeros", (N, K) => {
+    const values = randomArray(N * K, 1);
+    values[0] = -0;
+    for (const piece of [N * K, 1, 10]) {
+      const block = runtime.memory.allocate(formats.panels.bytes([N, K]), "test", "panels");
+      block.f32(0, block.bytes / 4).fill(NaN);
+      const state = new State(block, [N, K], "panels");
+      for (let from = 0; from < values.length; from += piece) state.write(values.subarray(from, from + piece), from);
+      expect(state.read()).toEqual(values);
+      expect(block.f32(0, formats.panels.bytes([N, K]) / 4)).toEqual(toPanels(values, N, K));
+      block.free();
+    }
+  });
+
+  it("take the memory of a multiple of 16 rows, and are divided there only", () => {
+    expect([[16, 3], [17, 3], [0, 3], [2, 0]].map((shape) => formats.panels.bytes(shape))).toEqual([192, 384, 0, 0]);
+    const state = new State(runtime.memory.allocate(384, "test", "panels"), [20, 3], "panels");
+    state.write(Float32Array.from({ length: 60 }, (_, i) => i));
+    expect([...state.rowsFrom(16, 1).read()]).toEqual([48, 49, 50]);
+    expect(() => state.rowsFrom(8, 1)).toThrow(new RangeError("panels: rows of panels start at multiples of 16, got 8"));
+    expect(() => new State(runtime.memory.allocate(320, "test", "panels"), [17, 3], "panels")).toThrow("lie outside of its");
+  });
+});
+
+/** A weight [N, K] in a format, with the numbers that bf16 makes of random ones. */
+function weightOf(runtime: Runtime, dtype: WeightFormat, N: number, K: number): State<DType> {
+  const state = new State<DType>(runtime.memory.allocate(formats[dtype].bytes([N, K]), "test", dtype), [N, K], dtype);
   state.write(roundTrip(randomArray(N * K, N + K)));
   return state;
 }
 
-/** What a program computes with a weight in each of the two formats. */
-function inBoth<T>(runtime: Runtime, [N, K]: readonly [number, number], compute: (weight: (graph: Graph) => Tensor) => T): [T, T] {
-  return (["f32", "bf16"] as const).map((dtype) => {
+/** What a program computes with a weight in f32, and in another format. */
+function inBoth<T>(runtime: Runtime, format: WeightFormat, [N, K]: readonly [number, number], compute: (weight: (graph: Graph) => Tensor) => T): [T, T] {
+  return (["f32", format] as const).map((dtype) => {
     const state = weightOf(runtime, dtype, N, K);
     const result = compute((graph) => graph.use(state) as Tensor);
     state.block.free();
@@ -92,9 +119,10 @@ function inBoth<T>(runtime: Runtime, [N, K]: readonly [number, number], compute:
 // Below, at and above the tiles of matmuls, the small row counts that have their own kernels, and blocks of K.
 const shapes = [[1, 1, 1], [1, 67, 129], [2, 16, 32], [3, 5, 7], [5, 33, 770], [12, 64, 31], [13, 97, 260], [50, 131, 100], [150, 40, 300]] as const;
 
-describe.each(runtimes.map((runtime) => [runtime.build, runtime] as const))("a weight in bf16 gives the same bits as the same values in f32 (%s):", (_, runtime) => {
+const inFormats = runtimes.flatMap((runtime) => (["bf16", "panels"] as const).map((format) => [format, runtime.build, runtime] as const));
+describe.each(inFormats)("a weight in %s gives the bits of the same numbers in f32 (%s):", (format, _, runtime) => {
   it.each(shapes)("linear of %i rows, %i outputs and %i inputs, and its dX", (M, N, K) => {
-    const [f32, bf16] = inBoth(runtime, [N, K], (weight) => {
+    const [f32, other] = inBoth(runtime, format, [N, K], (weight) => {
       const graph = new Graph(runtime);
       const [x, dOut, bias] = [graph.input([M, K], "f32", true), graph.input([M, N]), graph.input([N])];
       const y = graph.keep(linear(x, weight(graph), bias, Activation.Silu));
@@ -107,12 +135,12 @@ describe.each(runtimes.map((runtime) => [runtime.build, runtime] as const))("a w
       program.dispose();
       return results;
     });
-    expect(bf16).toEqual(f32);
-    expect(bf16.every((array) => array.some((value) => value !== 0))).toBe(true);
+    expect(other).toEqual(f32);
+    expect(other.every((array) => array.some((value) => value !== 0))).toBe(true);
   });
 
   it.each([1, 7, 32, 67])("embedding of width %i, scaled", (C) => {
-    const [f32, bf16] = inBoth(runtime, [11, C], (weight) => {
+    const [f32, other] = inBoth(runtime, format, [11, C], (weight) => {
       const graph = new Graph(runtime);
       const ids = graph.input([4], "i32");
       const rows = graph.keep(embedding(ids, weight(graph), 3));
@@ -121,11 +149,11 @@ describe.each(runtimes.map((runtime) => [runtime.build, runtime] as const))("a w
       program.run();
       return program.read(rows);
     });
-    expect(bf16).toEqual(f32);
+    expect(other).toEqual(f32);
   });
 
   it.each([[5, 40, 33], [60, 30_000, 8]])("cross-entropy of %i rows over %i ids of width %i, and its dX", (R, V, C) => {
-    const [f32, bf16] = inBoth(runtime, [V, C], (weight) => {
+    const [f32, other] = inBoth(runtime, format, [V, C], (weight) => {
       const graph = new Graph(runtime, { training: true });
       const [x, targets] = [graph.input([R, C], "f32", true), graph.input([R], "i32")];
       const cells = new Cells(runtime, "test");
@@ -137,7 +165,7 @@ describe.each(runtimes.map((runtime) => [runtime.build, runtime] as const))("a w
       program.run();
       return { ...cells.takeLoss(), dX: program.read(dX) };
     });
-    expect(bf16).toEqual(f32);
-    expect(bf16.sum).toBeGreaterThan(0);
+    expect(other).toEqual(f32);
+    expect(other.sum).toBeGreaterThan(0);
   });
 });

@@ -2,6 +2,7 @@ import { expect, it } from "vitest";
 import { EmbeddingScratch, Format } from "../../assembly/layouts";
 import { Op } from "../../assembly/opcodes";
 import { expectAllclose } from "../allclose";
+import { toPanels } from "../panels";
 import { randomArray } from "../random";
 import { type Core, describeBuilds, type Region } from "./core";
 
@@ -39,9 +40,22 @@ describeBuilds("embeddingForward", (core) => {
     }
   });
 
+  it("gives weights in panels the bits of the same weights in f32", () => {
+    for (const C of widths) {
+      const weight = randomArray(V * C, C);
+      const [expected, actual] = [{ format: Format.F32, weight }, { format: Format.Panels, weight: toPanels(weight, V, C) }].map(({ format, weight }) => {
+        core.reset();
+        const out = core.output(N * C);
+        core.run(Op.EmbeddingForward, { out, ids: core.input(ids), weight: core.input(weight), N, V, C, scale, format }, 2);
+        return out.read();
+      });
+      expect(actual).toEqual(expected);
+    }
+  });
+
   it("gives a row of NaN for an id outside the vocabulary, in each format", () => {
     const C = 5;
-    for (const [format, weight] of [[Format.F32, randomArray(V * C, 1)], [Format.BF16, new Uint16Array(V * C)]] as const) {
+    for (const [format, weight] of [[Format.F32, randomArray(V * C, 1)], [Format.BF16, new Uint16Array(V * C)], [Format.Panels, new Float32Array(16 * C)]] as const) {
       core.reset();
       const out = core.output(5 * C);
       core.run(Op.EmbeddingForward, { out, ids: core.input(Int32Array.of(-1, 0, V, V - 1, -(2 ** 31))), weight: core.input(weight), N: 5, V, C, scale: 1, format });

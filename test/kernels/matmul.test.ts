@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { Activation, Format, MatmulScratch } from "../../assembly/layouts";
 import { Op } from "../../assembly/opcodes";
 import { expectAllclose } from "../allclose";
+import { toPanels } from "../panels";
 import { randomArray } from "../random";
 import { Core, describeBuilds, type Named } from "./core";
 
@@ -49,7 +50,7 @@ function multiply(core: Core, layout: Layout, c: Case): Result {
   const a = gapped(batch, aRows, aColumns, lda, strideA, 1);
   const b = gapped(c.sharedB ? 1 : batch, bRows, bColumns, ldb, strideB, 2);
   c.poison?.(a, b);
-  if (format) b.set(roundToBf16(b));
+  if (format === Format.BF16) b.set(roundToBf16(b));
   const bias = c.bias ? randomArray(N, 3) : null;
   const before = c.accumulate ? gapped(batch, M, N, ldo, strideOut, 4) : null;
 
@@ -57,7 +58,7 @@ function multiply(core: Core, layout: Layout, c: Case): Result {
   const out = before ? core.input(before) : core.output(length);
   const scratch = core.output((threads * MatmulScratch.Bytes) / 4);
   core.run(layouts[layout] as Op.MatmulNN, {
-    out, a: core.input(a), b: core.input(format && !c.decoded ? toBf16(b) : b), bias: bias && core.input(bias), scratch, batch, M, N, K,
+    out, a: core.input(a), b: core.input(c.decoded ? b : encode(format, b, bRows, bColumns)), bias: bias && core.input(bias), scratch, batch, M, N, K,
     ldo, lda, ldb, strideOut, strideA, strideB, activation: c.activation ?? Activation.None, accumulate: c.accumulate ? 1 : 0,
     ...(layout === "TN" ? {} : { format: c.decoded ? Format.F32 : format }),
   } as Named<Op.MatmulNN>, threads);
@@ -110,6 +111,11 @@ function gapped(batch: number, rows: number, columns: number, ld: number, stride
 
 const toBf16 = (x: Float32Array): Uint16Array => Uint16Array.from(new Uint32Array(x.buffer, x.byteOffset, x.length), (bits) => bits >>> 16);
 const roundToBf16 = (x: Float32Array): Float32Array => new Float32Array(Uint32Array.from(toBf16(x), (half) => half << 16).buffer);
+
+/** A dense matrix in a format; bf16 takes the upper halves. */
+function encode(format: Format, b: Float32Array, rows: number, columns: number): Float32Array | Uint16Array {
+  return format === Format.BF16 ? toBf16(b) : format === Format.Panels ? toPanels(b, rows, columns) : b;
+}
 
 /** The error bound stated in matmul.ts. */
 function expectProduct(core: Core, layout: Layout, c: Case): void {
@@ -175,10 +181,12 @@ describeBuilds("matmul", (core) => {
     }
   });
 
-  it.each(formatted)("%s gives bf16 weights the bits of the same weights in f32, for few rows and many, in 1 and 3 slices", (layout) => {
-    for (const [N, K] of [[1, 1], [5, 3], [8, 7], [17, 32], [33, 40], [70, 129], [101, 135], [9, 1100], [800, 20]] as const) {
-      for (const M of [1, 2, 5, 11, 13, 29]) {
-        const c: Case = { M, N, K, gap: 3, format: Format.BF16, ...(M % 2 ? { bias: true, activation: Activation.Relu } : { accumulate: true }) };
+  it.each([
+    ["NN", "bf16", Format.BF16], ["NT", "bf16", Format.BF16], ["NN", "panels", Format.Panels], ["NT", "panels", Format.Panels],
+  ] as const)("%s gives weights in %s the bits of the same weights in f32, for few rows and many, in 1 and 3 slices", (layout, _, format) => {
+    for (const [N, K] of [[1, 1], [5, 3], [8, 7], [16, 6], [17, 32], [33, 40], [70, 129], [101, 135], [9, 1100], [49, 1024], [100, 1025], [800, 20]] as const) {
+      for (const M of [1, 2, 3, 5, 11, 12, 13, 29]) {
+        const c: Case = { M, N, K, gap: 3, format, ...(M % 2 ? { bias: true, activation: Activation.Relu } : { accumulate: true }) };
         const expected = multiply(core, layout, { ...c, decoded: true }).actual;
         for (const threads of [1, 3]) expect(multiply(core, layout, { ...c, threads }).actual, `${M}x${K}x${N}`).toEqual(expected);
       }
@@ -190,6 +198,18 @@ describeBuilds("matmul", (core) => {
     for (const M of [1, 12]) {
       const { actual } = multiply(core, "NT", { M, N: 4, K: 1, format: Format.BF16, poison });
       expect(actual.slice(0, 4)).toEqual(Float32Array.of(NaN, Infinity, -Infinity, 0));
+    }
+  });
+
+  it("NT gives panels the bits of f32 without a start, and with a bias that ends within a panel, for 1 to 12 rows", () => {
+    for (const [N, K] of [[31, 0], [40, 9], [65, 1024], [35, 2051]] as const) {
+      for (let M = 1; M <= 12; M++) {
+        for (const bias of [false, true]) {
+          const c: Case = { M, N, K, bias, gap: 1, format: Format.Panels };
+          const expected = multiply(core, "NT", { ...c, decoded: true }).actual;
+          for (const threads of [1, 2, 7]) expect(multiply(core, "NT", { ...c, threads }).actual, `${M}x${K}x${N}`).toEqual(expected);
+        }
+      }
     }
   });
 

@@ -8,6 +8,8 @@ export interface Format {
   readonly name: string;
   /** The member of `Format` in assembly/layouts.ts, for formats that matmuls and embedding lookups can decode. */
   readonly code?: number;
+  /** Rows that are stored side by side, if more than one: a part of an array starts at a multiple of it. */
+  readonly rows?: number;
   /** The size in bytes of an array of this shape. */
   bytes(shape: readonly number[]): number;
   /** Writes `values`, row by row, to the array at `offset` of `block`, starting at element `from`. */
