@@ -43,7 +43,7 @@ export function expectIdList(where: string, tokens: unknown): asserts tokens is 
   }
 }
 
-/** The length of the next piece of a prompt of which `left` tokens are left: one that is up to a third empty is faster than several. */
+/** The length of the next piece of a prompt with `left` tokens to go. One piece that is up to a third empty is faster than several. */
 export function pieceFor(left: number, pieces: readonly number[]): number {
   const whole = pieces.find((piece) => piece >= left);
   const part = pieces.filter((piece) => piece <= left).at(-1);

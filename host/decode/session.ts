@@ -53,7 +53,7 @@ export class Session<M extends DecoderModel = DecoderModel> {
   readonly programs: DecodingPrograms;
   private readonly pieces: readonly number[];
   private readonly openRows = new Set<Row>();
-  /** The rows of the last step, and its program. */
+  /** The rows of the last step, and the size of its program. */
   private last: { rows: readonly Row[]; size: number } | undefined;
   private disposed = false;
 

@@ -5,13 +5,13 @@ import { State } from "../graph/tensor";
 import type { Row } from "./row";
 
 /**
- * What a step reads and writes of each slot: cells that outlive the run, so that the next step continues from them by itself. A row whose
- * cells are in their slot costs the host nothing.
+ * The cells of each slot that a step reads and writes. They outlive the run, so the next step continues from them. A row whose cells are
+ * already in its slot costs the host nothing.
  */
 export class Slots {
-  /** i32 [slots, 1]: the token that the step reads, and afterwards the one that it chose; −1 where the logits were not numbers. */
+  /** i32 [slots, 1]: before a step, the token to read; after it, the token chosen, or −1 if the logits were NaN. */
   readonly ids: State<"i32">;
-  /** i32 [slots, 1]: tokens stored before the step. */
+  /** i32 [slots, 1]: number of tokens stored before the step. */
   readonly past: State<"i32">;
   /** i32 [slots, pages of a row] */
   readonly pages: State<"i32">;
@@ -19,22 +19,22 @@ export class Slots {
   readonly sourceLengths: State<"i32">;
   readonly sourcePages: State<"i32">;
   private readonly block: Block;
-  /** Whose cells each slot holds. */
+  /** The row whose cells each slot holds. */
   private readonly rows: (Row | undefined)[] = [];
 
-  /** @throws HeedError `memory` when they do not fit */
+  /** @throws HeedError `memory` if they do not fit */
   constructor(runtime: Runtime, slots: number, rowPages: number, sourceRowPages: number) {
     const columns = [1, 1, rowPages, SAMPLER_WORDS, 1, sourceRowPages];
     const bytes = columns.map((count) => align(4 * slots * count));
     this.block = runtime.memory.allocate(bytes.reduce((sum, size) => sum + size), "session", "cells of the slots");
-    const offsetOf = (i: number): number => bytes.slice(0, i).reduce((sum, size) => sum + size, 0);
-    const states = columns.map((count, i) => new State(this.block, [slots, count], "i32", offsetOf(i)));
+    const offset = (i: number): number => bytes.slice(0, i).reduce((sum, size) => sum + size, 0);
+    const states = columns.map((count, i) => new State(this.block, [slots, count], "i32", offset(i)));
     [this.ids, this.past, this.pages, this.samplers, this.sourceLengths, this.sourcePages] = states as [
       State<"i32">, State<"i32">, State<"i32">, State<"i32">, State<"i32">, State<"i32">,
     ];
   }
 
-  /** Puts the rows' cells into the first slots, as far as they are not there; the other slots of a program of `size` idle. */
+  /** Writes the rows' cells to the first slots, except those already there. The other slots of a program of `size` idle. */
   arrange(rows: readonly Row[], size: number): void {
     for (let slot = 0; slot < size; slot++) {
       const row = rows[slot];
@@ -47,14 +47,15 @@ export class Slots {
       this.sourceLengths.write([row?.sourceLength ?? 0], slot);
       writeRow(this.sourcePages, slot, row?.sourcePages ?? []);
     }
-    // A row that another slot still names has moved: what that slot holds is out of date from now on.
+    // A slot past `size` that still names one of these rows is out of date: the row has moved.
     for (let slot = size; slot < this.rows.length; slot++) {
-      if (this.rows[slot] && rows.includes(this.rows[slot]!)) this.rows[slot] = undefined;
+      const row = this.rows[slot];
+      if (row && rows.includes(row)) this.rows[slot] = undefined;
     }
     for (const row of rows) row.isStale = false;
   }
 
-  /** Takes every slot's cells for out of date: those of a step that failed went on without their rows. */
+  /** Marks every slot as out of date: in a failed step, the cells advance but the rows do not. */
   forget(): void {
     this.rows.fill(undefined);
   }
@@ -64,7 +65,7 @@ export class Slots {
   }
 }
 
-/** Writes a slot's row of a state, zeros behind the values. */
+/** Writes a slot's row of a state, padded with zeros. */
 function writeRow(state: State<"i32">, slot: number, values: ArrayLike<number>): void {
   const columns = state.shape[1]!;
   const row = new Int32Array(columns);

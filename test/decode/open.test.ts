@@ -31,7 +31,7 @@ describe("open", () => {
     ["a top k of 1.5", [{ tokens: [3], topK: 1.5 }], RangeError, "open: prompt 0: topK: expected an integer of at least 0, got 1.5"],
     ["a negative seed", [{ tokens: [3], seed: -1 }], RangeError, "open: prompt 0: seed: expected an integer in [0, 2^53), got -1"],
     ["more prompts than rows", [3, 4, 5].map((id) => ({ tokens: [id] })), RangeError, "open: the session has 2 rows, of which 0 are open; got 3 prompts"],
-  ])("of a Llama refuses %s, and leaves every row free", async (_, prompts, kind, message) => {
+  ])("with a Llama refuses %s, and leaves no row open", async (_, prompts, kind, message) => {
     const session = openSession(llama, { rows: 2 });
     await expect(session.open(prompts as never)).rejects.toThrow(new kind(message));
     expect(await session.open([{ tokens: [3] }, { tokens: [4] }])).toHaveLength(2);
@@ -43,13 +43,13 @@ describe("open", () => {
     ["an empty source", { tokens: [1], source: [] }, RangeError, `open: prompt 0: source: the model takes 1 to ${CONTEXT} tokens, got 0`],
     ["a source that is too long", { tokens: [1], source: long }, RangeError, `open: prompt 0: source: the model takes 1 to ${CONTEXT} tokens, got ${CONTEXT + 1}`],
     ["an undefined id in the source", { tokens: [1], source: [3, undefined] }, RangeError, "open: prompt 0: source: token ids must be integers in [0, 13), got undefined at position 1"],
-  ])("of a Transformer refuses %s", async (_, prompt, kind, message) => {
+  ])("with a Transformer refuses %s", async (_, prompt, kind, message) => {
     const session = openSession(transformer);
     await expect(session.open([prompt] as never)).rejects.toThrow(new kind(message));
     session.dispose();
   });
 
-  it("stops at its signal between pieces and sources: no row is open, no page is used", async () => {
+  it("is aborted by its signal between pieces and sources, and leaves no row open and no page in use", async () => {
     for (const [model, prompts] of [[llama, [{ tokens: randomIds(1, 140) }]], [transformer, Array.from({ length: 40 }, (_, i) => ({ tokens: [1], source: sourceOf(i) }))]] as const) {
       const session = openSession(model, { rows: 40, pieces: [16] });
       const abort = new AbortController();
@@ -61,7 +61,7 @@ describe("open", () => {
     }
   });
 
-  it("changes no list that it is given, and takes typed arrays", async () => {
+  it("does not change its lists, and accepts typed arrays", async () => {
     const session = openSession(llama);
     const tokens = [3, 4, 5];
     const rows = await session.open([{ tokens }, { tokens: Int32Array.from(tokens) as unknown as number[] }]);
@@ -72,7 +72,7 @@ describe("open", () => {
 });
 
 describe("append", () => {
-  it("of nothing changes nothing, and refuses ids outside the vocabulary and what is no list", async () => {
+  it("with no tokens changes nothing, and refuses ids outside the vocabulary and values that are not lists", async () => {
     const session = openSession(llama);
     const [row] = (await session.open([{ tokens: [3, 4] }])) as [Row];
     await session.append(row, []);
@@ -84,7 +84,7 @@ describe("append", () => {
     session.dispose();
   });
 
-  it("that its signal stops leaves the row as it was", async () => {
+  it("leaves the row unchanged if aborted by its signal", async () => {
     const session = openSession(llama, { pieces: [16] });
     const [row, same] = (await session.open([{ tokens: randomIds(2, 70) }, { tokens: randomIds(2, 70) }])) as [Row, Row];
     const used = session["pool"].used;
@@ -101,7 +101,7 @@ describe("append", () => {
     session.dispose();
   });
 
-  it("while it runs, no other verb takes the row; closing it ends it, without a page left", async () => {
+  it("locks the row while it runs, and is aborted by closing the row, which releases its pages", async () => {
     const session = openSession(llama, { pieces: [16] });
     const [row] = (await session.open([{ tokens: [3] }])) as [Row];
     const appending = session.append(row, randomIds(3, 100));

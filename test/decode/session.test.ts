@@ -37,7 +37,7 @@ describe("new Session", () => {
     expect(() => new Session(model() as DecoderModel)).toThrow(new TypeError(`${expected}, got ${name}`));
   });
 
-  it("that does not fit gives back what it took", async () => {
+  it("frees its memory if it does not fit", async () => {
     const model = copyOf(llama, await createRuntime());
     const { memory } = model.weights.runtime;
     const before = memory.report();
@@ -179,7 +179,7 @@ describe("dispose", () => {
     session.dispose();
   });
 
-  it("of the model first makes steps a TypeError, and the memory comes back all the same", async () => {
+  it("of the model first makes steps throw a TypeError, and still frees the memory", async () => {
     const runtime = await createRuntime();
     const model = copyOf(llama, runtime);
     const session = openSession(model);
