@@ -6,7 +6,7 @@ import type { Tokenizer } from "../data/tokenizer";
 import { HeedError } from "../errors";
 import type { CheckpointConfig } from "../io/model";
 import { families, type ModelOf, type TypesOf } from "../models/families";
-import type { LanguageInputs } from "../models/gpt";
+import type { LanguageInputs } from "../models/language";
 import type { BatchOf } from "../models/inputs";
 import { type Context, finish } from "./context";
 import { fingerprint, readInput } from "./input";

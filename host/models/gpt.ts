@@ -1,9 +1,6 @@
 import { checkConfig, count, depth, type Fields, flag, optional, positive, share } from "../fields";
-import { crossEntropy } from "../graph/ops/crossentropy";
 import { dropout } from "../graph/ops/dropout";
 import type { KeyValues, PageLayout } from "../graph/ops/keyvalues";
-import { linear } from "../graph/ops/linear";
-import type { Loss } from "../graph/loss";
 import { normal } from "../graph/parameter";
 import type { Tensor } from "../graph/tensor";
 import { EncoderLayer } from "../nn/blocks";
@@ -11,10 +8,8 @@ import { Embedding, LearnedPositions } from "../nn/embedding";
 import { LayerNorm } from "../nn/layernorm";
 import { Linear } from "../nn/linear";
 import { type ActivationName, activationName, activations } from "./activations";
-import type { DecoderModel } from "./decoding";
 import type { Family } from "./family";
-import { ids, type Inputs } from "./inputs";
-import { Model } from "./model";
+import { LanguageModel } from "./language";
 
 /** The shape of a GPT. */
 export interface GPTConfig {
@@ -52,16 +47,6 @@ export const gptPresets = {
   gpt2: { block: 1024, layers: 12, heads: 12, width: 768, bias: true, activation: "geluTanh" },
 } as const satisfies Record<string, Omit<GPTConfig, "vocabulary">>;
 
-/** Targets with this id do not count towards the loss. */
-export const IGNORED = -1;
-
-/** The inputs of a language model: tokens, and the token that follows each of them. */
-export const languageInputs = (vocabulary: number) => ({
-  tokens: ids(["B", "T"], vocabulary),
-  targets: ids(["B", "T"], vocabulary, IGNORED),
-});
-export type LanguageInputs = ReturnType<typeof languageInputs>;
-
 /**
  * A decoder-only language model (Radford et al. 2019) with learned positions and pre-norm. The defaults follow nanoGPT; the preset `gpt2`
  * is GPT-2.
@@ -69,24 +54,19 @@ export type LanguageInputs = ReturnType<typeof languageInputs>;
  * @example
  * const model = new GPT({ ...gptPresets["nanogpt-cpu"], vocabulary: 65 }).place(await Runtime.create(), { seed: 1 });
  */
-export class GPT extends Model<LanguageInputs> implements DecoderModel {
+export class GPT extends LanguageModel {
   readonly embedding: Embedding;
   readonly positions: LearnedPositions;
   readonly layers: EncoderLayer[];
   readonly norm: LayerNorm;
   /** Null if the output projection shares the embedding's matrix. */
   readonly output: Linear | null;
-
-  readonly inputs: LanguageInputs;
-  override readonly limits: { readonly T: number };
-  readonly vocabulary: number;
-  readonly context: number;
   readonly pageLayout: PageLayout;
 
   /** @throws TypeError for a field that is missing, unknown or of the wrong type; RangeError for a value out of range */
   constructor(readonly config: GPTConfig) {
-    super();
     checkConfig("GPT", config, fields);
+    super(config);
     const { vocabulary, block, layers, heads, width, epsilon } = config;
     const { hidden = 4 * width, dropout = 0, bias = false, activation = "gelu", tied = true } = config;
     this.embedding = new Embedding(vocabulary, width, { initializer: normal(0.02) });
@@ -103,39 +83,14 @@ export class GPT extends Model<LanguageInputs> implements DecoderModel {
     );
     this.norm = new LayerNorm(width, { bias, epsilon });
     this.output = tied ? null : new Linear(width, vocabulary, { bias: false, initializer: normal(0.02) });
-    this.inputs = languageInputs(vocabulary);
-    this.limits = { T: block };
-    this.vocabulary = vocabulary;
-    this.context = block;
     this.pageLayout = { layers, keyValueHeads: heads, headSize: width / heads };
   }
 
-  /**
-   * tokens i32 [B, T] → the last layer's normalised states, f32 [B, T, C].
-   * @param cache  keys and values of the preceding tokens; those of `tokens` are added
-   */
-  forward(tokens: Tensor<"i32">, cache?: KeyValues): Tensor {
+  override forward(tokens: Tensor<"i32">, cache?: KeyValues): Tensor {
     let x = this.positions.forward(this.embedding.forward(tokens), cache?.past);
     x = dropout(x, this.config.dropout ?? 0);
     this.layers.forEach((layer, i) => (x = layer.forward(x, { causal: true, cache: cache?.layer(i) })));
     return this.norm.forward(x);
-  }
-
-  decode(tokens: Tensor<"i32">, cache: KeyValues): Tensor {
-    return this.forward(tokens, cache);
-  }
-
-  logits(states: Tensor): Tensor {
-    return linear(states, this.outputWeight);
-  }
-
-  /** Inputs `tokens` and `targets`, i32 [B, T]; targets of −1 are ignored. */
-  override loss({ tokens, targets }: Inputs<LanguageInputs>): Loss {
-    return crossEntropy(this.forward(tokens), this.outputWeight, targets, { ignored: IGNORED });
-  }
-
-  private get outputWeight() {
-    return (this.output ?? this.embedding).weight;
   }
 }
 

@@ -1,11 +1,8 @@
 import { checkConfig, count, depth, type Fields, flag, optional, positive, share } from "../fields";
-import type { Loss } from "../graph/loss";
 import { silu } from "../graph/ops/activation";
-import { crossEntropy } from "../graph/ops/crossentropy";
 import { dropout } from "../graph/ops/dropout";
 import { multiply } from "../graph/ops/elementwise";
 import type { KeyValues, LayerKeyValues, PageLayout } from "../graph/ops/keyvalues";
-import { linear } from "../graph/ops/linear";
 import { type Initializer, normal } from "../graph/parameter";
 import type { Tensor } from "../graph/tensor";
 import { checkHeads, SelfAttention } from "../nn/attention";
@@ -14,11 +11,8 @@ import { Layer } from "../nn/layer";
 import { Linear } from "../nn/linear";
 import { RotaryPositions } from "../nn/positions";
 import { RMSNorm } from "../nn/rmsnorm";
-import type { DecoderModel } from "./decoding";
 import type { Family } from "./family";
-import { IGNORED, type LanguageInputs, languageInputs } from "./gpt";
-import type { Inputs } from "./inputs";
-import { Model } from "./model";
+import { LanguageModel } from "./language";
 
 /** The shape of a Llama-like model. */
 export interface LlamaConfig {
@@ -116,24 +110,19 @@ class LlamaLayer extends Layer {
  * @example
  * const model = new Llama({ ...llamaPresets["llama-cpu"], vocabulary: 65 }).place(await Runtime.create(), { seed: 1 });
  */
-export class Llama extends Model<LanguageInputs> implements DecoderModel {
+export class Llama extends LanguageModel {
   readonly embedding: Embedding;
   readonly rotary: RotaryPositions;
   readonly layers: LlamaLayer[];
   readonly norm: RMSNorm;
   /** Null if the output projection shares the embedding's matrix. */
   readonly output: Linear | null;
-
-  readonly inputs: LanguageInputs;
-  override readonly limits: { readonly T: number };
-  readonly vocabulary: number;
-  readonly context: number;
   readonly pageLayout: PageLayout;
 
   /** @throws TypeError for a field that is missing, unknown or of the wrong type; RangeError for a value out of range */
   constructor(readonly config: LlamaConfig) {
-    super();
     checkConfig("Llama", config, fields);
+    super(config);
     const { vocabulary, block, layers, width, epsilon, rotaryBase, tied = false } = config;
     const { keyValueHeads, headSize } = checkHeads(config);
     this.embedding = new Embedding(vocabulary, width, { initializer: normal(0.02) });
@@ -141,38 +130,13 @@ export class Llama extends Model<LanguageInputs> implements DecoderModel {
     this.layers = Array.from({ length: layers }, () => new LlamaLayer(config));
     this.norm = new RMSNorm(width, { epsilon });
     this.output = tied ? null : new Linear(width, vocabulary, { bias: false, initializer: normal(0.02) });
-    this.inputs = languageInputs(vocabulary);
-    this.limits = { T: block };
-    this.vocabulary = vocabulary;
-    this.context = block;
     this.pageLayout = { layers, keyValueHeads, headSize };
   }
 
-  /**
-   * tokens i32 [B, T] → the last layer's normalised states, f32 [B, T, C].
-   * @param cache  keys and values of the preceding tokens; those of `tokens` are added
-   */
-  forward(tokens: Tensor<"i32">, cache?: KeyValues): Tensor {
+  override forward(tokens: Tensor<"i32">, cache?: KeyValues): Tensor {
     let x = dropout(this.embedding.forward(tokens), this.config.dropout ?? 0);
     this.layers.forEach((layer, i) => (x = layer.forward(x, this.rotary, cache?.layer(i))));
     return this.norm.forward(x);
-  }
-
-  decode(tokens: Tensor<"i32">, cache: KeyValues): Tensor {
-    return this.forward(tokens, cache);
-  }
-
-  logits(states: Tensor): Tensor {
-    return linear(states, this.outputWeight);
-  }
-
-  /** Inputs `tokens` and `targets`, i32 [B, T]; targets of −1 are ignored. */
-  override loss({ tokens, targets }: Inputs<LanguageInputs>): Loss {
-    return crossEntropy(this.forward(tokens), this.outputWeight, targets, { ignored: IGNORED });
-  }
-
-  private get outputWeight() {
-    return (this.output ?? this.embedding).weight;
   }
 }
 

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Runtime } from "../../host/core/runtime";
-import { GPT, type LanguageInputs } from "../../host/models/gpt";
+import { GPT } from "../../host/models/gpt";
+import type { LanguageInputs } from "../../host/models/language";
 import type { BatchOf, InputSpecs } from "../../host/models/inputs";
 import type { Model } from "../../host/models/model";
 import type { Trainer, TrainingEvent } from "../../host/train/trainer";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { HeedError } from "../../host/errors";
-import type { LanguageInputs } from "../../host/models/gpt";
+import type { LanguageInputs } from "../../host/models/language";
 import { computeGradients } from "../../host/train/evaluate";
 import { Trainer, type TrainerOptions } from "../../host/train/trainer";
 import { expectAllclose } from "../allclose";

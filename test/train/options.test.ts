@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { LanguageInputs } from "../../host/models/gpt";
+import type { LanguageInputs } from "../../host/models/language";
 import { learningRate, type Schedule } from "../../host/train/schedule";
 import { Trainer, type TrainerOptions, type TrainingData } from "../../host/train/trainer";
 import { place, randomBatch } from "./counting";

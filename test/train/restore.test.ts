@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import type { GPT, LanguageInputs } from "../../host/models/gpt";
+import type { GPT } from "../../host/models/gpt";
+import type { LanguageInputs } from "../../host/models/language";
 import type { WeightArray } from "../../host/nn/weights";
 import { type Snapshot, Trainer, type TrainerOptions } from "../../host/train/trainer";
 import { drain, hashOf, place, randomBatch, weightsOf } from "./counting";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { LanguageInputs } from "../../host/models/gpt";
+import type { LanguageInputs } from "../../host/models/language";
 import { GPT } from "../../host/models/gpt";
 import { HeedError } from "../../host/errors";
 import { evaluate } from "../../host/train/evaluate";

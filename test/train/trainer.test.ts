@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import type { GPT, LanguageInputs } from "../../host/models/gpt";
+import type { GPT } from "../../host/models/gpt";
+import type { LanguageInputs } from "../../host/models/language";
 import { type Snapshot, Trainer, type TrainerOptions } from "../../host/train/trainer";
 import { countingBatch, drain, hashOf, type LanguageBatch, place as placePlain, weightsOf } from "./counting";
 
