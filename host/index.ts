@@ -8,7 +8,7 @@ export { HeedError, type HeedErrorCode } from "./errors";
 
 export { Graph, type GraphOptions } from "./graph/graph";
 export { compile, Program, type InstructionInfo, type ProgramInfo } from "./graph/program";
-export { type ArrayOf, type DType } from "./graph/formats";
+export { type ArrayOf, type DType, type WeightFormat } from "./graph/formats";
 export { Loss } from "./graph/loss";
 export { constant, type Initializer, normal, Parameter, Table, xavierUniform } from "./graph/parameter";
 export { State, Tensor } from "./graph/tensor";

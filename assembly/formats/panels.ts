@@ -4,6 +4,7 @@
  * A product of a few rows reads such a weight front to back, without shuffles: `fewrows-panels.ts`.
  */
 import { element } from "../kernels/element";
+import { NR } from "../kernels/tile";
 import { storeTransposed } from "../simd";
 
 /** Rows of a panel. */
@@ -19,6 +20,25 @@ export function decodePanels(to: usize, ldTo: i32, x: usize, C: i32, row: i32, c
     let at = element(to, r * ldTo);
     let from = placeOf(x, C, row + r, column);
     for (const end = element(at, columns); at < end; at += 4, from += PITCH) store<f32>(at, load<f32>(from));
+  }
+}
+
+/**
+ * Packs the [N, K] block at (row, column) for a product with the transpose of x: to[j / NR, k, j % NR] = x[row + j, column + k].
+ * @param row  a multiple of NR
+ */
+export function packPanels(to: usize, x: usize, C: i32, row: i32, column: i32, N: i32, K: i32): void {
+  for (let j = 0; j < N; j += NR, to += <usize>(K * NR) << 2) {
+    const from = placeOf(x, C, row + j, column);
+    if (NR == PANEL_ROWS) memory.copy(to, from, <usize>(K * NR) << 2);
+    else copyHalves(to, from, K);
+  }
+}
+
+function copyHalves(to: usize, from: usize, K: i32): void {
+  for (const end = to + (<usize>K << 5); to < end; to += 32, from += PITCH) {
+    v128.store(to, v128.load(from));
+    v128.store(to, v128.load(from, 16), 16);
   }
 }
 

@@ -22,6 +22,7 @@
  * element that is added to, and n = K + 1 for K ≤ 1024 and n = 130 + K / 128 beyond that.
  */
 import { decodeRows } from "../formats/format";
+import { packPanels } from "../formats/panels";
 import { Count, Flag, In, InFormat, InOut, MaybeIn, Scratch } from "../operands";
 import { Activation, Format, MatmulScratch } from "../layouts";
 import { sliceEnd, sliceStart } from "../parallel";
@@ -206,6 +207,10 @@ function multiplyBlocks(
 function packDecoded(
   panels: usize, b: usize, rows: usize, format: i32, transposed: bool, j: i32, k: i32, N: i32, K: i32, columns: i32, rowsK: i32,
 ): void {
+  if (transposed && format == Format.Panels) {
+    packPanels(panels, b, rowsK, j, k, N, K);
+    return;
+  }
   if (transposed) {
     for (let c = 0; c < N; c += NR, panels += <usize>(K * NR) << 2) {
       const n = min(NR, N - c);

@@ -22,7 +22,7 @@ export default async function decode(harness) {
     if (!harness.wants(title)) return;
     const contestants = [];
     for (const heed of runtimes) {
-      const model = new GPT(config).place(heed.runtime, { seed: 1 });
+      const model = new GPT(config).place(heed.runtime, { seed: 1, format: "panels" });
       const session = new Session(model, { rows: count });
       contestants.push({ ...heed, ...(await start(session, count)), release: () => (session.dispose(), model.dispose()) });
     }

@@ -1,6 +1,6 @@
 import { HeedError } from "../errors";
 import { openCheckpoint } from "../io/checkpoint";
-import { loadModel, type LoadedModel } from "../io/model";
+import { loadModel, type LoadedModel, type LoadOptions } from "../io/model";
 import type { TypesOf } from "../models/families";
 import type { Context } from "./context";
 import { nodeFiles } from "../platform/node-files";
@@ -13,20 +13,23 @@ export interface ModelOptions extends ThreadsOptions {
 }
 
 /** Loads the model of a checkpoint folder. */
-export async function load(options: ModelOptions, context: Context): Promise<LoadedModel> {
-  return loadModel(await openRuntime(options, context), await openCheckpoint(nodeFiles, options.model));
+export async function load(options: ModelOptions, context: Context, loadOptions?: LoadOptions): Promise<LoadedModel> {
+  return loadModel(await openRuntime(options, context), await openCheckpoint(nodeFiles, options.model), loadOptions);
 }
+
+/** The fastest way to store weights for decoding; the results are those of f32, bit for bit. */
+const toDecode: LoadOptions = { format: "panels" };
 
 /** Loads a model that translates. */
 export async function loadTransformer(options: ModelOptions, context: Context): Promise<LoadedModel & { type: "transformer" }> {
-  const loaded = await load(options, context);
+  const loaded = await load(options, context, toDecode);
   if (loaded.type === "transformer") return loaded;
   throw new HeedError("checkpoint", `${options.model} contains a language model, which cannot translate; use heed generate`);
 }
 
 /** Loads a model that continues text. */
 export async function loadDecoder(options: ModelOptions, context: Context): Promise<LoadedModel & { type: TypesOf<"decoder"> }> {
-  const loaded = await load(options, context);
+  const loaded = await load(options, context, toDecode);
   if (loaded.type !== "transformer") return loaded;
   throw new HeedError("checkpoint", `${options.model} contains a translation model, which cannot continue text; use heed translate`);
 }

@@ -59,10 +59,14 @@ export class Parameter {
   format: DType = "f32";
   trainable = true;
 
-  /** @throws RangeError if an axis of the shape is not a positive integer; TypeError if `initializer` is not an initializer */
+  /**
+   * @param formats  "all" for a weight that only products and embedding lookups read, because they decode every weight format
+   * @throws RangeError if an axis of the shape is not a positive integer; TypeError if `initializer` is not an initializer
+   */
   constructor(
     readonly shape: readonly number[],
     readonly initializer: Initializer,
+    readonly formats: "f32" | "all" = "f32",
   ) {
     expectAxes("Parameter", shape);
     if (!isInitializer(initializer)) {

@@ -3,7 +3,7 @@ export { Checkpoint, openCheckpoint, recoverCheckpoint, saveCheckpoint } from ".
 export { checkTensors, type Shapes } from "./checktensors";
 export { type Dtype, type StoredTensor, toFloat32 } from "./dtype";
 export { type Files, MemoryFiles, type OpenFile } from "./files";
-export { type CheckpointConfig, type LoadedModel, type SnapshotShapes, type Task } from "./model";
+export { type CheckpointConfig, type LoadedModel, type LoadOptions, type SnapshotShapes, type Task } from "./model";
 export { loadModel, parseConfig, readSnapshot, saveModel, snapshotFiles } from "./model";
 export { readSafetensors, type Safetensors, type TensorInfo, writeSafetensors } from "./safetensors";
 export { type FloatSink, TensorFile } from "./tensorfile";

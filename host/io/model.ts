@@ -5,7 +5,7 @@ import { HeedError, inFile } from "../errors";
 import { checkFields, type Fields, object, oneOf, optional, whole } from "../fields";
 import { parseJson } from "../json";
 import { type ConfigOf, families, type ModelOf, type ModelType } from "../models/families";
-import type { Model } from "../models/model";
+import type { Model, PlaceOptions } from "../models/model";
 import type { WeightArray } from "../nn/weights";
 import type { Snapshot, TrainerState } from "../train/trainer";
 import { type Checkpoint, saveCheckpoint } from "./checkpoint";
@@ -74,17 +74,22 @@ export function parseConfig(text: string, name = "config.json"): CheckpointConfi
   });
 }
 
+/** Options of `loadModel`. */
+export type LoadOptions = Pick<PlaceOptions, "format">;
+
 /**
  * Loads the best weights of a checkpoint.
  *
+ * @param options  `format`: how the weights are stored in memory. By default f32, which can be trained further. To decode, `panels` is
+ *   faster and gives the same bits
  * @throws HeedError: `file` for missing files, `format` for invalid files, `checkpoint` listing every tensor that is
  *   missing, unexpected or of the wrong shape, `memory` if the model does not fit into memory
  *
  * @example
- * const loaded = await loadModel(await Runtime.create(), await openCheckpoint(nodeFiles, "runs/dates"));
+ * const loaded = await loadModel(await Runtime.create(), await openCheckpoint(nodeFiles, "runs/dates"), { format: "panels" });
  * if (loaded.type === "transformer") await greedy(loaded.model, [loaded.tokenizer.encode("3.3.19")], { start: 1, end: 2 });
  */
-export async function loadModel(runtime: Runtime, checkpoint: Checkpoint): Promise<LoadedModel> {
+export async function loadModel(runtime: Runtime, checkpoint: Checkpoint, options: LoadOptions = {}): Promise<LoadedModel> {
   const { folder } = checkpoint;
   const config = parseConfig(await checkpoint.readText("config.json"), checkpoint.path("config.json"));
   const tokenizer = loadTokenizer(await checkpoint.readText("tokenizer.json"), checkpoint.path("tokenizer.json"));
@@ -96,7 +101,7 @@ export async function loadModel(runtime: Runtime, checkpoint: Checkpoint): Promi
   try {
     const loaded = inFile(checkpoint.path("config.json"), () => build(config));
     file.check(new Map(Array.from(loaded.model.parameters(), ([name, { shape }]) => [name, shape])));
-    loaded.model.place(runtime);
+    loaded.model.place(runtime, options);
     await readWeights(file, loaded.model);
     return { ...loaded, tokenizer, config } as LoadedModel;
   } finally {

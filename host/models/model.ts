@@ -1,5 +1,5 @@
 import { expectRuntime, type Runtime } from "../core/runtime";
-import { callback, checkConfig, type Fields, optional, seed as seedField } from "../fields";
+import { callback, checkConfig, type Fields, optional, seed as seedField, typed } from "../fields";
 import { ProgramCache } from "../graph/cache";
 import type { Loss } from "../graph/loss";
 import { Layer } from "../nn/layer";
@@ -12,7 +12,8 @@ export interface PlaceOptions extends Pick<WeightsOptions, "format" | "trainable
   seed?: number;
 }
 
-const fields: Fields<PlaceOptions> = { seed: optional(seedField), format: optional(callback), trainable: optional(callback) };
+const format = typed("a weight format or a function", (value) => typeof value === "string" || typeof value === "function");
+const fields: Fields<PlaceOptions> = { seed: optional(seedField), format: optional(format), trainable: optional(callback) };
 
 /** Evaluation programs that a model keeps, one per batch shape. */
 const PROGRAMS = 64;

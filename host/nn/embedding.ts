@@ -32,7 +32,7 @@ export class Embedding extends Layer {
     expectAxes("Embedding(vocabulary, width)", [vocabulary, width]);
     checkConfig("Embedding", options, fields);
     const { scale = 1, initializer = normal(1 / Math.sqrt(width)) } = options;
-    this.weight = new Parameter([vocabulary, width], initializer);
+    this.weight = new Parameter([vocabulary, width], initializer, "all");
     this.scale = scale;
   }
 

@@ -33,7 +33,7 @@ export class Linear extends Layer {
     expectAxes("Linear(inputs, outputs)", [inputs, outputs]);
     checkConfig("Linear", options, fields);
     const { bias = true, initializer = xavierUniform(inputs, outputs) } = options;
-    this.weight = new Parameter([outputs, inputs], initializer);
+    this.weight = new Parameter([outputs, inputs], initializer, "all");
     this.bias = bias ? new Parameter([outputs], constant(0)) : null;
   }
 

@@ -2,7 +2,7 @@ import { Op } from "../../assembly/opcodes";
 import { align, type Block, formatBytes, MEMORY_LIMIT } from "../core/memory";
 import type { Runtime } from "../core/runtime";
 import { HeedError } from "../errors";
-import { type DType, formats } from "../graph/formats";
+import { type DType, formats, type WeightFormat, weightFormats } from "../graph/formats";
 import { Graph } from "../graph/graph";
 import type { Parameter, Table } from "../graph/parameter";
 import { compile } from "../graph/program";
@@ -30,8 +30,11 @@ export interface WeightsOptions {
   owner?: string;
   /** Tables that layers compute once. */
   tables?: Iterable<Table>;
-  /** Each parameter's format; f32 by default. Only f32 parameters can be trained. */
-  format?: (name: string, parameter: Parameter) => DType;
+  /**
+   * The format of the weights of products and embeddings, or of each parameter; f32 by default. Only f32 parameters can be trained.
+   * For decoding, `panels` is the fastest of the exact formats.
+   */
+  format?: WeightFormat | ((name: string, parameter: Parameter) => WeightFormat);
   /** Whether a parameter is trained; by default, all f32 parameters are. */
   trainable?: (name: string, parameter: Parameter) => boolean;
 }
@@ -63,15 +66,12 @@ export class Weights {
   constructor(
     readonly runtime: Runtime,
     readonly parameters: ReadonlyMap<string, Parameter>,
-    { owner = "model", tables = [], format = () => "f32", trainable }: WeightsOptions = {},
+    { owner = "model", tables = [], format = "f32", trainable }: WeightsOptions = {},
   ) {
     const places: { name: string; parameter: Parameter; dtype: DType; isTrained: boolean }[] = [];
     for (const [name, parameter] of parameters) {
       if (parameter.state) throw new TypeError(`${name}: the parameter is already placed as part of another model; dispose that one first`);
-      const dtype = format(name, parameter);
-      if (!Object.hasOwn(formats, dtype) || formats[dtype].code === undefined) {
-        throw new TypeError(`${name}: expected a weight format, got ${JSON.stringify(dtype)}`);
-      }
+      const dtype = formatOf(format, name, parameter);
       const isTrained = trainable ? trainable(name, parameter) : dtype === "f32";
       if (isTrained && dtype !== "f32") throw new TypeError(`${name}: only f32 parameters can be trained, and this one is ${dtype}`);
       places.push({ name, parameter, dtype, isTrained });
@@ -218,4 +218,17 @@ export class Weights {
     });
     return block;
   }
+}
+
+/** @throws TypeError unless the parameter can be stored in that format */
+function formatOf(format: NonNullable<WeightsOptions["format"]>, name: string, parameter: Parameter): WeightFormat {
+  if (typeof format === "string" && parameter.formats === "f32") return "f32";
+  const dtype = typeof format === "string" ? format : format(name, parameter);
+  if (!weightFormats.includes(dtype)) {
+    throw new TypeError(`${name}: expected one of the weight formats ${weightFormats.join(", ")}, got ${JSON.stringify(dtype)}`);
+  }
+  if (dtype !== "f32" && parameter.formats === "f32") {
+    throw new TypeError(`${name}: only the weights of products and embeddings can be stored as ${dtype}`);
+  }
+  return dtype;
 }

@@ -196,8 +196,7 @@ describe("a Llama whose matrices are stored in panels", () => {
   it.each(["simd", "relaxed"] as const)("gives the tokens and logits of its f32 weights, bit for bit, and its block is as long as its padded rows (%s)", async (build) => {
     const runtime = await createRuntime(build);
     const plain = copyOf(llama, runtime);
-    const isMatrix = ({ shape }: { shape: readonly number[] }): boolean => shape.length === 2;
-    const model = new Llama(llama.config).place(runtime, { format: (_, parameter) => (isMatrix(parameter) ? "panels" : "f32") });
+    const model = new Llama(llama.config).place(runtime, { format: "panels" });
     model.weights.write(llama.weights.read());
     expect(model.weights.read()).toEqual(plain.weights.read());
     const decode = async (from: Llama): Promise<unknown[]> => {

@@ -8,6 +8,10 @@ export const formats = { f32, i32, f64, bf16, panels } as const;
 /** How an array is stored in memory: plain elements, or a weight format. */
 export type DType = keyof typeof formats;
 
+/** How a weight is stored: the formats that products and embedding lookups read. */
+export type WeightFormat = Exclude<DType, "i32" | "f64">;
+export const weightFormats = (Object.keys(formats) as DType[]).filter((name): name is WeightFormat => formats[name].code !== undefined);
+
 /** The typed array that the host reads an array into. */
 export type ArrayOf<D extends DType> = ReturnType<(typeof formats)[D]["read"]>;
 
