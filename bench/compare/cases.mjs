@@ -75,7 +75,7 @@ function training(title, recipe) {
 /** Greedy continuations with `generate`; the session is reused if the library has sessions. */
 function generation(title, config, count, length, tokens) {
   const prepare = ({ library: { generate, GPT, Session }, runtime }) => {
-    const model = new GPT(config).place(runtime, { seed: 1 });
+    const model = new GPT(config).place(runtime, { seed: 1, ...(Session && { format: "panels" }) });
     const session = Session && new Session(model, { rows: count });
     const run = async () => {
       const steps = [];
@@ -90,7 +90,7 @@ function generation(title, config, count, length, tokens) {
 /** The Multi30k translation preset on a batch of sentences. It is untrained, so none of them ends early. */
 function translating(count, tokens) {
   const prepare = ({ library: { greedy, Transformer, transformerPresets, Session }, runtime }) => {
-    const model = new Transformer({ ...transformerPresets.small, vocabulary: 4000 }).place(runtime, { seed: 1 });
+    const model = new Transformer({ ...transformerPresets.small, vocabulary: 4000 }).place(runtime, { seed: 1, ...(Session && { format: "panels" }) });
     const session = Session && new Session(model, { rows: count });
     const sources = prompts({ vocabulary: 4000 }, count, 24).map((source, i) => source.slice(0, 12 + (i % 12)));
     const run = async () => (await greedy(session ?? model, sources, { start: 1, end: 2, maxTokens: tokens })).flat();
