@@ -5,6 +5,7 @@ import { address, count, scalar } from "./instruction";
 import { activationForward, activationBackward } from "./kernels/activation";
 import { attentionBackward } from "./kernels/attention-backward";
 import { attentionForward } from "./kernels/attention-forward";
+import { extendBeams, lengthPenalties } from "./kernels/beams";
 import { cacheKeyValue } from "./kernels/cache";
 import { crossEntropy, lossSum } from "./kernels/crossentropy";
 import { dropout } from "./kernels/dropout";
@@ -48,6 +49,16 @@ export function execute(op: u32, at: usize, thread: i32, threads: i32): void {
         count(at, 22), count(at, 23), count(at, 24), count(at, 25), count(at, 26), count(at, 27), count(at, 28), count(at, 29),
         count(at, 30), count(at, 31), scalar(at, 32), scalar(at, 33), count(at, 34), thread, threads,
       );
+      break;
+    case Op.ExtendBeams:
+      extendBeams(
+        address(at, 0), address(at, 1), address(at, 2), address(at, 3), address(at, 4), address(at, 5), address(at, 6),
+        address(at, 7), address(at, 8), address(at, 9), count(at, 10), count(at, 11), count(at, 12), count(at, 13),
+        count(at, 14), thread, threads,
+      );
+      break;
+    case Op.LengthPenalties:
+      lengthPenalties(address(at, 0), count(at, 1), scalar(at, 2), scalar(at, 3), thread, threads);
       break;
     case Op.CacheKeyValue:
       cacheKeyValue(
@@ -218,7 +229,10 @@ export function execute(op: u32, at: usize, thread: i32, threads: i32): void {
       argmax(address(at, 0), address(at, 1), count(at, 2), count(at, 3), thread, threads);
       break;
     case Op.Sample:
-      sample(address(at, 0), address(at, 1), address(at, 2), address(at, 3), count(at, 4), count(at, 5), thread, threads);
+      sample(
+        address(at, 0), address(at, 1), address(at, 2), address(at, 3), address(at, 4), address(at, 5), address(at, 6),
+        count(at, 7), count(at, 8), count(at, 9), thread, threads,
+      );
       break;
     case Op.SoftmaxForward:
       softmaxForward(address(at, 0), address(at, 1), count(at, 2), count(at, 3), thread, threads);

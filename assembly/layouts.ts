@@ -95,7 +95,7 @@ export const enum Rng {
   Bytes = 16,
 }
 
-/** Byte offsets in one row's sampling settings. */
+/** Byte offsets in one row's sampling settings. 0 turns a setting off, so a row of zeros chooses the largest logit. */
 export const enum Sampling {
   /** f32, ≥ 0; 0: choose the largest logit. */
   Temperature = 0,
@@ -106,14 +106,32 @@ export const enum Sampling {
   SeedHigh = 12,
   /** i32: the number of tokens drawn so far; `Sample` adds 1. */
   Step = 16,
-  Bytes = 32,
+  /** f32 in (0, 1] */
+  TopP = 20,
+  MinP = 24,
+  TypicalP = 28,
+  /** f32 > 0 */
+  Repetition = 32,
+  /** f32 */
+  Presence = 36,
+  Frequency = 40,
+  /** i32: the length of the n-grams that must not be repeated. */
+  NGram = 44,
+  /** i32: the row of the bias table, counted from 1. */
+  Bias = 48,
+  /** i32: the token to choose, counted from 1. */
+  Forced = 52,
+  /** i32: the number of tokens before the first generated one. */
+  Prompt = 56,
+  Bytes = 64,
 }
 
-/** Scratch of `Sample`, in bytes per thread: Base + PerToken·V. */
+/** Scratch of `Sample` and `ExtendBeams`, in bytes per thread: Base + PerToken·V. */
 export const enum SampleScratch {
   /** A cache line, to keep threads apart. */
   Base = 64,
-  PerToken = 4,
+  /** Three arrays [V]: adjusted logits or keys, weights, and indices or counts. */
+  PerToken = 12,
 }
 
 /** The number of elements per f64 partial of `SquareSum`. It is fixed, so the sum does not depend on the number of threads. */

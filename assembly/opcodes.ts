@@ -23,6 +23,10 @@ export const enum Op {
   // kernels/attention-forward.ts
   AttentionForward,
 
+  // kernels/beams.ts
+  ExtendBeams,
+  LengthPenalties,
+
   // kernels/cache.ts
   CacheKeyValue,
 

@@ -23,7 +23,7 @@ export { layerNorm } from "./graph/ops/layernorm";
 export { linear, matmul } from "./graph/ops/linear";
 export { rmsNorm } from "./graph/ops/rmsnorm";
 export { rotary } from "./graph/ops/rotary";
-export { argmax, sample, samplerSettings } from "./graph/ops/sampling";
+export { argmax, extendBeams, type Extensions, lengthPenalties, sample, samplerSettings, type SamplingContext } from "./graph/ops/sampling";
 export { softmax } from "./graph/ops/softmax";
 
 export { Layer } from "./nn/layer";
@@ -55,9 +55,12 @@ export { chromeTrace, type Track } from "./profile/trace";
 
 export { type Prompt } from "./decode/prompt";
 export { Session, type SessionOptions } from "./decode/session";
-export { type Row, type Sampler } from "./decode/row";
+export { type Extension } from "./decode/steps";
+export { type Alternative, type Row } from "./decode/row";
+export { type Sampler } from "./decode/sampler";
 export { greedy, type GreedyOptions } from "./decode/greedy";
 export { generate, type GenerateOptions } from "./decode/generate";
+export { beamSearch, type BeamOptions, type Hypothesis, type LengthPenalty } from "./decode/beam";
 
 export { type Dtype, type DtypeArrays, type StoredTensor, type StoredTensorOf, toFloat32 } from "./io/dtype";
 export { readSafetensors, type Safetensors, writeSafetensors } from "./io/safetensors";

@@ -90,7 +90,7 @@ describe("emit", () => {
     // @ts-expect-error missing: an absent optional array must be null
     ["a missing optional array", () => graph.emit(Op.LayerNormForward, { ...norm, bias: undefined }), "layerNormForward: bias: expected a tensor, got undefined"],
     // @ts-expect-error missing
-    ["missing scratch", () => graph.emit(Op.Sample, { out: ids, logits: x, settings: ids, R: 1, V: 4 }), "sample: scratch: expected a number of bytes, got undefined"],
+    ["missing scratch", () => graph.emit(Op.Sample, { out: ids, logits: x, settings: ids, history: null, past: null, bias: null, R: 1, V: 4, L: 0 }), "sample: scratch: expected a number of bytes, got undefined"],
     // @ts-expect-error swapped
     ["a count for an array", () => graph.emit(Op.Scale, { out, x: 4, n: x, factor: 2 }), "scale: x: expected a tensor, got 4"],
     // @ts-expect-error swapped

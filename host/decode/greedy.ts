@@ -1,4 +1,4 @@
-import { yieldToEventLoop } from "../core/yieldtoeventloop";
+import { YieldTimer } from "../core/yieldtoeventloop";
 import { checkConfig, type FieldsByName, object, optional, whole } from "../fields";
 import { type EncoderDecoderModel, expectDecoder } from "../models/decoding";
 import { checkIds } from "../models/inputs";
@@ -52,7 +52,7 @@ export async function greedy<M extends EncoderDecoderModel>(
     for (let at = 0; at < sources.length; at += session.rows) {
       const rows = await session.open(sources.slice(at, at + session.rows).map((source) => ({ tokens: [start], source })), { signal });
       try {
-        targets.push(...(await finish(session, rows, end, maxTokens, signal)));
+        for (const target of await finish(session, rows, end, maxTokens, signal)) targets.push(target);
       } finally {
         for (const row of rows) session.close(row);
       }
@@ -68,11 +68,12 @@ async function finish(
   session: Session, rows: readonly Row[], end: number, maxTokens: number, signal?: AbortSignalLike,
 ): Promise<number[][]> {
   let active = [...rows];
+  const timer = new YieldTimer();
   for (let step = 0; step < maxTokens && active.length > 0; step++) {
     signal?.throwIfAborted();
     await session.step(active);
     active = active.filter(({ tokens }) => tokens.at(-1) !== end);
-    await yieldToEventLoop();
+    await timer.yield();
   }
   return rows.map(({ tokens }) => tokens.slice(1, tokens.at(-1) === end ? -1 : undefined));
 }

@@ -1,7 +1,8 @@
 import type { Block } from "../core/memory";
 import type { Runtime } from "../core/runtime";
-import { pageElements, type PageLayout } from "../graph/ops/keyvalues";
+import { PAGE_TOKENS, pageElements, type PageLayout } from "../graph/ops/keyvalues";
 import { State } from "../graph/tensor";
+import type { Row } from "./row";
 
 /** Initial number of pages; it doubles when they run out. */
 const FIRST_PAGES = 8;
@@ -60,6 +61,36 @@ export class PagePool {
     this.elements(copy).set(this.elements(page));
     this.release(page);
     return copy;
+  }
+
+  /** Makes sure that a row has pages for its first `tokens` tokens, and does not share those about to be written. */
+  makeRoom(row: Row, tokens: number): void {
+    const { pages } = row;
+    const first = Math.floor(row.stored / PAGE_TOKENS);
+    for (let i = first; i < Math.ceil(tokens / PAGE_TOKENS); i++) {
+      const page = i < pages.length ? this.writable(pages[i]!) : this.take();
+      if (page === pages[i]) continue;
+      pages[i] = page;
+      row.isStale = true;
+    }
+  }
+
+  /** Keeps the keys and values of a row's first `tokens` tokens. */
+  keepFirst(row: Row, tokens: number): void {
+    row.stored = tokens;
+    row.isStale = true;
+    for (const page of row.pages.splice(Math.ceil(tokens / PAGE_TOKENS))) this.release(page);
+  }
+
+  /** Lets a row without pages share the keys and values of another row's first `tokens` tokens. */
+  sharePages(row: Row, other: Row, tokens: number): void {
+    for (const page of other.pages.slice(0, Math.ceil(tokens / PAGE_TOKENS))) row.pages.push(this.share(page));
+    row.stored = tokens;
+  }
+
+  /** Releases all pages of a row. */
+  releaseAll(row: Row): void {
+    for (const page of [...row.pages.splice(0), ...row.sourcePages.splice(0)]) this.release(page);
   }
 
   release(page: number): void {

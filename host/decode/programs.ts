@@ -2,7 +2,7 @@ import { Op } from "../../assembly/opcodes";
 import { type Compiled, ProgramCache } from "../graph/cache";
 import type { Graph } from "../graph/graph";
 import { KeyValues, PAGE_TOKENS } from "../graph/ops/keyvalues";
-import { SAMPLER_WORDS, sampleInto } from "../graph/ops/sampling";
+import { extendBeams, type Extensions, sampleInto, type SamplingContext } from "../graph/ops/sampling";
 import { State, type Tensor } from "../graph/tensor";
 import { type DecoderModel, hasSource } from "../models/decoding";
 import type { PagePool } from "./pages";
@@ -13,9 +13,17 @@ const PROGRAMS = 32;
 
 const pagesOf = (tokens: number): number => Math.ceil(tokens / PAGE_TOKENS);
 
+/** What a step leaves to read. */
+export interface StepTensors {
+  readonly logits: Tensor;
+  /** f32 [rows]: minus the log-probability of the chosen token. */
+  readonly losses?: Tensor;
+  readonly best?: Extensions;
+}
+
 /**
- * A session's programs: a step of 1, 2, 4, … rows, a prompt of one row in a few lengths, and a batch of sources. They are compiled on
- * first use, and the least recently used are disposed.
+ * A session's programs: steps of 1, 2, 4, … rows that choose tokens or extend beams, prompts of one row in a few lengths, and batches of
+ * sources. They are compiled on first use, and the least recently used are disposed.
  */
 export class DecodingPrograms {
   readonly slots: Slots;
@@ -23,13 +31,17 @@ export class DecodingPrograms {
   readonly rowPages: number;
   readonly sourceRowPages: number;
   private readonly programs: ProgramCache;
+  /** How many alternatives a step reports; undefined if it does not report log-probabilities at all. */
+  private readonly alternatives: number | undefined;
 
   constructor(
     private readonly model: DecoderModel,
     private readonly pool: PagePool,
     rows: number,
+    alternatives: number | undefined,
   ) {
     const { runtime } = model.weights;
+    this.alternatives = alternatives === undefined ? undefined : Math.min(alternatives, model.vocabulary);
     this.programs = new ProgramCache(runtime, PROGRAMS);
     this.rowPages = pagesOf(model.context);
     this.sourceRowPages = hasSource(model) ? pagesOf(model.sourceContext) : 1;
@@ -37,24 +49,38 @@ export class DecodingPrograms {
   }
 
   /** Reads the ids of the first n slots, stores their keys and values, and chooses the next ids. */
-  step(n: number): Compiled<{ logits: Tensor }> {
-    return this.programs.get(`step ${n}`, (graph) => {
-      const use = (state: State<"i32">, shape: number[]): Tensor<"i32"> => graph.use(new State(state.block, shape, "i32", state.offset));
-      const { slots, model } = this;
-      const ids = use(slots.ids, [n, 1]);
-      const past = use(slots.past, [n]);
-      const cache = this.keyValues(graph, use(slots.pages, [n, this.rowPages]), past);
-      const source = hasSource(model)
-        ? this.keyValues(graph, use(slots.sourcePages, [n, this.sourceRowPages]), use(slots.sourceLengths, [n]))
-        : undefined;
-      const states = model.decode(ids, cache, source);
-      const logits = graph.within("output", () => {
-        const logits = graph.keep(model.logits(states));
-        sampleInto(ids, logits, use(slots.samplers, [n, SAMPLER_WORDS]));
+  step(n: number): Compiled<StepTensors> {
+    const { alternatives, slots } = this;
+    return this.programs.get(`step ${n}${this.mode}`, (graph) => {
+      const { ids, past, logits } = this.advance(graph, n);
+      return graph.within("output", () => {
+        sampleInto(ids, logits, this.use(graph, slots.samplers, n), this.context(graph, n, past));
         graph.emit(Op.Advance, { past, counts: null, B: n });
-        return logits;
+        if (alternatives === undefined) return { logits };
+        const losses = graph.keep(graph.tensor([n]));
+        const { vocabulary: V } = this.model;
+        const plain = { dLogits: null, factor: 1, smoothing: 0, ignored: -1 };
+        graph.emit(Op.CrossEntropy, { loss: losses, logits, targets: ids, R: n, V, ...plain });
+        if (alternatives === 0) return { logits, losses };
+        const zeros = graph.tensor([n]);
+        graph.emit(Op.Fill, { out: zeros, n, value: 0 });
+        return { logits, losses, best: keepAll(graph, extendBeams(logits, zeros, { width: 1, count: alternatives })) };
       });
-      return { logits };
+    });
+  }
+
+  /**
+   * Reads the ids of the first groups·width slots, stores their keys and values, and finds the `count` best extensions of each group.
+   */
+  expand(groups: number, width: number, count: number): Compiled<{ scores: Tensor; extensions: Extensions }> {
+    return this.programs.get(`expand ${groups}x${width} ${count}${this.mode}`, (graph) => {
+      const n = groups * width;
+      const scores = graph.input([n]);
+      const { past, logits } = this.advance(graph, n);
+      return graph.within("output", () => {
+        const rows = { settings: this.use(graph, this.slots.samplers, n), context: this.context(graph, n, past) };
+        return { scores, extensions: keepAll(graph, extendBeams(logits, scores, { width, count }, rows)) };
+      });
     });
   }
 
@@ -89,7 +115,39 @@ export class DecodingPrograms {
     this.slots.dispose();
   }
 
+  /** Reads the ids of the first n slots and stores their keys and values. */
+  private advance(graph: Graph, n: number) {
+    const { slots, model } = this;
+    const use = (state: State<"i32">): Tensor<"i32"> => this.use(graph, state, n);
+    const ids = use(slots.ids);
+    const past = graph.use(new State(slots.past.block, [n], "i32", slots.past.offset));
+    const cache = this.keyValues(graph, use(slots.pages), past);
+    const sourceLengths = new State(slots.sourceLengths.block, [n], "i32", slots.sourceLengths.offset);
+    const source = hasSource(model) ? this.keyValues(graph, use(slots.sourcePages), graph.use(sourceLengths)) : undefined;
+    const states = model.decode(ids, cache, source);
+    return { ids, past, logits: graph.within("output", () => graph.keep(model.logits(states))) };
+  }
+
+  /** The first n slots' rows of a state. */
+  private use(graph: Graph, { block, shape, offset }: State<"i32">, n: number): Tensor<"i32"> {
+    return graph.use(new State(block, [n, shape[1]!], "i32", offset));
+  }
+
+  private context(graph: Graph, n: number, past: Tensor<"i32">): SamplingContext | undefined {
+    const { context } = this.slots;
+    return context && { history: this.use(graph, context.history, n), past, bias: graph.use(context.biases.state) };
+  }
+
+  /** Distinguishes the programs that know the rows' tokens. */
+  private get mode(): string {
+    return this.slots.context ? ", with context" : "";
+  }
+
   private keyValues(graph: Graph, pages: Tensor<"i32">, past: Tensor<"i32">, counts: Tensor<"i32"> | null = null): KeyValues {
     return new KeyValues(this.pool.layout, graph.use(this.pool.state), pages, past, counts);
   }
+}
+
+function keepAll(graph: Graph, { scores, tokens, parents }: Extensions): Extensions {
+  return { scores: graph.keep(scores), tokens: graph.keep(tokens), parents: graph.keep(parents) };
 }

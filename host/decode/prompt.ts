@@ -1,6 +1,7 @@
 import { type DecoderModel, hasSource } from "../models/decoding";
 import { checkIds } from "../models/inputs";
-import { checkSampler, Row, type Sampler } from "./row";
+import { Row } from "./row";
+import { checkSampler, type Sampler } from "./sampler";
 
 /** What a row starts from. */
 export interface Prompt extends Sampler {
@@ -25,7 +26,9 @@ export function checkPrompts(model: DecoderModel, prompts: readonly Prompt[]): R
     checkTokens(`${where}: tokens`, tokens, model.context, model.vocabulary);
     if (hasSource(model)) checkTokens(`${where}: source`, source, model.sourceContext, model.vocabulary);
     else if (source !== undefined) throw new TypeError(`${where}: the model has no source`);
-    return new Row([...tokens], checkSampler(where, sampler));
+    const row = new Row([...tokens], checkSampler(where, sampler, model.vocabulary));
+    row.source = source ? [...source] : [];
+    return row;
   });
 }
 

@@ -1,16 +1,10 @@
-import { checkConfig, type FieldsByName, notNegative, optional, seed, whole } from "../fields";
+import type { Sampler } from "./sampler";
 
-/** How a row chooses its tokens. */
-export interface Sampler {
-  /** 0, the default, picks the most likely token; higher values give more variety. */
-  temperature?: number;
-  /** Sample from this many of the most likely tokens; 0, the default, samples from all of them. */
-  topK?: number;
-  /** Rows with the same seed draw the same random numbers, whichever rows they are batched with; 0 by default. */
-  seed?: number;
+/** A token that a model could choose, with its log-probability. */
+export interface Alternative {
+  readonly id: number;
+  readonly logProbability: number;
 }
-
-export const samplerFields: FieldsByName = { temperature: optional(notNegative), topK: optional(whole), seed: optional(seed) };
 
 /**
  * A sequence that a session decodes, created by `session.open` or `session.fork`. Callers read `tokens`; everything else belongs to the
@@ -28,12 +22,21 @@ export class Row {
   readonly pages: number[] = [];
   /** Pages with the keys and values of the row's source. */
   readonly sourcePages: number[] = [];
-  sourceLength = 0;
+  /** The source's tokens, for an encoder-decoder. */
+  source: readonly number[] = [];
   /** Number of random numbers drawn. */
   draws = 0;
+  /** Number of tokens generated since the last one that was given. */
+  generated = 0;
+  /** Number of tokens whose keys and values are stored: all but the last. */
+  stored = 0;
   /** Whether the row has changes that are not in linear memory yet. */
   isStale = true;
   isOpen = true;
+  /** Log-probability of the last token chosen by a step, if the session reports them: log softmax of the unadjusted logits. */
+  logProbability: number | undefined;
+  /** The most likely tokens at that step, in descending order, if the session reports them. */
+  alternatives: readonly Alternative[] = [];
 
   constructor(
     /** All tokens. The next step reads the last one. */
@@ -41,13 +44,18 @@ export class Row {
     readonly sampler: Required<Sampler>,
   ) {}
 
-  /** Number of tokens whose keys and values are stored: all but the last. */
-  stored = 0;
-}
+  /** The token that the next step must choose, if any. */
+  get forced(): number | undefined {
+    return this.sampler.forced.find(([index]) => index === this.generated)?.[1];
+  }
 
-/** @throws TypeError for an unknown field or a wrong type, RangeError for a value out of range */
-export function checkSampler(caller: string, sampler: Sampler): Required<Sampler> {
-  checkConfig(caller, sampler, samplerFields);
-  const { temperature = 0, topK = 0, seed = 0 } = sampler;
-  return { temperature, topK, seed };
+  /** Whether the next step must not choose an `end` token. */
+  get isEarly(): boolean {
+    return this.generated < this.sampler.minTokens && this.sampler.end.length > 0;
+  }
+
+  /** Whether the next step has settings of its own: those after it are different. */
+  get changesSettings(): boolean {
+    return this.isEarly || this.forced !== undefined;
+  }
 }

@@ -1,20 +1,24 @@
-import { yieldToEventLoop } from "../core/yieldtoeventloop";
-import { HeedError } from "../errors";
-import { checkConfig, count, type FieldsByName, flag, optional } from "../fields";
-import { PAGE_TOKENS } from "../graph/ops/keyvalues";
+import { checkConfig, count, type FieldsByName, flag, optional, type RequiredField } from "../fields";
 import { type DecoderModel, expectDecoder, hasSource } from "../models/decoding";
 import { checkIds } from "../models/inputs";
 import type { Weights } from "../nn/weights";
-import { PagePool } from "./pages";
-import { DecodingPrograms } from "./programs";
-import { checkPrompts, expectIdList, pieceFor, type Prompt } from "./prompt";
-import { checkSampler, Row, type Sampler } from "./row";
 import type { AbortSignalLike } from "../webtypes";
+import { OpenRows } from "./openrows";
+import { PagePool } from "./pages";
+import { isEqual, Prefill } from "./prefill";
+import { DecodingPrograms } from "./programs";
+import { checkPrompts, expectIdList, type Prompt } from "./prompt";
+import { Row } from "./row";
+import { checkSampler, needsContext, type Sampler } from "./sampler";
+import { sizeFor } from "./size";
+import { type Extension, Steps, tooLong } from "./steps";
 
 /** Options of a session. */
 export interface SessionOptions {
   /** Maximum number of open rows; 64 by default. */
   rows?: number;
+  /** Steps report the log-probability of each token they choose, and this many of the most likely tokens; by default, neither. */
+  alternatives?: number;
   /** Prompts are split into pieces of these lengths, each with its own program; 16, 64 and 256 tokens by default. */
   pieces?: readonly number[];
   /** Fill pages with NaN when they are taken or released, so that tests detect stale reads; false by default. */
@@ -25,18 +29,19 @@ const lengths = {
   expected: "a list of integers of at least 1", isType: Array.isArray,
   accepts: (value: unknown) => Array.isArray(value) && value.length > 0 && value.every(count.accepts),
 };
-const fields: FieldsByName = { rows: optional(count), pieces: optional(lengths), poison: optional(flag) };
-
-/** Source lengths are rounded up to multiples of this, so that a handful of programs serves them all. */
-const SOURCE_GRAIN = 16;
-/** Maximum number of sources encoded at once. */
-const SOURCE_BATCH = 32;
+/** More than 100 would make the insertion in `extendBeams` slow. */
+const few: RequiredField = {
+  expected: "an integer from 0 to 100", isType: (value) => typeof value === "number",
+  accepts: (value) => Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 100,
+};
+const fields: FieldsByName = { rows: optional(count), alternatives: optional(few), pieces: optional(lengths), poison: optional(flag) };
 
 /**
- * Decoding with a key-value cache: the basis of greedy search, sampling and custom decoders.
+ * Decoding with a key-value cache: the basis of greedy search, beam search, sampling and custom decoders.
  *
  * A row is a sequence whose last token is read by the next step. The keys and values of all earlier tokens are stored in pages of 64
- * tokens. A row's results are bit-identical whichever rows are decoded with it, and however its prompt is split into pieces.
+ * tokens, which rows with a common prefix share. A row's results are bit-identical whichever rows are decoded with it, and however its
+ * prompt is split into pieces.
  *
  * @example
  * const session = new Session(model);
@@ -51,10 +56,9 @@ export class Session<M extends DecoderModel = DecoderModel> {
   private readonly weights: Weights;
   private readonly pool: PagePool;
   readonly programs: DecodingPrograms;
-  private readonly pieces: readonly number[];
-  private readonly openRows = new Set<Row>();
-  /** The rows of the last step, and the size of its program. */
-  private last: { rows: readonly Row[]; size: number } | undefined;
+  private readonly prefill: Prefill;
+  private readonly steps: Steps;
+  private readonly openRows: OpenRows;
   private disposed = false;
 
   /** @throws TypeError or RangeError for invalid options; HeedError `memory` if the session does not fit */
@@ -64,35 +68,47 @@ export class Session<M extends DecoderModel = DecoderModel> {
   ) {
     expectDecoder("Session", model);
     checkConfig("Session", options, fields);
-    const { rows = 64, pieces = [16, 64, 256], poison = false } = options;
+    const { rows = 64, pieces = [16, 64, 256], poison = false, alternatives } = options;
     this.rows = rows;
-    this.pieces = pieces.map((piece) => Math.min(piece, model.context)).sort((a, b) => a - b);
+    this.openRows = new OpenRows(rows);
     this.weights = model.weights;
     this.pool = new PagePool(this.weights.runtime, model.pageLayout, poison);
     try {
-      this.programs = new DecodingPrograms(model, this.pool, sizeFor(rows));
+      this.programs = new DecodingPrograms(model, this.pool, sizeFor(rows), alternatives);
     } catch (error) {
       this.pool.dispose();
       throw error;
     }
+    this.prefill = new Prefill(model, this.pool, this.programs, pieces);
+    this.steps = new Steps(model, this.pool, this.programs);
   }
 
   /**
-   * Opens a row for each prompt: encodes its source, and stores the keys and values of all its tokens but the last.
+   * Opens a row for each prompt: encodes its source, and stores the keys and values of all its tokens but the last. What a prompt has in
+   * common with another one, or with an open row, is not computed again.
    * @param signal  aborts between two pieces and closes the new rows
    * @throws RangeError for prompts that are empty or too long, ids outside the vocabulary and too many rows; TypeError for unknown fields
    */
   async open(prompts: readonly Prompt[], { signal }: { signal?: AbortSignalLike } = {}): Promise<Row[]> {
     this.expectAlive();
     const rows = checkPrompts(this.model, prompts);
-    if (this.openRows.size + rows.length > this.rows) {
-      const open = this.openRows.size;
-      throw new RangeError(`open: the session has ${this.rows} rows, of which ${open} are open; got ${rows.length} prompts`);
+    this.openRows.expectRoom("open", rows.length);
+    if (rows.some(({ sampler }) => needsContext(sampler))) this.addContext();
+    const known = [...this.openRows];
+    const twins = new Map<Row, Row>();
+    for (const row of rows) {
+      const twin = known.find(({ source }) => isEqual(source, row.source));
+      if (twin) twins.set(row, twin);
+      else known.push(row);
+      this.openRows.add(row);
     }
-    for (const row of rows) this.openRows.add(row);
     try {
-      if (hasSource(this.model)) await this.encode(rows, prompts.map(({ source }) => source!), signal);
-      for (const row of rows) await this.store(row, signal);
+      if (hasSource(this.model)) await this.prefill.encode(rows.filter((row) => !twins.has(row)), signal);
+      for (const row of rows) {
+        this.prefill.shareSource(row, twins.get(row));
+        this.prefill.sharePrefix(row, this.openRows);
+        await this.prefill.store(row, signal);
+      }
     } catch (error) {
       for (const row of rows) this.close(row);
       throw error;
@@ -106,16 +122,20 @@ export class Session<M extends DecoderModel = DecoderModel> {
    * @throws RangeError for ids outside the vocabulary, and if the row would exceed the model's context
    */
   async append(row: Row, tokens: readonly number[], { signal }: { signal?: AbortSignalLike } = {}): Promise<void> {
-    this.expectReady("append", [row]);
+    this.expectAlive();
+    this.openRows.expectReady("append", [row]);
     expectIdList("append", tokens);
     checkIds("append", tokens, this.model.vocabulary);
     const before = row.tokens.length;
-    if (before + tokens.length > this.model.context) throw this.tooLong("append", before + tokens.length);
-    row.tokens.push(...tokens);
+    const { generated } = row;
+    if (before + tokens.length > this.model.context) throw tooLong("append", this.model, before + tokens.length);
+    for (const token of tokens) row.tokens.push(token);
+    if (tokens.length > 0) row.generated = 0;
     try {
-      await this.store(row, signal);
+      await this.prefill.store(row, signal);
     } catch (error) {
       if (row.isOpen) this.keepFirst(row, before);
+      row.generated = generated;
       throw error;
     }
   }
@@ -126,30 +146,39 @@ export class Session<M extends DecoderModel = DecoderModel> {
    * @throws RangeError if a row has reached the model's context; HeedError `data` if its logits are NaN, which leaves the rows unchanged
    */
   async step(rows: readonly Row[]): Promise<number[]> {
-    this.expectReady("step", rows);
-    if (rows.length === 0) return [];
-    for (const row of rows) {
-      if (row.tokens.length > this.model.context) throw this.tooLong("step", row.tokens.length);
-      this.makeRoom(row, row.tokens.length);
-    }
-    const size = sizeFor(rows.length);
-    const { program } = this.programs.step(size);
-    this.programs.slots.arrange(rows, size);
-    this.last = undefined;
-    program.run();
-    const { ids } = this.programs.slots;
-    const chosen = [...ids.block.i32(0, rows.length)];
-    const broken = chosen.findIndex((id) => id < 0);
-    if (broken >= 0) {
-      this.programs.slots.forget();
-      throw new HeedError("data", `step: the logits of row ${broken} are NaN; expected finite numbers. Has the model been trained?`);
-    }
-    rows.forEach((row, i) => {
-      row.stored = row.tokens.push(chosen[i]!) - 1;
-      row.draws++;
-    });
-    this.last = { rows: [...rows], size };
-    return chosen;
+    this.expectAlive();
+    this.openRows.expectReady("step", rows);
+    return this.steps.choose(rows);
+  }
+
+  /**
+   * Reads each row's last token and finds the tokens that could follow, for beam search: the `count` best extensions of each group of rows,
+   * in descending order of their scores. Each row then waits for `choose`, or is closed.
+   * @param groups  groups of at most `width` rows
+   * @param scores  the score of each row
+   * @throws RangeError if a row has reached the model's context; HeedError `data` if its logits are NaN, which leaves the rows unchanged
+   */
+  async expand(
+    groups: readonly (readonly Row[])[], scores: readonly (readonly number[])[], { width, count }: { width: number; count: number },
+  ): Promise<Extension[][]> {
+    const rows = groups.flat();
+    this.expectAlive();
+    this.openRows.expectReady("expand", rows);
+    return this.steps.extend(groups, scores, width, count);
+  }
+
+  /**
+   * Appends a token to a row after `expand`.
+   * @throws TypeError unless the row waits for a token; RangeError for an id outside the vocabulary
+   */
+  choose(row: Row, id: number): void {
+    this.expectAlive();
+    this.openRows.expectOpen("choose", [row]);
+    if (row.stored !== row.tokens.length) throw new TypeError("choose: the row does not wait for a token: call expand first");
+    checkIds("choose", [id], this.model.vocabulary);
+    row.tokens.push(id);
+    row.generated++;
+    row.isStale = true;
   }
 
   /**
@@ -158,22 +187,26 @@ export class Session<M extends DecoderModel = DecoderModel> {
    * @throws RangeError if all of the session's rows are open
    */
   fork(row: Row, sampler: Sampler = {}): Row {
-    this.expectReady("fork", [row]);
-    if (this.openRows.size >= this.rows) throw new RangeError(`fork: all of the session's ${this.rows} rows are open`);
-    const copy = new Row([...row.tokens], checkSampler("fork", { ...row.sampler, ...sampler }));
-    copy.pages.push(...row.pages.map((page) => this.pool.share(page)));
-    copy.sourcePages.push(...row.sourcePages.map((page) => this.pool.share(page)));
-    Object.assign(copy, { sourceLength: row.sourceLength, draws: row.draws, stored: row.stored });
+    this.expectAlive();
+    this.openRows.expectRead("fork", [row]);
+    this.openRows.expectRoom("fork", 1);
+    const full = checkSampler("fork", { ...row.sampler, ...sampler }, this.model.vocabulary);
+    if (needsContext(full)) this.addContext();
+    const copy = new Row([...row.tokens], full);
+    this.prefill.shareSource(copy, row);
+    this.pool.sharePages(copy, row, row.stored);
+    Object.assign(copy, { source: row.source, draws: row.draws, generated: row.generated });
     this.openRows.add(copy);
     return copy;
   }
 
   /**
-   * Keeps a row's first n tokens. The next step reads the last of them.
+   * Keeps a row's first n tokens. The next step reads the last of them, and draws the random number after the last one drawn.
    * @throws RangeError unless n is between 1 and the number of tokens
    */
   truncate(row: Row, n: number): void {
-    this.expectReady("truncate", [row]);
+    this.expectAlive();
+    this.openRows.expectReady("truncate", [row]);
     if (!Number.isInteger(n) || n < 1 || n > row.tokens.length) {
       throw new RangeError(`truncate: expected 1 to ${row.tokens.length} tokens, got ${n}`);
     }
@@ -184,20 +217,17 @@ export class Session<M extends DecoderModel = DecoderModel> {
   close(row: Row): void {
     if (!this.openRows.delete(row)) return;
     row.isOpen = false;
-    for (const page of [...row.pages.splice(0), ...row.sourcePages.splice(0)]) this.pool.release(page);
+    this.pool.releaseAll(row);
   }
 
   /**
-   * The logits from which a row's last token was chosen, f32 [vocabulary].
+   * The logits from which a row's last token was chosen, before penalties and biases, f32 [vocabulary].
    * @throws TypeError if the row was not part of the last step, or another program has run since
    */
   logits(row: Row): Float32Array {
-    this.expectOpen("logits", [row]);
-    const index = this.last?.rows.indexOf(row) ?? -1;
-    if (index < 0) throw new TypeError("logits: the row was not part of the session's last step");
-    const { program, tensors } = this.programs.step(this.last!.size);
-    const V = this.model.vocabulary;
-    return program.read(tensors.logits).slice(index * V, (index + 1) * V);
+    this.expectAlive();
+    this.openRows.expectOpen("logits", [row]);
+    return this.steps.logits(row);
   }
 
   /** Closes all rows and releases pages, cells and programs. */
@@ -209,10 +239,8 @@ export class Session<M extends DecoderModel = DecoderModel> {
     this.pool.dispose();
   }
 
-  private tooLong(verb: string, length: number): RangeError {
-    const { context } = this.model;
-    const advice = "truncate it or open a shorter row";
-    return new RangeError(`${verb}: the model takes at most ${context} tokens, the row would have ${length}; ${advice}`);
+  private addContext(): void {
+    this.programs.slots.addContext(this.model.context, this.model.vocabulary);
   }
 
   private expectAlive(): void {
@@ -222,97 +250,9 @@ export class Session<M extends DecoderModel = DecoderModel> {
     }
   }
 
-  private expectOpen(verb: string, rows: readonly Row[]): void {
-    this.expectAlive();
-    if (!Array.isArray(rows)) throw new TypeError(`${verb}: expected a list of rows`);
-    rows.forEach((row, i) => {
-      if (!this.openRows.has(row)) throw new TypeError(`${verb}: row ${i} is not open in this session`);
-      if (rows.indexOf(row) !== i) throw new TypeError(`${verb}: row ${i} is given twice`);
-    });
-  }
-
-  /** Like `expectOpen`, and refuses rows that `append` is still extending. */
-  private expectReady(verb: string, rows: readonly Row[]): void {
-    this.expectOpen(verb, rows);
-    const busy = rows.findIndex((row) => row.stored < row.tokens.length - 1);
-    if (busy >= 0) throw new TypeError(`${verb}: row ${busy} is still reading tokens: await append first`);
-  }
-
   private keepFirst(row: Row, n: number): void {
+    row.generated = Math.max(0, row.generated - (row.tokens.length - n));
     row.tokens.length = n;
-    row.stored = n - 1;
-    row.isStale = true;
-    for (const page of row.pages.splice(Math.ceil((n - 1) / PAGE_TOKENS))) this.pool.release(page);
+    this.pool.keepFirst(row, n - 1);
   }
-
-  /** Makes sure that the row has pages for its first `tokens` tokens, and does not share those about to be written. */
-  private makeRoom(row: Row, tokens: number): void {
-    const { pages } = row;
-    const first = Math.floor(row.stored / PAGE_TOKENS);
-    for (let i = first; i < Math.ceil(tokens / PAGE_TOKENS); i++) {
-      const page = i < pages.length ? this.pool.writable(pages[i]!) : this.pool.take();
-      if (page === pages[i]) continue;
-      pages[i] = page;
-      row.isStale = true;
-    }
-  }
-
-  /** Stores the keys and values of all tokens but the last, piece by piece. */
-  private async store(row: Row, signal?: AbortSignalLike): Promise<void> {
-    while (row.stored < row.tokens.length - 1) {
-      signal?.throwIfAborted();
-      if (!row.isOpen) throw new TypeError("the row was closed while its tokens were being read");
-      const left = row.tokens.length - 1 - row.stored;
-      const length = pieceFor(left, this.pieces);
-      const n = Math.min(length, left);
-      this.makeRoom(row, row.stored + n);
-      const { program, tensors } = this.programs.prompt(length);
-      program.write(tensors.tokens, filled(length, row.tokens.slice(row.stored, row.stored + n)));
-      program.write(tensors.counts, [n]);
-      program.write(tensors.past, [row.stored]);
-      program.write(tensors.pages, filled(this.programs.rowPages, row.pages));
-      program.write(tensors.sourceLengths, [row.sourceLength]);
-      program.write(tensors.sourcePages, filled(this.programs.sourceRowPages, row.sourcePages));
-      program.run();
-      row.stored += n;
-      row.isStale = true;
-      await yieldToEventLoop();
-    }
-  }
-
-  /** Encodes sources in batches of similar length. */
-  private async encode(rows: readonly Row[], sources: readonly (readonly number[])[], signal?: AbortSignalLike): Promise<void> {
-    const limit = hasSource(this.model) ? this.model.sourceContext : 0;
-    const order = [...rows.keys()].sort((a, b) => sources[b]!.length - sources[a]!.length);
-    for (let at = 0; at < order.length; at += SOURCE_BATCH) {
-      signal?.throwIfAborted();
-      const group = order.slice(at, at + SOURCE_BATCH);
-      const n = sizeFor(group.length);
-      const S = Math.min(limit, Math.ceil(sources[group[0]!]!.length / SOURCE_GRAIN) * SOURCE_GRAIN);
-      const pages: number[] = [];
-      for (const i of group) {
-        const row = rows[i]!;
-        row.sourceLength = sources[i]!.length;
-        for (let page = 0; page < Math.ceil(row.sourceLength / PAGE_TOKENS); page++) row.sourcePages.push(this.pool.take());
-        pages.push(...filled(this.programs.sourceRowPages, row.sourcePages));
-      }
-      const { program, tensors } = this.programs.encode(n, S);
-      program.write(tensors.source, filled(n * S, group.flatMap((i) => [...filled(S, sources[i]!)])));
-      program.write(tensors.lengths, filled(n, group.map((i) => sources[i]!.length)));
-      program.write(tensors.past, new Int32Array(n));
-      program.write(tensors.pages, filled(n * this.programs.sourceRowPages, pages));
-      program.run();
-      await yieldToEventLoop();
-    }
-  }
-}
-
-/** The size of the program that serves n rows: 1, 2, 4, … */
-const sizeFor = (n: number): number => 2 ** Math.ceil(Math.log2(n));
-
-/** `values`, then zeros up to `length`. */
-function filled(length: number, values: readonly number[]): Int32Array {
-  const all = new Int32Array(length);
-  all.set(values);
-  return all;
 }

@@ -9,6 +9,8 @@ export interface Operands {
   [Op.ActivationBackward]: { dX: Out<"f32">; dOut: In<"f32">; x: In<"f32">; n: Count; activation: Flag };
   [Op.AttentionBackward]: { dQ: Out<"f32">; dK: Out<"f32">; dV: Out<"f32">; dBias: MaybeOut<"f32">; dOut: In<"f32">; out: In<"f32">; lse: In<"f32">; q: In<"f32">; k: In<"f32">; v: In<"f32">; bias: MaybeIn<"f32">; past: MaybeIn<"i32">; lengths: MaybeIn<"i32">; rng: MaybeIn<"i32">; scratch: Scratch; B: Count; H: Count; Hkv: Count; Tq: Count; Tk: Count; D: Count; ldo: Count; ldq: Count; tokenK: Count; dimK: Count; headK: Count; tokenV: Count; headV: Count; biasBatch: Count; biasHead: Count; biasRow: Count; left: Count; right: Count; scale: Scalar; dropout: Scalar; stream: Count };
   [Op.AttentionForward]: { out: Out<"f32">; lse: Out<"f32">; q: In<"f32">; k: In<"f32">; v: In<"f32">; bias: MaybeIn<"f32">; pages: MaybeIn<"i32">; past: MaybeIn<"i32">; lengths: MaybeIn<"i32">; rng: MaybeIn<"i32">; scratch: Scratch; B: Count; H: Count; Hkv: Count; Tq: Count; Tk: Count; D: Count; P: Count; ldo: Count; ldq: Count; tokenK: Count; dimK: Count; headK: Count; pageK: Count; tokenV: Count; headV: Count; pageV: Count; biasBatch: Count; biasHead: Count; biasRow: Count; left: Count; right: Count; scale: Scalar; dropout: Scalar; stream: Count };
+  [Op.ExtendBeams]: { scores: Out<"f32">; tokens: Out<"i32">; parents: Out<"i32">; logits: In<"f32">; before: In<"f32">; settings: MaybeIn<"i32">; history: MaybeIn<"i32">; past: MaybeIn<"i32">; bias: MaybeIn<"f32">; scratch: Scratch; G: Count; W: Count; N: Count; V: Count; L: Count };
+  [Op.LengthPenalties]: { out: Out<"f32">; N: Count; offset: Scalar; alpha: Scalar };
   [Op.CacheKeyValue]: { kPages: Out<"f32">; vPages: Out<"f32">; k: In<"f32">; v: In<"f32">; pages: In<"i32">; past: In<"i32">; counts: MaybeIn<"i32">; B: Count; T: Count; Hkv: Count; D: Count; P: Count; ldk: Count; ldv: Count; tokenK: Count; dimK: Count; headK: Count; pageK: Count; tokenV: Count; headV: Count; pageV: Count };
   [Op.CrossEntropy]: { loss: Out<"f32">; dLogits: MaybeOut<"f32">; logits: In<"f32">; targets: In<"i32">; R: Count; V: Count; factor: Scalar; smoothing: Scalar; ignored: Count };
   [Op.LossSum]: { cells: InOut<"f32">; loss: In<"f32">; targets: In<"i32">; R: Count; ignored: Count; counted: Flag };
@@ -46,7 +48,7 @@ export interface Operands {
   [Op.Rotary]: { out: Out<"f32">; x: In<"f32">; table: In<"f32">; past: MaybeIn<"i32">; B: Count; T: Count; C: Count; H: Count; D: Count; ldo: Count; ldx: Count; L: Count; rotated: Count; inverse: Flag };
   [Op.RotaryTable]: { out: Out<"f32">; factors: MaybeIn<"f32">; L: Count; rotated: Count; base: Scalar; scale: Scalar };
   [Op.Argmax]: { out: Out<"i32">; logits: In<"f32">; R: Count; V: Count };
-  [Op.Sample]: { out: Out<"i32">; logits: In<"f32">; settings: InOut<"i32">; scratch: Scratch; R: Count; V: Count };
+  [Op.Sample]: { out: Out<"i32">; logits: In<"f32">; settings: InOut<"i32">; history: MaybeInOut<"i32">; past: MaybeIn<"i32">; bias: MaybeIn<"f32">; scratch: Scratch; R: Count; V: Count; L: Count };
   [Op.SoftmaxForward]: { out: Out<"f32">; x: In<"f32">; R: Count; C: Count };
   [Op.SoftmaxBackward]: { dX: InOut<"f32">; dOut: In<"f32">; out: In<"f32">; R: Count; C: Count; accumulate: Flag };
 }
@@ -57,6 +59,8 @@ export const SIGNATURES: { readonly [O in keyof Operands]: readonly [kernel: str
   [Op.ActivationBackward]: ["activationBackward", "dX: Out<f32>, dOut: In<f32>, x: In<f32>, n: Count, activation: Flag"],
   [Op.AttentionBackward]: ["attentionBackward", "dQ: Out<f32>, dK: Out<f32>, dV: Out<f32>, dBias: MaybeOut<f32>, dOut: In<f32>, out: In<f32>, lse: In<f32>, q: In<f32>, k: In<f32>, v: In<f32>, bias: MaybeIn<f32>, past: MaybeIn<i32>, lengths: MaybeIn<i32>, rng: MaybeIn<i32>, scratch: Scratch, B: Count, H: Count, Hkv: Count, Tq: Count, Tk: Count, D: Count, ldo: Count, ldq: Count, tokenK: Count, dimK: Count, headK: Count, tokenV: Count, headV: Count, biasBatch: Count, biasHead: Count, biasRow: Count, left: Count, right: Count, scale: Scalar, dropout: Scalar, stream: Count"],
   [Op.AttentionForward]: ["attentionForward", "out: Out<f32>, lse: Out<f32>, q: In<f32>, k: In<f32>, v: In<f32>, bias: MaybeIn<f32>, pages: MaybeIn<i32>, past: MaybeIn<i32>, lengths: MaybeIn<i32>, rng: MaybeIn<i32>, scratch: Scratch, B: Count, H: Count, Hkv: Count, Tq: Count, Tk: Count, D: Count, P: Count, ldo: Count, ldq: Count, tokenK: Count, dimK: Count, headK: Count, pageK: Count, tokenV: Count, headV: Count, pageV: Count, biasBatch: Count, biasHead: Count, biasRow: Count, left: Count, right: Count, scale: Scalar, dropout: Scalar, stream: Count"],
+  [Op.ExtendBeams]: ["extendBeams", "scores: Out<f32>, tokens: Out<i32>, parents: Out<i32>, logits: In<f32>, before: In<f32>, settings: MaybeIn<i32>, history: MaybeIn<i32>, past: MaybeIn<i32>, bias: MaybeIn<f32>, scratch: Scratch, G: Count, W: Count, N: Count, V: Count, L: Count"],
+  [Op.LengthPenalties]: ["lengthPenalties", "out: Out<f32>, N: Count, offset: Scalar, alpha: Scalar"],
   [Op.CacheKeyValue]: ["cacheKeyValue", "kPages: Out<f32>, vPages: Out<f32>, k: In<f32>, v: In<f32>, pages: In<i32>, past: In<i32>, counts: MaybeIn<i32>, B: Count, T: Count, Hkv: Count, D: Count, P: Count, ldk: Count, ldv: Count, tokenK: Count, dimK: Count, headK: Count, pageK: Count, tokenV: Count, headV: Count, pageV: Count"],
   [Op.CrossEntropy]: ["crossEntropy", "loss: Out<f32>, dLogits: MaybeOut<f32>, logits: In<f32>, targets: In<i32>, R: Count, V: Count, factor: Scalar, smoothing: Scalar, ignored: Count"],
   [Op.LossSum]: ["lossSum", "cells: InOut<f32>, loss: In<f32>, targets: In<i32>, R: Count, ignored: Count, counted: Flag"],
@@ -94,7 +98,7 @@ export const SIGNATURES: { readonly [O in keyof Operands]: readonly [kernel: str
   [Op.Rotary]: ["rotary", "out: Out<f32>, x: In<f32>, table: In<f32>, past: MaybeIn<i32>, B: Count, T: Count, C: Count, H: Count, D: Count, ldo: Count, ldx: Count, L: Count, rotated: Count, inverse: Flag"],
   [Op.RotaryTable]: ["rotaryTable", "out: Out<f32>, factors: MaybeIn<f32>, L: Count, rotated: Count, base: Scalar, scale: Scalar"],
   [Op.Argmax]: ["argmax", "out: Out<i32>, logits: In<f32>, R: Count, V: Count"],
-  [Op.Sample]: ["sample", "out: Out<i32>, logits: In<f32>, settings: InOut<i32>, scratch: Scratch, R: Count, V: Count"],
+  [Op.Sample]: ["sample", "out: Out<i32>, logits: In<f32>, settings: InOut<i32>, history: MaybeInOut<i32>, past: MaybeIn<i32>, bias: MaybeIn<f32>, scratch: Scratch, R: Count, V: Count, L: Count"],
   [Op.SoftmaxForward]: ["softmaxForward", "out: Out<f32>, x: In<f32>, R: Count, C: Count"],
   [Op.SoftmaxBackward]: ["softmaxBackward", "dX: InOut<f32>, dOut: In<f32>, out: In<f32>, R: Count, C: Count, accumulate: Flag"],
 };

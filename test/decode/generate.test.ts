@@ -146,9 +146,9 @@ describe("generate", () => {
     [[1], { temperature: -1 }, RangeError, "generate: temperature: expected a number of at least 0, got -1"],
     [[1], { topK: 1.5 }, RangeError, "generate: topK: expected an integer of at least 0, got 1.5"],
     [[1], { seed: NaN }, RangeError, "generate: seed: expected an integer in [0, 2^53), got NaN"],
-    [[1], { end: 1.5 }, RangeError, "generate: end: expected an integer of at least 0, got 1.5"],
+    [[1], { end: 1.5 }, RangeError, "generate: end: token ids must be integers in [0, 23), got 1.5 at position 0"],
     [[1], { pastContext: "slide" }, RangeError, 'generate: pastContext: expected "restart" or "stop", got "slide"'],
-    [[1], { max: 5 }, TypeError, 'generate: unknown field "max"; the fields are temperature, topK, seed, maxTokens, end, pastContext, signal'],
+    [[1], { max: 5 }, TypeError, 'generate: unknown field "max"; the fields are logitBias, banned, repetitionPenalty, presencePenalty, frequencyPenalty, noRepeatNGram, minTokens, forced, temperature, topK, topP, minP, typicalP, seed, maxTokens, samples, end, pastContext, signal'],
     [[1], { topk: 5 }, TypeError, 'generate: unknown field "topk"; did you mean "topK"?'],
   ])("refuses %j with %j", async (prompt, options, kind, message) => {
     await expect(collect([prompt as number[]], { maxTokens: 1, ...options })).rejects.toThrow(new kind(message));
@@ -165,12 +165,13 @@ describe("generate", () => {
     await expect(generate(model, [[1]], options as GenerateOptions).next()).rejects.toThrow(new TypeError(`generate: expected an object with maxTokens, got ${got}`));
   });
 
-  it("refuses models that decode from a source and values that are not models, and says what it expects", async () => {
+  it("refuses a prompt without a source for a Transformer, and values that are not models, and says what it expects", async () => {
     const { runtime } = model.weights;
     const transformer = new Transformer({ ...transformerPresets.tiny, vocabulary: 9 }).place(runtime);
-    const expected = "generate: expected a model that continues text, such as GPT, got";
+    const expected = "generate: expected a model that continues text, such as GPT, or a model that decodes from a source, such as Transformer, got";
+    const prompts = "generate: expected a list of prompts, each { source, tokens }";
     const others: [unknown, string][] = [
-      [transformer, `${expected} Transformer; for an encoder-decoder use greedy`], [new Session(transformer), `${expected} Transformer; for an encoder-decoder use greedy`],
+      [transformer, prompts], [new Session(transformer), prompts],
       [undefined, `${expected} undefined`], [{}, `${expected} Object`], [runtime, `${expected} Runtime`],
     ];
     for (const [other, message] of others) await expect(generate(other as GPT, [[3]], { maxTokens: 1 }).next()).rejects.toThrow(new TypeError(message));

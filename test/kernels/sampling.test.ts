@@ -73,13 +73,13 @@ function draw(core: Core, logits: Float32Array, rows: readonly (Settings & { see
     settings.setUint32(at + Sampling.SeedLow, seed[0], true);
     settings.setUint32(at + Sampling.SeedHigh, seed[1], true);
     settings.setInt32(at + Sampling.Step, step, true);
-    for (let i = Sampling.Step + 4; i < Sampling.Bytes; i += 4) settings.setInt32(at + i, -r, true); // unused bytes, which must not matter
+    settings.setInt32(at + Sampling.Bytes - 4, -r, true); // unused bytes, which must not matter
   });
   const scratch = core.output((threads * (SampleScratch.Base + SampleScratch.PerToken * V)) / 4);
   const out = core.output(R, "i32");
   const before = new Int32Array(settings.buffer);
   const cells = core.input(before);
-  core.run(Op.Sample, { out, logits: core.input(logits), settings: cells, scratch, R, V }, threads);
+  core.run(Op.Sample, { out, logits: core.input(logits), settings: cells, history: null, past: null, bias: null, scratch, R, V, L: 0 }, threads);
   const expected = before.map((word, i) => (i % (Sampling.Bytes / 4) === Sampling.Step / 4 ? word + 1 : word));
   expect(cells.read(), "settings after").toEqual(expected);
   return [...out.read()];
@@ -89,11 +89,11 @@ function sample(core: Core, logits: Float32Array, V: number, settings: Settings 
   return draw(core, logits, Array.from({ length: logits.length / V }, (_, r) => ({ ...settings, seed: seedOf(r) })), threads);
 }
 
-/** softmax(row / temperature) in f64 over the top k, keeping the lowest indices among ties. */
+/** softmax(row / temperature) in f64 over the top k, and what ties with the k-th. */
 function probabilities(row: Float32Array, { temperature = 1, topK = 0 }: Settings): number[] {
-  const order = [...row.keys()].sort((a, b) => row[b]! - row[a]! || a - b);
-  const kept = new Set(topK > 0 ? order.slice(0, topK) : order);
-  const weights = Array.from(row, (x, v) => (kept.has(v) ? Math.exp((x - row[order[0]!]!) / temperature) : 0));
+  const descending = [...row].sort((a, b) => b - a);
+  const least = topK > 0 && topK < row.length ? descending[topK - 1]! : -Infinity;
+  const weights = Array.from(row, (x) => (x >= least ? Math.exp((x - descending[0]!) / temperature) : 0));
   const total = weights.reduce((a, b) => a + b, 0);
   return weights.map((weight) => weight / total);
 }
@@ -155,17 +155,14 @@ describeBuilds("sample", (core) => {
     }
   });
 
-  it("keeps exactly k logits among many ties: those with the lowest indices", () => {
+  it("keeps all logits that tie with the k-th largest", () => {
     const [V, R] = [37, 400];
-    for (const topK of [1, 2, 3, 9, 36]) {
-      const seen = new Set(sample(core, new Float32Array(R * V).fill(-2), V, { topK }));
-      expect(Math.max(...seen)).toBeLessThan(topK);
-      if (topK <= 9) expect(seen.size).toBe(topK);
-    }
-    // 5 > 4 = 4 = 4: k = 3 keeps index 6 (value 5) and indices 1 and 2 (value 4).
+    for (const topK of [1, 9, 36]) expect(new Set(sample(core, new Float32Array(R * V).fill(-2), V, { topK })).size).toBe(V);
+    // 5 > 4 = 4 = 4: k = 2 keeps index 6 (value 5) and indices 1, 2 and 4 (value 4); k = 1 keeps index 6.
     const row = Float32Array.of(0, 4, 4, 1, 4, 2, 5, 0, 3);
     const logits = Float32Array.from({ length: 200 * 9 }, (_, i) => row[i % 9]!);
-    expect([...new Set(sample(core, logits, 9, { topK: 3 }))].sort()).toEqual([1, 2, 6]);
+    expect([...new Set(sample(core, logits, 9, { topK: 2 }))].sort()).toEqual([1, 2, 4, 6]);
+    expect([...new Set(sample(core, logits, 9, { topK: 1 }))]).toEqual([6]);
   });
 
   it("selects from rising, falling and constant rows", () => {

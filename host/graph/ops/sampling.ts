@@ -1,6 +1,8 @@
 import { Sampling, SampleScratch } from "../../../assembly/layouts";
 import { Op } from "../../../assembly/opcodes";
-import { checkConfig, type Fields, notNegative, optional, seed as seedField, whole } from "../../fields";
+import { checkConfig, type Fields, finite, notNegative, optional, positive, type RequiredField, seed as seedField, share, whole,
+} from "../../fields";
+import type { Graph } from "../graph";
 import { noteIndices } from "../indices";
 import { formatShape } from "../shape";
 import { seedKey } from "../../seed";
@@ -23,32 +25,108 @@ export function argmax(logits: Tensor): Tensor<"i32"> {
   return out;
 }
 
+/** What a row's choice depends on besides its logits; all of them or none. */
+export interface SamplingContext {
+  /** i32 [R, L]: each row's tokens, to which the chosen one is added. */
+  history: Tensor<"i32">;
+  /** i32 [R]: the position of each row's last token. */
+  past: Tensor<"i32">;
+  /** f32 [rows, V]: values to add to logits; −Infinity forbids a token. Rows refer to it by `bias`. */
+  bias: Tensor;
+}
+
 /**
- * One id for each row, drawn from softmax(logits/temperature) over the `topK` largest logits; −1 if the row contains NaN.
+ * One id for each row, drawn from softmax(logits/temperature) with the row's own settings; −1 if the row contains NaN.
  * Each row has its own seed, and each draw increments its step.
  * @param logits    f32 [R, V]
- * @param settings  i32 [R, 8]: the `samplerSettings` of each row
+ * @param settings  i32 [R, 16]: the `samplerSettings` of each row
+ * @param context   needed if any row has penalties or a bias
  * @returns i32 [R]
  *
  * @example
- * const settings = graph.input([2, 8], "i32");
+ * const settings = graph.input([2, 16], "i32");
  * const next = graph.keep(sample(graph.input([2, 65]), settings));
- * [...samplerSettings({ temperature: 0.8, topK: 40, seed: 1 })].length; // 8: the words that the host writes for each row
+ * [...samplerSettings({ temperature: 0.8, topK: 40, seed: 1 })].length; // 16: the words that the host writes for each row
  */
-export function sample(logits: Tensor, settings: Tensor<"i32">): Tensor<"i32"> {
+export function sample(logits: Tensor, settings: Tensor<"i32">, context?: SamplingContext): Tensor<"i32"> {
   const out = graphOf("sample", logits).tensor([logits.rows], { dtype: "i32" });
-  sampleInto(out, logits, settings);
+  sampleInto(out, logits, settings, context);
   return out;
 }
 
 /** The same, but writes to an existing tensor i32 [R], such as a state. */
-export function sampleInto(out: Tensor<"i32">, logits: Tensor, settings: Tensor<"i32">): void {
+export function sampleInto(out: Tensor<"i32">, logits: Tensor, settings: Tensor<"i32">, context?: SamplingContext): void {
   const [R, V] = [logits.rows, logits.columns];
-  expectShape("sample", "settings", settings, [R, SAMPLER_WORDS]);
   if (out.size !== R) throw new RangeError(`sample: expected room for one id for each of ${R} rows, got ${formatShape(out.shape)}`);
   noteIndices(out, V);
-  const scratch = SampleScratch.Base + SampleScratch.PerToken * V;
-  logits.graph.emit(Op.Sample, { out, logits, settings, scratch, R, V }, { flops: 4 * logits.size });
+  const operands = rowOperands("sample", logits, settings, context);
+  logits.graph.emit(Op.Sample, { out, logits, settings, ...operands, scratch: scratchBytes(V), R, V }, { flops: 4 * logits.size });
+}
+
+/** The most probable extensions of each group of rows, in descending order. */
+export interface Extensions {
+  /** f32 [G, N]: the row's score plus the token's log-probability; −Infinity past the last extension, NaN if a row's logits are NaN. */
+  readonly scores: Tensor;
+  /** i32 [G, N]: the tokens; −1 past the last extension. */
+  readonly tokens: Tensor<"i32">;
+  /** i32 [G, N]: the index in the group of the row that each extends. */
+  readonly parents: Tensor<"i32">;
+}
+
+/**
+ * One step of beam search: for each group of `width` rows, the `count` largest of score + log softmax(logits).
+ * @param logits  f32 [G·width, V]
+ * @param scores  f32 [G·width]: a row at −Infinity is not extended
+ * @param rows    settings and context of the rows, as for `sample`. Log-probabilities are adjusted, not truncated
+ *
+ * @example
+ * extendBeams(graph.input([8, 65]), graph.input([8]), { width: 4, count: 8 }).tokens.shape; // [2, 8]
+ */
+export function extendBeams(
+  logits: Tensor, scores: Tensor, { width: W, count: N }: { width: number; count: number },
+  rows?: { settings: Tensor<"i32">; context?: SamplingContext },
+): Extensions {
+  const graph = graphOf("extendBeams", logits);
+  const V = logits.columns;
+  const G = logits.rows / W;
+  if (!Number.isInteger(G) || !Number.isInteger(N) || N < 1) {
+    throw new RangeError(`extendBeams: expected groups of ${W} rows and a count of at least 1, got ${logits.rows} rows and count=${N}`);
+  }
+  expectShape("extendBeams", "scores", scores, [logits.rows]);
+  const out = {
+    scores: graph.tensor([G, N]), tokens: graph.tensor([G, N], { dtype: "i32" }), parents: graph.tensor([G, N], { dtype: "i32" }),
+  };
+  const settings = rows ? rows.settings : null;
+  const operands = rowOperands("extendBeams", logits, settings, rows?.context);
+  const scratch = scratchBytes(V);
+  graph.emit(Op.ExtendBeams, { ...out, logits, before: scores, settings, ...operands, scratch, G, W, N, V }, { flops: 8 * logits.size });
+  return out;
+}
+
+/**
+ * f32 [length]: what the score of a sequence of n = 0, 1, … tokens is divided by: ((offset + n)/(offset + 1))^alpha.
+ * Wu et al. 2016 (arXiv:1609.08144, section 7) have offset 5; n^alpha has offset 0.
+ *
+ * @example
+ * lengthPenalties(graph, 21, { offset: 5, alpha: 0.6 }).shape; // [21]
+ */
+export function lengthPenalties(graph: Graph, length: number, { offset, alpha }: { offset: number; alpha: number }): Tensor {
+  const out = graph.tensor([length]);
+  graph.emit(Op.LengthPenalties, { out, N: length, offset, alpha });
+  return out;
+}
+
+const scratchBytes = (V: number): number => SampleScratch.Base + SampleScratch.PerToken * V;
+
+function rowOperands(op: string, logits: Tensor, settings: Tensor<"i32"> | null, context: SamplingContext | undefined) {
+  const R = logits.rows;
+  if (settings !== null) expectShape(op, "settings", settings, [R, SAMPLER_WORDS]);
+  if (!context) return { history: null, past: null, bias: null, L: 0 };
+  const { history, past, bias } = context;
+  expectShape(op, "history", history, [R, history.columns]);
+  if (past.size !== R) throw new RangeError(`${op}: expected a past for each of ${R} rows, got ${formatShape(past.shape)}`);
+  expectShape(op, "bias", bias, [bias.rows, logits.columns]);
+  return { history, past, bias, L: history.columns };
 }
 
 /** Words in the settings of a row. */
@@ -62,11 +140,40 @@ export interface SamplerSettings {
   topK: number;
   /** An integer in [0, 2⁵³). */
   seed: number;
+  /** Draws from the most likely tokens that together have this probability; 1 draws from all of them. */
+  topP?: number;
+  /** Draws from tokens at least this many times as likely as the most likely one. */
+  minP?: number;
+  /** Draws from the most typical tokens that together have this probability; 1 draws from all of them. */
+  typicalP?: number;
+  /** Divides positive logits of tokens in the row, and multiplies negative ones; 1 has no effect. */
+  repetitionPenalty?: number;
+  /** Subtracted from the logits of generated tokens, once. */
+  presencePenalty?: number;
+  /** Subtracted from the logits of generated tokens, for each occurrence. */
+  frequencyPenalty?: number;
+  /** Forbids repeating an n-gram of this length; 0 has no effect. */
+  noRepeatNGram?: number;
   /** Tokens drawn so far. */
   step?: number;
+  /** Number of tokens before the first generated one. */
+  prompt?: number;
+  /** The row's bias, counted from 1; 0 for none. */
+  bias?: number;
+  /** The token to choose, counted from 1; 0 to choose freely. */
+  forced?: number;
 }
 
-const fields: Fields<SamplerSettings> = { temperature: notNegative, topK: whole, seed: seedField, step: optional(whole) };
+/** Probabilities in (0, 1]. */
+export const mass: RequiredField = {
+  expected: "a number in (0, 1]", isType: (value) => typeof value === "number",
+  accepts: (value) => (value as number) > 0 && (value as number) <= 1,
+};
+const fields: Fields<SamplerSettings> = {
+  temperature: notNegative, topK: whole, seed: seedField, topP: optional(mass), minP: optional(share), typicalP: optional(mass),
+  repetitionPenalty: optional(positive), presencePenalty: optional(finite), frequencyPenalty: optional(finite),
+  noRepeatNGram: optional(whole), step: optional(whole), prompt: optional(whole), bias: optional(whole), forced: optional(whole),
+};
 
 /**
  * Encodes a row's settings as the words that the core reads.
@@ -77,13 +184,25 @@ const fields: Fields<SamplerSettings> = { temperature: notNegative, topK: whole,
  */
 export function samplerSettings(settings: SamplerSettings): Int32Array {
   checkConfig("samplerSettings", settings, fields);
-  const { temperature, topK, seed, step = 0 } = settings;
+  const { temperature, topK, seed, topP = 1, minP = 0, typicalP = 1, step = 0, prompt = 0, bias = 0, forced = 0 } = settings;
+  const { repetitionPenalty = 1, presencePenalty = 0, frequencyPenalty = 0, noRepeatNGram = 0 } = settings;
   const words = new Int32Array(SAMPLER_WORDS);
+  const floats = new Float32Array(words.buffer);
   const [low, high] = seedKey(seed);
-  new Float32Array(words.buffer)[Sampling.Temperature / 4] = temperature;
+  floats[Sampling.Temperature / 4] = temperature;
+  floats[Sampling.TopP / 4] = topP === 1 ? 0 : topP;
+  floats[Sampling.MinP / 4] = minP;
+  floats[Sampling.TypicalP / 4] = typicalP === 1 ? 0 : typicalP;
+  floats[Sampling.Repetition / 4] = repetitionPenalty === 1 ? 0 : repetitionPenalty;
+  floats[Sampling.Presence / 4] = presencePenalty;
+  floats[Sampling.Frequency / 4] = frequencyPenalty;
   words[Sampling.TopK / 4] = Math.min(topK, 2 ** 31 - 1);
   words[Sampling.SeedLow / 4] = low;
   words[Sampling.SeedHigh / 4] = high;
   words[Sampling.Step / 4] = step;
+  words[Sampling.NGram / 4] = Math.min(noRepeatNGram, 2 ** 31 - 1);
+  words[Sampling.Bias / 4] = bias;
+  words[Sampling.Forced / 4] = forced;
+  words[Sampling.Prompt / 4] = prompt;
   return words;
 }

@@ -1,0 +1,113 @@
+import { yieldToEventLoop } from "../core/yieldtoeventloop";
+import { PAGE_TOKENS } from "../graph/ops/keyvalues";
+import { type DecoderModel, hasSource } from "../models/decoding";
+import type { AbortSignalLike } from "../webtypes";
+import type { PagePool } from "./pages";
+import type { DecodingPrograms } from "./programs";
+import { pieceFor } from "./prompt";
+import type { Row } from "./row";
+import { sizeFor } from "./size";
+
+/** Source lengths are rounded up to multiples of this, so that a handful of programs serves them all. */
+const SOURCE_GRAIN = 16;
+/** Maximum number of sources encoded at once. */
+const SOURCE_BATCH = 32;
+/** A common prefix shorter than this is computed again: copying its page when one of the rows writes to it takes as long. */
+const LEAST_SHARED = 8;
+
+/** Reads prompts and sources: stores the keys and values that steps attend to. */
+export class Prefill {
+  private readonly pieces: readonly number[];
+
+  /** @param pieces  prompts are split into pieces of these lengths */
+  constructor(
+    private readonly model: DecoderModel,
+    private readonly pool: PagePool,
+    private readonly programs: DecodingPrograms,
+    pieces: readonly number[],
+  ) {
+    this.pieces = pieces.map((piece) => Math.min(piece, model.context)).sort((a, b) => a - b);
+  }
+
+  /** Stores the keys and values of all tokens of a row but the last, piece by piece. */
+  async store(row: Row, signal?: AbortSignalLike): Promise<void> {
+    while (row.stored < row.tokens.length - 1) {
+      signal?.throwIfAborted();
+      if (!row.isOpen) throw new TypeError("the row was closed while its tokens were being read");
+      const left = row.tokens.length - 1 - row.stored;
+      const length = pieceFor(left, this.pieces);
+      const n = Math.min(length, left);
+      this.pool.makeRoom(row, row.stored + n);
+      const { program, tensors } = this.programs.prompt(length);
+      program.write(tensors.tokens, filled(length, row.tokens.slice(row.stored, row.stored + n)));
+      program.write(tensors.counts, [n]);
+      program.write(tensors.past, [row.stored]);
+      program.write(tensors.pages, filled(this.programs.rowPages, row.pages));
+      program.write(tensors.sourceLengths, [row.source.length]);
+      program.write(tensors.sourcePages, filled(this.programs.sourceRowPages, row.sourcePages));
+      program.run();
+      row.stored += n;
+      row.isStale = true;
+      await yieldToEventLoop();
+    }
+  }
+
+  /** Lets a new row share the source of another one, if there is one with the same source. */
+  shareSource(row: Row, twin: Row | undefined): void {
+    if (twin) for (const page of twin.sourcePages) row.sourcePages.push(this.pool.share(page));
+  }
+
+  /** Lets a new row share the longest prefix that it has in common with another one of the same source, without its last token. */
+  sharePrefix(row: Row, others: Iterable<Row>): void {
+    let best: Row | undefined;
+    let longest = 0;
+    for (const other of others) {
+      if (other === row || !isEqual(other.source, row.source)) continue;
+      const limit = Math.min(row.tokens.length - 1, other.stored);
+      let n = 0;
+      while (n < limit && row.tokens[n] === other.tokens[n]) n++;
+      if (n > longest) [best, longest] = [other, n];
+    }
+    if (!best || longest < LEAST_SHARED) return;
+    this.pool.sharePages(row, best, longest);
+  }
+
+  /** Encodes the rows' sources in batches of similar length. */
+  async encode(rows: readonly Row[], signal?: AbortSignalLike): Promise<void> {
+    const limit = hasSource(this.model) ? this.model.sourceContext : 0;
+    const order = [...rows].sort((a, b) => b.source.length - a.source.length);
+    for (let at = 0; at < order.length; at += SOURCE_BATCH) {
+      signal?.throwIfAborted();
+      const group = order.slice(at, at + SOURCE_BATCH);
+      const n = sizeFor(group.length);
+      const S = Math.min(limit, Math.ceil(group[0]!.source.length / SOURCE_GRAIN) * SOURCE_GRAIN);
+      const { sourceRowPages } = this.programs;
+      const pages = new Int32Array(n * sourceRowPages);
+      const source = new Int32Array(n * S);
+      group.forEach((row, i) => {
+        for (let page = 0; page < Math.ceil(row.source.length / PAGE_TOKENS); page++) row.sourcePages.push(this.pool.take());
+        pages.set(row.sourcePages, i * sourceRowPages);
+        source.set(row.source, i * S);
+      });
+      const { program, tensors } = this.programs.encode(n, S);
+      program.write(tensors.source, source);
+      program.write(tensors.lengths, filled(n, group.map((row) => row.source.length)));
+      program.write(tensors.past, new Int32Array(n));
+      program.write(tensors.pages, pages);
+      program.run();
+      await yieldToEventLoop();
+    }
+  }
+}
+
+/** Whether two lists of ids are the same. */
+export function isEqual(a: readonly number[], b: readonly number[]): boolean {
+  return a === b || (a.length === b.length && a.every((value, i) => value === b[i]));
+}
+
+/** `values`, then zeros up to `length`. */
+function filled(length: number, values: readonly number[]): Int32Array {
+  const all = new Int32Array(length);
+  all.set(values);
+  return all;
+}
