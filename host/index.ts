@@ -60,6 +60,9 @@ export { type Alternative, type Row } from "./decode/row";
 export { type Sampler } from "./decode/sampler";
 export { greedy, type GreedyOptions } from "./decode/greedy";
 export { generate, type GenerateOptions } from "./decode/generate";
+export { streamText, type StreamOptions, type StreamResult, type TextCodec, TextStream } from "./decode/stream";
+export { score, type Score, type ScoreOptions } from "./decode/score";
+export { TextPieces } from "./decode/pieces";
 export { beamSearch, type BeamOptions, type Hypothesis, type LengthPenalty } from "./decode/beam";
 
 export { type Dtype, type DtypeArrays, type StoredTensor, type StoredTensorOf, toFloat32 } from "./io/dtype";

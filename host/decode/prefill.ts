@@ -12,6 +12,8 @@ import { sizeFor } from "./size";
 const SOURCE_GRAIN = 16;
 /** Maximum number of sources encoded at once. */
 const SOURCE_BATCH = 32;
+/** Maximum number of tokens scored at once, since each has logits. */
+const SCORED = 64;
 /** A common prefix shorter than this is computed again: copying its page when one of the rows writes to it takes as long. */
 const LEAST_SHARED = 8;
 
@@ -29,23 +31,29 @@ export class Prefill {
     this.pieces = pieces.map((piece) => Math.min(piece, model.context)).sort((a, b) => a - b);
   }
 
-  /** Stores the keys and values of all tokens of a row but the last, piece by piece. */
-  async store(row: Row, signal?: AbortSignalLike): Promise<void> {
+  /**
+   * Stores the keys and values of all tokens of a row but the last, piece by piece.
+   * @param scores  if given, receives the log-probability of each token after the first of these
+   */
+  async store(row: Row, signal?: AbortSignalLike, scores?: number[]): Promise<void> {
     while (row.stored < row.tokens.length - 1) {
       signal?.throwIfAborted();
       if (!row.isOpen) throw new TypeError("the row was closed while its tokens were being read");
       const left = row.tokens.length - 1 - row.stored;
-      const length = pieceFor(left, this.pieces);
+      const length = Math.min(pieceFor(left, this.pieces), scores ? SCORED : Infinity);
       const n = Math.min(length, left);
       this.pool.makeRoom(row, row.stored + n);
-      const { program, tensors } = this.programs.prompt(length);
+      const scoring = scores && this.programs.score(length);
+      const { program, tensors } = scoring ?? this.programs.prompt(length);
       program.write(tensors.tokens, filled(length, row.tokens.slice(row.stored, row.stored + n)));
       program.write(tensors.counts, [n]);
       program.write(tensors.past, [row.stored]);
       program.write(tensors.pages, filled(this.programs.rowPages, row.pages));
       program.write(tensors.sourceLengths, [row.source.length]);
       program.write(tensors.sourcePages, filled(this.programs.sourceRowPages, row.sourcePages));
+      if (scoring) program.write(scoring.tensors.targets, filled(length, row.tokens.slice(row.stored + 1, row.stored + n + 1), -1));
       program.run();
+      if (scoring) for (const loss of program.read(scoring.tensors.losses).subarray(0, n)) scores.push(-loss);
       row.stored += n;
       row.isStale = true;
       await yieldToEventLoop();
@@ -105,9 +113,9 @@ export function isEqual(a: readonly number[], b: readonly number[]): boolean {
   return a === b || (a.length === b.length && a.every((value, i) => value === b[i]));
 }
 
-/** `values`, then zeros up to `length`. */
-function filled(length: number, values: readonly number[]): Int32Array {
-  const all = new Int32Array(length);
+/** `values`, then `rest` up to `length`. */
+function filled(length: number, values: readonly number[], rest = 0): Int32Array {
+  const all = new Int32Array(length).fill(rest);
   all.set(values);
   return all;
 }

@@ -13,6 +13,9 @@ const PROGRAMS = 32;
 
 const pagesOf = (tokens: number): number => Math.ceil(tokens / PAGE_TOKENS);
 
+/** What a program needs to read tokens of one row. */
+export type PromptInputs = Record<"tokens" | "counts" | "past" | "pages" | "sourceLengths" | "sourcePages", Tensor<"i32">>;
+
 /** What a step leaves to read. */
 export interface StepTensors {
   readonly logits: Tensor;
@@ -57,10 +60,7 @@ export class DecodingPrograms {
         sampleInto(ids, logits, this.use(graph, slots.samplers, n), this.context(graph, n, past));
         graph.emit(Op.Advance, { past, counts: null, B: n });
         if (alternatives === undefined) return { logits };
-        const losses = graph.keep(graph.tensor([n]));
-        const { vocabulary: V } = this.model;
-        const plain = { dLogits: null, factor: 1, smoothing: 0, ignored: -1 };
-        graph.emit(Op.CrossEntropy, { loss: losses, logits, targets: ids, R: n, V, ...plain });
+        const losses = this.losses(graph, logits, ids);
         if (alternatives === 0) return { logits, losses };
         const zeros = graph.tensor([n]);
         graph.emit(Op.Fill, { out: zeros, n, value: 0 });
@@ -85,16 +85,17 @@ export class DecodingPrograms {
   }
 
   /** Stores the keys and values of up to T tokens of one row; the first `counts` are valid. */
-  prompt(T: number): Compiled<Record<"tokens" | "counts" | "past" | "pages" | "sourceLengths" | "sourcePages", Tensor<"i32">>> {
-    return this.programs.get(`prompt ${T}`, (graph) => {
-      const input = (shape: number[]): Tensor<"i32"> => graph.input(shape, "i32");
-      const inputs = {
-        tokens: input([1, T]), counts: input([1]), past: input([1]), pages: input([1, this.rowPages]),
-        sourceLengths: input([1]), sourcePages: input([1, this.sourceRowPages]),
-      };
-      const source = hasSource(this.model) ? this.keyValues(graph, inputs.sourcePages, inputs.sourceLengths) : undefined;
-      this.model.decode(inputs.tokens, this.keyValues(graph, inputs.pages, inputs.past, inputs.counts), source);
-      return inputs;
+  prompt(T: number): Compiled<PromptInputs> {
+    return this.programs.get(`prompt ${T}`, (graph) => this.read(graph, T).inputs);
+  }
+
+  /** The same, and computes what the model expected: for each token, minus the log-probability of the target that follows it. */
+  score(T: number): Compiled<PromptInputs & { targets: Tensor<"i32">; losses: Tensor }> {
+    return this.programs.get(`score ${T}`, (graph) => {
+      const { inputs, states } = this.read(graph, T);
+      const targets = graph.input([T], "i32");
+      const losses = graph.within("output", () => this.losses(graph, this.model.logits(states), targets));
+      return { ...inputs, targets, losses };
     });
   }
 
@@ -126,6 +127,26 @@ export class DecodingPrograms {
     const source = hasSource(model) ? this.keyValues(graph, use(slots.sourcePages), graph.use(sourceLengths)) : undefined;
     const states = model.decode(ids, cache, source);
     return { ids, past, logits: graph.within("output", () => graph.keep(model.logits(states))) };
+  }
+
+  /** Reads up to T tokens of one row. */
+  private read(graph: Graph, T: number): { inputs: PromptInputs; states: Tensor } {
+    const input = (shape: number[]): Tensor<"i32"> => graph.input(shape, "i32");
+    const inputs = {
+      tokens: input([1, T]), counts: input([1]), past: input([1]), pages: input([1, this.rowPages]),
+      sourceLengths: input([1]), sourcePages: input([1, this.sourceRowPages]),
+    };
+    const source = hasSource(this.model) ? this.keyValues(graph, inputs.sourcePages, inputs.sourceLengths) : undefined;
+    const states = this.model.decode(inputs.tokens, this.keyValues(graph, inputs.pages, inputs.past, inputs.counts), source);
+    return { inputs, states };
+  }
+
+  /** f32 [rows]: −log softmax(logits)[target] of each row; 0 for a target of −1. */
+  private losses(graph: Graph, logits: Tensor, targets: Tensor<"i32">): Tensor {
+    const [R, V] = [logits.rows, logits.columns];
+    const loss = graph.keep(graph.tensor([R]));
+    graph.emit(Op.CrossEntropy, { loss, dLogits: null, logits, targets, R, V, factor: 1, smoothing: 0, ignored: -1 });
+    return loss;
   }
 
   /** The first n slots' rows of a state. */

@@ -1,3 +1,4 @@
+import { HeedError } from "../errors";
 import { checkConfig, count, type FieldsByName, flag, optional, type RequiredField } from "../fields";
 import { type DecoderModel, expectDecoder, hasSource } from "../models/decoding";
 import { checkIds } from "../models/inputs";
@@ -121,18 +122,36 @@ export class Session<M extends DecoderModel = DecoderModel> {
    * @param signal  aborts between two pieces and restores the row
    * @throws RangeError for ids outside the vocabulary, and if the row would exceed the model's context
    */
-  async append(row: Row, tokens: readonly number[], { signal }: { signal?: AbortSignalLike } = {}): Promise<void> {
+  async append(row: Row, tokens: readonly number[], options: { signal?: AbortSignalLike } = {}): Promise<void> {
+    await this.extend(row, tokens, options.signal);
+  }
+
+  /**
+   * Appends tokens to a row, and computes how likely the model found each of them.
+   * @returns the log-probability of each token
+   * @throws as `append` does; HeedError `data` if a log-probability is NaN, which leaves the row unchanged
+   */
+  async score(row: Row, tokens: readonly number[], options: { signal?: AbortSignalLike } = {}): Promise<number[]> {
+    const scores: number[] = [];
+    await this.extend(row, tokens, options.signal, scores);
+    return scores;
+  }
+
+  private async extend(row: Row, tokens: readonly number[], signal?: AbortSignalLike, scores?: number[]): Promise<void> {
     this.expectAlive();
     this.openRows.expectReady("append", [row]);
     expectIdList("append", tokens);
     checkIds("append", tokens, this.model.vocabulary);
     const before = row.tokens.length;
     const { generated } = row;
-    if (before + tokens.length > this.model.context) throw tooLong("append", this.model, before + tokens.length);
+    const most = this.model.context + (scores ? 1 : 0); // the last token is only predicted
+    if (before + tokens.length > most) throw tooLong("append", this.model, before + tokens.length);
     for (const token of tokens) row.tokens.push(token);
     if (tokens.length > 0) row.generated = 0;
     try {
-      await this.prefill.store(row, signal);
+      await this.prefill.store(row, signal, scores);
+      const broken = scores?.findIndex(Number.isNaN) ?? -1;
+      if (broken >= 0) throw new HeedError("data", `score: the logits of token ${broken} are NaN. Has the model been trained?`);
     } catch (error) {
       if (row.isOpen) this.keepFirst(row, before);
       row.generated = generated;
