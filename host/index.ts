@@ -54,7 +54,8 @@ export { byKernel, byLayer, type Summary, total } from "./profile/summary";
 export { chromeTrace, type Track } from "./profile/trace";
 
 export { type Prompt } from "./decode/prompt";
-export { Session, type SessionOptions } from "./decode/session";
+export { Session } from "./decode/session";
+export { type SessionOptions } from "./decode/sessionoptions";
 export { type Extension } from "./decode/steps";
 export { type Alternative, type Row } from "./decode/row";
 export { type Sampler } from "./decode/sampler";

@@ -111,6 +111,11 @@ export class PagePool {
     return this.block.bytes / this.pageBytes;
   }
 
+  /** A page's contents. */
+  bytes(page: number): Uint8Array {
+    return this.block.u8(page * this.pageBytes, this.pageBytes);
+  }
+
   private elements(page: number): Float32Array {
     return this.block.f32(page * this.pageBytes, this.pageBytes / 4);
   }

@@ -31,7 +31,8 @@ const fields: FieldsByName = { stride: optional(count), signal: optional(object)
  * Computes the log-probability of each token of a text, given those before it.
  * @param model   a model that continues text, or a session to reuse across calls
  * @param tokens  at least two ids
- * @throws TypeError for a model that does not continue text; RangeError for too few tokens, ids out of range, and a stride beyond the context
+ * @throws TypeError for a model that does not continue text; RangeError for too few tokens, ids out of range, and a stride beyond the
+ *   context
  *
  * @example
  * const { logProbabilities, perplexity } = await score(model, tokenizer.encode("To be, or not to be"));

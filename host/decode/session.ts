@@ -1,5 +1,4 @@
 import { HeedError } from "../errors";
-import { checkConfig, count, type FieldsByName, flag, optional, type RequiredField } from "../fields";
 import { type DecoderModel, expectDecoder, hasSource } from "../models/decoding";
 import { checkIds } from "../models/inputs";
 import type { Weights } from "../nn/weights";
@@ -10,32 +9,11 @@ import { isEqual, Prefill } from "./prefill";
 import { DecodingPrograms } from "./programs";
 import { checkPrompts, expectIdList, type Prompt } from "./prompt";
 import { Row } from "./row";
+import { restoreRows, saveRows } from "./saved";
 import { checkSampler, needsContext, type Sampler } from "./sampler";
+import { checkSessionOptions, type SessionOptions } from "./sessionoptions";
 import { sizeFor } from "./size";
 import { type Extension, Steps, tooLong } from "./steps";
-
-/** Options of a session. */
-export interface SessionOptions {
-  /** Maximum number of open rows; 64 by default. */
-  rows?: number;
-  /** Steps report the log-probability of each token they choose, and this many of the most likely tokens; by default, neither. */
-  alternatives?: number;
-  /** Prompts are split into pieces of these lengths, each with its own program; 16, 64 and 256 tokens by default. */
-  pieces?: readonly number[];
-  /** Fill pages with NaN when they are taken or released, so that tests detect stale reads; false by default. */
-  poison?: boolean;
-}
-
-const lengths = {
-  expected: "a list of integers of at least 1", isType: Array.isArray,
-  accepts: (value: unknown) => Array.isArray(value) && value.length > 0 && value.every(count.accepts),
-};
-/** More than 100 would make the insertion in `extendBeams` slow. */
-const few: RequiredField = {
-  expected: "an integer from 0 to 100", isType: (value) => typeof value === "number",
-  accepts: (value) => Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 100,
-};
-const fields: FieldsByName = { rows: optional(count), alternatives: optional(few), pieces: optional(lengths), poison: optional(flag) };
 
 /**
  * Decoding with a key-value cache: the basis of greedy search, beam search, sampling and custom decoders.
@@ -68,7 +46,7 @@ export class Session<M extends DecoderModel = DecoderModel> {
     options: SessionOptions = {},
   ) {
     expectDecoder("Session", model);
-    checkConfig("Session", options, fields);
+    checkSessionOptions(options);
     const { rows = 64, pieces = [16, 64, 256], poison = false, alternatives } = options;
     this.rows = rows;
     this.openRows = new OpenRows(rows);
@@ -247,6 +225,47 @@ export class Session<M extends DecoderModel = DecoderModel> {
     this.expectAlive();
     this.openRows.expectOpen("logits", [row]);
     return this.steps.logits(row);
+  }
+
+  /** The open rows, in the order in which they were opened. */
+  get openedRows(): Row[] {
+    return [...this.openRows];
+  }
+
+  /**
+   * Saves the open rows with the keys and values that they have stored, so that another process can continue them without reading their
+   * tokens again: see `Session.restore`.
+   * @throws TypeError if a row is still reading tokens, or waits for `choose`
+   */
+  save(): Uint8Array {
+    this.expectAlive();
+    this.openRows.expectReady("save", [...this.openRows]);
+    return saveRows(this.openRows, this.pool, this.weights.hash());
+  }
+
+  /**
+   * Opens a session with the rows that `save` saved. They continue to the same bits, in any runtime with the plain build.
+   * @param model  a model with the same weights
+   * @throws HeedError: `format` for bytes that are not a saved session, `checkpoint` for a session of other weights, `memory` if it does
+   *   not fit; RangeError if it has more rows than `options.rows`
+   *
+   * @example
+   * const bytes = session.save(); // store them in a file, or in a browser's OPFS
+   * const again = Session.restore(model, bytes);
+   * await again.step(again.openedRows);
+   */
+  static restore<M extends DecoderModel>(model: M, bytes: Uint8Array, options: SessionOptions = {}): Session<M> {
+    const session = new Session(model, options);
+    try {
+      const rows = restoreRows(bytes, model, session.pool, session.weights.hash());
+      session.openRows.expectRoom("restore", rows.length);
+      for (const row of rows) session.openRows.add(row);
+      if (rows.some(({ sampler }) => needsContext(sampler))) session.addContext();
+      return session;
+    } catch (error) {
+      session.dispose();
+      throw error;
+    }
   }
 
   /** Closes all rows and releases pages, cells and programs. */

@@ -2,6 +2,7 @@ import { Op } from "../../assembly/opcodes";
 import { align, type Block, formatBytes, MEMORY_LIMIT } from "../core/memory";
 import type { Runtime } from "../core/runtime";
 import { HeedError } from "../errors";
+import { hashWords } from "../hash";
 import { type DType, formats, type WeightFormat, weightFormats } from "../graph/formats";
 import { Graph } from "../graph/graph";
 import type { Parameter, Table } from "../graph/parameter";
@@ -176,6 +177,16 @@ export class Weights {
     }
     if (flaws.length > 0) throw new RangeError(`weights: the arrays do not fit the model:\n  ${flaws.join("\n  ")}`);
     return states;
+  }
+
+  /** A hash of the names, shapes and values, which tells models apart. It does not depend on how exact formats store them. */
+  hash(): string {
+    const entries = Array.from(this.states(this.block), ([name, state]) => {
+      const values = state.read() as Float32Array;
+      return [name, state.shape, hashWords(new Uint32Array(values.buffer, values.byteOffset, values.length))];
+    });
+    const text = JSON.stringify(entries);
+    return hashWords(Uint32Array.from(text, (character) => character.codePointAt(0)!));
   }
 
   /**

@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Row } from "../../host/decode/row";
-import { Session, type SessionOptions } from "../../host/decode/session";
+import { Session } from "../../host/decode/session";
+import type { SessionOptions } from "../../host/decode/sessionoptions";
 import { HeedError } from "../../host/errors";
 import type { DecoderModel } from "../../host/models/decoding";
 import { GPT } from "../../host/models/gpt";

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { Runtime } from "../../host/core/runtime";
-import { Session, type SessionOptions } from "../../host/decode/session";
+import { Session } from "../../host/decode/session";
+import type { SessionOptions } from "../../host/decode/sessionoptions";
 import { PAGE_TOKENS } from "../../host/graph/ops/keyvalues";
 import { GPT } from "../../host/models/gpt";
 import type { LanguageInputs } from "../../host/models/language";
