@@ -56,10 +56,10 @@ export async function* generate<M extends DecoderModel>(
 
   const { context } = decoder;
   const session = model instanceof Session ? model : new Session(decoder, { rows: prompts.length });
-  const rows: Row[] = [];
+  let rows: Row[] = [];
   try {
     const windows = prompts.map((prompt) => (prompt.length > context ? prompt.slice(-half(context)) : prompt));
-    rows.push(...(await session.open(windows.map((tokens, i) => ({ tokens, temperature, topK, seed: seed + i })), { signal })));
+    rows = await session.open(windows.map((tokens, i) => ({ tokens, temperature, topK, seed: seed + i })), { signal });
     const done = new Uint8Array(rows.length);
     for (let step = 0; step < maxTokens && done.includes(0); step++) {
       signal?.throwIfAborted();

@@ -111,7 +111,7 @@ export class Session<M extends DecoderModel = DecoderModel> {
     checkIds("append", tokens, this.model.vocabulary);
     const before = row.tokens.length;
     if (before + tokens.length > this.model.context) throw this.tooLong("append", before + tokens.length);
-    row.tokens.push(...tokens);
+    for (const token of tokens) row.tokens.push(token);
     try {
       await this.store(row, signal);
     } catch (error) {
@@ -161,8 +161,8 @@ export class Session<M extends DecoderModel = DecoderModel> {
     this.expectReady("fork", [row]);
     if (this.openRows.size >= this.rows) throw new RangeError(`fork: all of the session's ${this.rows} rows are open`);
     const copy = new Row([...row.tokens], checkSampler("fork", { ...row.sampler, ...sampler }));
-    copy.pages.push(...row.pages.map((page) => this.pool.share(page)));
-    copy.sourcePages.push(...row.sourcePages.map((page) => this.pool.share(page)));
+    for (const page of row.pages) copy.pages.push(this.pool.share(page));
+    for (const page of row.sourcePages) copy.sourcePages.push(this.pool.share(page));
     Object.assign(copy, { sourceLength: row.sourceLength, draws: row.draws, stored: row.stored });
     this.openRows.add(copy);
     return copy;
@@ -225,9 +225,11 @@ export class Session<M extends DecoderModel = DecoderModel> {
   private expectOpen(verb: string, rows: readonly Row[]): void {
     this.expectAlive();
     if (!Array.isArray(rows)) throw new TypeError(`${verb}: expected a list of rows`);
+    const seen = new Set<Row>();
     rows.forEach((row, i) => {
       if (!this.openRows.has(row)) throw new TypeError(`${verb}: row ${i} is not open in this session`);
-      if (rows.indexOf(row) !== i) throw new TypeError(`${verb}: row ${i} is given twice`);
+      if (seen.has(row)) throw new TypeError(`${verb}: row ${i} is given twice`);
+      seen.add(row);
     });
   }
 
@@ -289,18 +291,18 @@ export class Session<M extends DecoderModel = DecoderModel> {
       const group = order.slice(at, at + SOURCE_BATCH);
       const n = sizeFor(group.length);
       const S = Math.min(limit, Math.ceil(sources[group[0]!]!.length / SOURCE_GRAIN) * SOURCE_GRAIN);
-      const pages: number[] = [];
-      for (const i of group) {
+      const pages = new Int32Array(n * this.programs.sourceRowPages);
+      for (const [slot, i] of group.entries()) {
         const row = rows[i]!;
         row.sourceLength = sources[i]!.length;
         for (let page = 0; page < Math.ceil(row.sourceLength / PAGE_TOKENS); page++) row.sourcePages.push(this.pool.take());
-        pages.push(...filled(this.programs.sourceRowPages, row.sourcePages));
+        pages.set(row.sourcePages, slot * this.programs.sourceRowPages);
       }
       const { program, tensors } = this.programs.encode(n, S);
       program.write(tensors.source, filled(n * S, group.flatMap((i) => [...filled(S, sources[i]!)])));
       program.write(tensors.lengths, filled(n, group.map((i) => sources[i]!.length)));
       program.write(tensors.past, new Int32Array(n));
-      program.write(tensors.pages, filled(n * this.programs.sourceRowPages, pages));
+      program.write(tensors.pages, pages);
       program.run();
       await yieldToEventLoop();
     }
