@@ -85,7 +85,8 @@ function addHelp(program: Command): void {
       for (const name of names) {
         const commands = command.commands.map((subcommand) => subcommand.name());
         const meant = nearest(name, commands);
-        command = command.commands[commands.indexOf(name)] ?? program.error(`unknown command '${name}'${meant ? ` (Did you mean ${meant}?)` : ""}`);
+        const hint = meant ? ` (Did you mean ${meant}?)` : "";
+        command = command.commands[commands.indexOf(name)] ?? program.error(`unknown command '${name}'${hint}`);
       }
       command.outputHelp();
     });

@@ -28,7 +28,9 @@ Examples:
   heed translate --model runs/de-en --file test.de.gz > test.en
   cat test.de | heed translate --model runs/de-en`)
     .action((texts: string[], options: TranslateOptions) => {
-      if (texts.length > 0 && options.file !== undefined) command.error("option '--file <file>' cannot be used with texts on the command line");
+      if (texts.length > 0 && options.file !== undefined) {
+        command.error("option '--file <file>' cannot be used with texts on the command line");
+      }
       return translate(texts, options, context);
     });
 }

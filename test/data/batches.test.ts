@@ -105,6 +105,12 @@ describe("pairBatch", () => {
     expect(pairBatch([{ source: [5], target: [] }], { ...specials, pad: 3 }, 2)).toMatchObject({ source: { data: Int32Array.of(5, 3) }, target: { data: Int32Array.of(1) }, targets: { data: Int32Array.of(2) } });
   });
 
+  it("makes one batch of 140,000 pairs, more than a function takes arguments", () => {
+    const pairs = Array.from({ length: 140_000 }, (_, i) => ({ source: [3, 4].slice(i % 2), target: [5] }));
+    const { source, target } = pairBatch(pairs, specials, 1);
+    expect([source.shape, target.shape]).toEqual([[140_000, 2], [140_000, 2]]);
+  });
+
   it("refuses a multiple that is none", () => expect(() => pairBatch([{ source: [5], target: [6] }], specials, 0)).toThrow(RangeError));
 });
 

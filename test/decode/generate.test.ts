@@ -45,6 +45,13 @@ describe("generate", () => {
     expect(await run(1)).not.toEqual(await run(1 + 2 ** 32));
   });
 
+  it("continues 140,000 prompts, more than a function takes arguments", async () => {
+    const tiny = new GPT({ vocabulary: 3, block: 2, layers: 1, heads: 1, width: 4 }).place(await createRuntime());
+    const prompts = Array.from({ length: 140_000 }, (_, i) => [i % 3]);
+    const ids = (await collect(prompts, { maxTokens: 1, temperature: 0 }, tiny)).flat();
+    expect(ids).toEqual(Array.from(prompts, (_, i) => ids[i % 3]));
+  });
+
   it("samples from all tokens at temperature 1 with seed 0 by default", async () => {
     expect(await collect([[1, 2]], { maxTokens: 20 })).toEqual(await collect([[1, 2]], { maxTokens: 20, temperature: 1, topK: 0, seed: 0, pastContext: "restart" }));
   });
