@@ -45,7 +45,7 @@ const noSpread = {
 };
 const nodeGlobals = {
   AbortController: "readonly", Buffer: "readonly", URL: "readonly", WebAssembly: "readonly",
-  console: "readonly", performance: "readonly", process: "readonly", setTimeout: "readonly",
+  console: "readonly", clearTimeout: "readonly", performance: "readonly", process: "readonly", setTimeout: "readonly",
 };
 
 export default defineConfig(
