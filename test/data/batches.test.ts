@@ -78,6 +78,17 @@ describe("batchesByTokens", () => {
     expect(batches.at(0, 0)).not.toEqual(other.at(0, 0));
   });
 
+  it("puts other pairs together, and lengths in another order, in every epoch", () => {
+    const together = (epoch: number) => new Set([...batches.epoch(epoch)].map((batch) => rowsOf(batch).map(({ source }) => name(source)).sort().join(" | ")));
+    const lengths = (epoch: number) => [...batches.epoch(epoch)].map((batch) => batch.source!.shape[1]!);
+    const [sets, orders] = [[0, 1, 2].map(together), [0, 1, 2].map(lengths)];
+    for (const [a, b] of [[0, 1], [0, 2], [1, 2]] as const) {
+      expect([...sets[a]!].filter((pairs) => sets[b]!.has(pairs))).toEqual([]);
+      expect(orders[a]).not.toEqual(orders[b]);
+    }
+    expect(new Set(orders.map((order) => String([...order].sort())))).toHaveProperty("size", 1); // only the order differs
+  });
+
   it("keeps the order of pairs of the same length with inOrder", () => {
     const few = [[5], [6], [7]].map((source) => ({ source, target: [9] }));
     const [batch] = [...batchesByTokens(few, { tokensPerBatch: 32, specials, inOrder: true }).epoch(0)];
