@@ -56,6 +56,36 @@ describe("a step", () => {
   });
 });
 
+describe("validation", () => {
+  const still: TrainerOptions<LanguageInputs> = { ...options, schedule: { kind: "constant", peak: 0 }, validation: () => [randomBatch(9)] };
+  const validations = async (more: Partial<TrainerOptions<LanguageInputs>>): Promise<[step: number, best: boolean][]> =>
+    (await drain(new Trainer(await place(), { batch: (step) => randomBatch(step) }, { ...still, ...more })))
+      .flatMap((event) => (event.type === "validation" ? [[event.step, event.best]] : []));
+
+  it("runs every validateEvery steps, and after the last", async () => {
+    expect((await validations({ steps: 5, validateEvery: 2 })).map(([step]) => step)).toEqual([2, 4, 5]);
+    expect((await validations({ steps: 2, validateEvery: 3 })).map(([step]) => step)).toEqual([2]);
+  });
+
+  it("with the same loss as the best is not better, and uses up patience", async () => {
+    expect(await validations({ patience: 2 })).toEqual([[1, true], [2, false], [3, false]]);
+  });
+});
+
+describe("a run without validation that is resumed", () => {
+  it("ends with its last weights", async () => {
+    const [whole, start, model] = [await place(), await place(), await place({ seed: 4 })];
+    const data = { batch: (step: number): LanguageBatch => randomBatch(step) };
+    await drain(new Trainer(whole, data, options));
+    const trainer = new Trainer(start, data, options);
+    for await (const event of trainer.run()) if (event.step === 3) break;
+    const resumed = new Trainer(model, data, options);
+    resumed.restore(trainer.snapshot());
+    await drain(resumed);
+    expect(weightsOf(model)).toBe(weightsOf(whole));
+  });
+});
+
 describe("evaluate", () => {
   it("averages over tokens, not over batches: batches of 1, 7 and 32 targets weigh as much as their targets", async () => {
     const model = await place();
