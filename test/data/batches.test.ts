@@ -157,6 +157,11 @@ describe("languageModelBatches", () => {
     }
   });
 
+  it("draws an offset of its own for every row of a batch", () => {
+    const { tokens } = batches.batchAt(3);
+    expect(new Set([0, 1, 2, 3, 4].map((row) => tokens.data[16 * row])).size).toBeGreaterThan(3);
+  });
+
   it("reaches the first and the last offset, and depends only on the step", () => {
     const firsts = Array.from({ length: 300 }, (_, step) => batches.batchAt(step).tokens!.data[0]);
     expect(new Set(firsts)).toContain(0);
