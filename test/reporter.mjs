@@ -1,5 +1,5 @@
 import { mkdirSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { dirname, relative } from "node:path";
 
 const FILE = process.env.HEED_TEST_COUNTS ?? "build/tests.json";
 
@@ -11,7 +11,7 @@ export default class {
   counts = { passed: 0, failed: 0, skipped: 0 };
   running = new Set();
   /** Files that have not started. */
-  waiting = 0;
+  waiting = new Set();
 
   onInit() {
     mkdirSync(dirname(FILE), { recursive: true });
@@ -19,17 +19,18 @@ export default class {
   }
 
   onTestRunStart(files) {
-    this.waiting = files.length;
+    for (const { moduleId } of files) this.waiting.add(moduleId);
+    this.save();
   }
 
-  onTestModuleQueued({ relativeModuleId }) {
-    this.waiting--;
-    this.running.add(relativeModuleId);
+  onTestModuleQueued({ moduleId }) {
+    this.waiting.delete(moduleId);
+    this.running.add(moduleId);
     this.save();
   }
 
   onTestModuleEnd(module) {
-    this.running.delete(module.relativeModuleId);
+    this.running.delete(module.moduleId);
     const results = [...module.children.allTests()].map((test) => test.result().state);
     for (const state of results) this.counts[state in this.counts ? state : "failed"]++;
     if (module.state() === "failed" && !results.includes("failed")) this.counts.failed++; // the file itself: it does not load, or a hook
@@ -37,6 +38,7 @@ export default class {
   }
 
   save() {
-    writeFileSync(FILE, JSON.stringify({ ...this.counts, running: [...this.running], waiting: this.waiting }));
+    const names = (files) => Array.from(files, (file) => relative("", file));
+    writeFileSync(FILE, JSON.stringify({ ...this.counts, running: names(this.running), waiting: names(this.waiting) }));
   }
 }

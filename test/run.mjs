@@ -16,14 +16,31 @@ for (const build of ["as-pect", "as-pect.relaxed"]) {
   await step(`core tests (${build})`, countAsPect, `${modules}/@as-pect/cli/bin/asp.js`, "--as-config", `${build}.asconfig.json`, "--no-logo");
 }
 const report = "build/tests.json"; // written by reporter.mjs
-rmSync(report, { force: true });
-await step("tests", countVitest, `${modules}/vitest/vitest.mjs`, "run", "--reporter=default", "--reporter=./test/reporter.mjs");
+for (let left = []; left !== undefined;) left = await testFiles(left);
 await step("types", asOne, `${modules}/typescript/bin/tsc`, "-p", ".");
 await step("lint", asOne, `${modules}/eslint/bin/eslint.js`, ".", "--max-warnings=0");
 
 const skipped = total.skipped > 0 ? `, ${total.skipped} skipped` : "";
 console.log(`\n${total.passed} passed, ${total.failed} failed${skipped}`);
 process.exitCode = total.failed > 0 ? 1 : 0;
+
+/**
+ * Runs test files, or all if there are none.
+ * @returns the files that are left because one before them hung, or undefined
+ */
+async function testFiles(files) {
+  let left;
+  rmSync(report, { force: true });
+  const vitest = [`${modules}/vitest/vitest.mjs`, "run", "--reporter=default", "--reporter=./test/reporter.mjs"];
+  const hung = await step("tests", () => {
+    if (!existsSync(report)) return { passed: 0, failed: 1, skipped: 0 };
+    const { passed, failed, skipped, running, waiting } = JSON.parse(readFileSync(report, "utf8"));
+    for (const file of running) console.log(`${file}: did not end`);
+    if (running.length > 0 && waiting.length > 0) left = waiting;
+    return { passed, failed: failed + running.length, skipped };
+  }, ...vitest, ...files);
+  return hung ? left : undefined;
+}
 
 /** Runs a script of node's, showing what it prints, and adds up what `count` makes of its exit status and output. */
 async function step(title, count, ...args) {
@@ -34,6 +51,7 @@ async function step(title, count, ...args) {
   // What fails without a failing test (a crash, a file that does not load) is a failure all the same.
   if (status !== 0 && counts.failed === 0) counts.failed = 1;
   for (const key of Object.keys(total)) total[key] += counts[key];
+  return hung;
 }
 
 function asOne(status) {
@@ -44,12 +62,4 @@ function asOne(status) {
 function countAsPect(_, output) {
   const [, passed, all] = /\[Tests\]: (\d+) \/ (\d+)/.exec(output) ?? [null, 0, 0];
   return { passed: Number(passed), failed: all - passed, skipped: 0 };
-}
-
-function countVitest() {
-  if (!existsSync(report)) return { passed: 0, failed: 1, skipped: 0 };
-  const { passed, failed, skipped, running, waiting } = JSON.parse(readFileSync(report, "utf8"));
-  for (const file of running) console.log(`${file}: did not end`);
-  if (waiting > 0) console.log(`${waiting} test files did not run`);
-  return { passed, failed: failed + running.length, skipped };
 }

@@ -18,7 +18,7 @@ it("a test file that hangs is killed after a limit without output, and named; th
   });
   expect({ status, hung }).toEqual({ status: null, hung: true });
   expect(shown).toContain(output.trim().split("\n")[0]);
-  expect(JSON.parse(readFileSync(counts, "utf8"))).toEqual({ passed: 1, failed: 2, skipped: 1, running: ["deadlocked.fixture.ts"], waiting: 0 });
+  expect(JSON.parse(readFileSync(counts, "utf8"))).toEqual({ passed: 1, failed: 2, skipped: 1, running: ["test/hang/deadlocked.fixture.ts"], waiting: [] });
   const state = spawnSync("ps", ["-o", "stat=", "-p", readFileSync(pid, "utf8")], { encoding: "utf8" }).stdout;
   expect(state).toMatch(/^(Z.*\n)?$/); // the whole tree has ended, even if nobody has collected its status yet
 });
