@@ -132,6 +132,17 @@ describe("heed train --resume", () => {
     expect(bytes("complete")).toEqual(before);
   });
 
+  it("drops a logged validation that the checkpoint does not know, as after a kill while it was saved, and logs it again", async () => {
+    const validations = (): number[] => readFileSync(path("logged/log.jsonl"), "utf8").trim().split("\n")
+      .map((line) => JSON.parse(line) as { step: number; validLoss?: number }).filter(({ validLoss }) => validLoss !== undefined).map(({ step }) => step);
+    await run(train("logged"));
+    expect(validations()).toEqual([8, 16, 24]);
+    const saved = readFileSync(path("logged/trainer.json"), "utf8");
+    file("logged/trainer.json", saved.replace('"validatedStep": 24', '"validatedStep": 16'));
+    expect(await run(train("logged", "--resume"))).toMatchObject({ code: 0 });
+    expect(validations()).toEqual([8, 16, 24]);
+  });
+
   it("with other settings or data lists what differs, old and new", async () => {
     await run(train("other"));
     const { code, stderr } = await run(train("other", "--resume", "--steps", "30", "--data", file("other.txt", text + text)));

@@ -81,5 +81,7 @@ export const mutants = [
   mutant("BLEU's smoothing grows linearly", "host/data/bleu.ts", "smoothing *= 2", "smoothing += 1", "test/data/bleu.test.ts"),
   mutant("BLEU does not clip repeated n-grams", "host/data/bleu.ts", "Math.min(count, reference.get(ngram) ?? 0)", "reference.has(ngram) ? count : 0", "test/data/bleu.test.ts"),
   mutant("the log of a resumed run repeats a validation", "host/cli/run-folder.ts", "entry.validLoss === undefined ? step : validatedStep", "step", "test/cli/train.test.ts"),
+  mutant("a failing sample ends the run", "host/cli/training-run.ts", "await this.showSamples(progress);", "for (const line of (await this.task.samples?.()) ?? []) progress.log(line);", "test/cli/output.test.ts"),
+  mutant("samples are taken before the checkpoint is saved", "host/cli/training-run.ts", "    await this.save();\n    await this.showSamples(progress);", "    await this.showSamples(progress);\n    await this.save();", "test/cli/output.test.ts"),
   mutant("micro-batches overlap with the next step", "host/cli/train-text.ts", "step * training.microBatches + microBatch", "step + microBatch", "test/cli/train.test.ts"),
 ];
