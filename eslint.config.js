@@ -38,9 +38,14 @@ const roots = [
     rules: { "no-restricted-imports": ["error", { patterns: [{ regex: `^\\./(${folders.join("|")})/`, message: oneWay }, node] }] },
   },
 ];
+/** Each element becomes an argument, and an engine's stack has room for about 100,000 of them. */
+const noSpread = {
+  selector: "CallExpression[callee.property.name=/^(push|unshift|splice|max|min|hypot|of|concat|fromCharCode|fromCodePoint)$/] > SpreadElement",
+  message: "An array of data may be too long for a function's arguments: use a loop, or maxOf.",
+};
 const nodeGlobals = {
   AbortController: "readonly", Buffer: "readonly", URL: "readonly", WebAssembly: "readonly",
-  console: "readonly", performance: "readonly", process: "readonly", setTimeout: "readonly",
+  console: "readonly", clearTimeout: "readonly", performance: "readonly", process: "readonly", setTimeout: "readonly",
 };
 
 export default defineConfig(
@@ -68,9 +73,10 @@ export default defineConfig(
     rules: {
       "no-console": "error",
       "no-restricted-globals": ["error", { name: "process", message: noNode }, { name: "Buffer", message: noNode }],
-      "no-restricted-syntax": ["error", { selector: "ImportExpression[source.value=/^node:/]", message: noNode }],
+      "no-restricted-syntax": ["error", noSpread, { selector: "ImportExpression[source.value=/^node:/]", message: noNode }],
     },
   },
+  { files: ["host/cli/**/*.ts", "host/platform/**/*.ts", "host/node.ts"], rules: { "no-restricted-syntax": ["error", noSpread] } },
   ...directions,
   ...roots,
   { files: ["**/*.js", "**/*.mjs"], languageOptions: { globals: nodeGlobals }, rules: { "no-undef": "error", "no-unused-vars": "error" } },

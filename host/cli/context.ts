@@ -1,6 +1,6 @@
 import type { Runtime } from "../core/runtime";
 import type { CommonOptions } from "./options";
-import { type Terminal, write } from "./terminal";
+import { note, print, type Terminal } from "./terminal";
 import type { TrainingSummary } from "./training-run";
 
 /** What a command needs in addition to its options. */
@@ -17,7 +17,7 @@ const INTERRUPTED = 130;
 
 /** Prints a result as text, or as a JSON object with `--json`. */
 export function report({ terminal }: Context, { json }: CommonOptions, result: object, text: string): Promise<void> {
-  return write(terminal.stdout, `${json ? JSON.stringify(result) : text}\n`);
+  return print(terminal, `${json ? JSON.stringify(result) : text}\n`);
 }
 
 /** Reports the end of a training run in one sentence. With `--json` it goes to stderr, since stdout carries the JSON. */
@@ -29,6 +29,6 @@ export async function finish<Summary extends TrainingSummary>(
   const sentence = isAborted
     ? `Stopped after step ${summary.steps} and saved to ${summary.out}. Run the same command with --resume to continue.`
     : closing;
-  if (options.json) await write(context.terminal.stderr, `${sentence}\n`);
+  if (options.json) note(context.terminal, `${sentence}\n`);
   await report(context, options, summary, sentence);
 }

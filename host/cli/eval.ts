@@ -1,6 +1,7 @@
-import { type Command } from "commander";
+import { type Command, Option } from "commander";
 import { bleu } from "../data/bleu";
 import { decodeUtf8 } from "../data/lines";
+import { checkAligned } from "../data/parallel";
 import { HeedError } from "../errors";
 import { evaluate } from "../train/evaluate";
 import { type Context, report } from "./context";
@@ -26,7 +27,7 @@ export function addEval(program: Command, context: Context): void {
   command
     .option("--source <file>", "for translation: source sentences, one per line; UTF-8, plain or .gz")
     .option("--target <file>", "for translation: their reference translations")
-    .option("--data <file>", "for language models: a text file; UTF-8, plain or .gz")
+    .addOption(new Option("--data <file>", "for language models: a text file; UTF-8, plain or .gz").conflicts(["source", "target"]))
     .option("--held-out", "use only the last 10 % of --data, which training reserves for validation");
   addComputeOptions(command)
     .description(
@@ -38,11 +39,12 @@ Examples:
   heed eval --model runs/dates
   heed eval --model runs/de-en --source test.de.gz --target test.en.gz --json
   heed eval --model runs/shakespeare --data tinyshakespeare.txt --held-out`)
-    .action((options: EvalOptions) => run(options, context));
+    .action((options: EvalOptions) => run(options, command, context));
 }
 
-async function run(options: EvalOptions, context: Context): Promise<void> {
+async function run(options: EvalOptions, command: Command, context: Context): Promise<void> {
   const { source, target, data } = options;
+  if (options.heldOut && data === undefined) command.error("option '--held-out' needs --data <file>");
   if ((source === undefined) !== (target === undefined)) throw new HeedError("data", "eval: --source and --target must be given together");
   if (source !== undefined && target !== undefined) return evaluateTranslations(source, target, options, context);
   if (data !== undefined) return evaluateText(data, options, context);
@@ -51,11 +53,8 @@ async function run(options: EvalOptions, context: Context): Promise<void> {
 
 async function evaluateTranslations(sourcePath: string, targetPath: string, options: EvalOptions, context: Context): Promise<void> {
   const [source, target] = [await readLines(sourcePath), await readLines(targetPath)];
-  if (source.lines.length !== target.lines.length) {
-    const counts = `${source.name} has ${source.lines.length} lines, but ${target.name} has ${target.lines.length}`;
-    throw new HeedError("data", `${counts}; each target line must translate the source line of the same number`);
-  }
-  const { model, tokenizer } = await loadTransformer(options, context);
+  checkAligned(source, target);
+  const { model, tokenizer } = await loadTransformer(options, context, "evaluate it with --data");
   const started = performance.now();
   const progress = openProgress(context.terminal, "sentence", source.lines.length);
   const translations = await translateTexts(model, tokenizer, source.lines, {
@@ -72,7 +71,7 @@ async function evaluateTranslations(sourcePath: string, targetPath: string, opti
 
 async function evaluateText(path: string, options: EvalOptions, context: Context): Promise<void> {
   const text = decodeUtf8(await readInput(path), path);
-  const { model, tokenizer } = await loadDecoder(options, context);
+  const { model, tokenizer } = await loadDecoder(options, context, "evaluate it with --source and --target");
   const all = encodeText(tokenizer, text, path);
   const ids = options.heldOut ? heldOut(all) : all;
   if (ids.length < 2) throw new HeedError("data", `${path}: expected at least 2 tokens, to predict one from the other, got ${ids.length}`);

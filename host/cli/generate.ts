@@ -5,7 +5,7 @@ import { HeedError, inFile } from "../errors";
 import { type Context, report } from "./context";
 import { loadDecoder, type ModelOptions } from "./load";
 import { addComputeOptions, notNegative, requireOption, wholeNumber } from "./options";
-import { write } from "./terminal";
+import { print } from "./terminal";
 
 interface GenerateCommandOptions extends ModelOptions {
   prompt: string;
@@ -37,21 +37,21 @@ async function run(options: GenerateCommandOptions, context: Context): Promise<v
   if (prompt === "") throw new HeedError("data", "the prompt is empty; give at least one character");
   const { model, tokenizer } = await loadDecoder(options, context);
   const promptIds = encodePrompt(tokenizer, prompt);
-  const { stdout } = context.terminal;
+  const { terminal } = context;
   const { eos } = tokenizer.specials;
   const ids: number[] = [];
   const started = performance.now();
   let text = "";
-  await write(stdout, prompt);
+  await print(terminal, prompt);
   for await (const [id] of generate(model, [promptIds], { maxTokens: max, temperature, topK, seed, end: eos })) {
     if (id === eos) break;
     ids.push(id!);
     const longer = tokenizer.decode(ids);
     if (longer.endsWith("\uFFFD")) continue; // an incomplete character; its remaining bytes are in later tokens
-    await write(stdout, longer.slice(text.length));
+    await print(terminal, longer.slice(text.length));
     text = longer;
   }
-  await write(stdout, "\n");
+  await print(terminal, "\n");
   const seconds = (performance.now() - started) / 1000;
   const { threads } = model.weights.runtime;
   const result = { prompt, text, tokens: ids.length, seconds, tokensPerSecond: ids.length / seconds, threads };

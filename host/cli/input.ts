@@ -35,9 +35,12 @@ export async function readInput(path: string): Promise<Uint8Array> {
 /** Reads the lines of a UTF-8 file, plain or gzip. */
 export const readLines = async (path: string): Promise<Lines> => parseLines(await readInput(path), path);
 
+/** Maximum length of a line on stdin, in bytes. Without a limit, input that lacks line breaks would fill the memory. */
+const MAX_LINE = 2 ** 20;
+
 /**
  * Yields the lines of a stream as they arrive, split like those of a file.
- * @throws HeedError (`format`) for a line that is not UTF-8
+ * @throws HeedError: `format` for a line that is not UTF-8, `data` for one of more than 1 MiB
  */
 export async function* streamLines(stream: AsyncIterable<Uint8Array | string>, name: string): AsyncGenerator<string> {
   const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -50,15 +53,29 @@ export async function* streamLines(stream: AsyncIterable<Uint8Array | string>, n
       throw new HeedError("format", `${name}, line ${count}: not UTF-8`, { cause });
     }
   };
-  let rest = Buffer.alloc(0);
+  let parts: Uint8Array[] = []; // of a line that has not ended, joined only once
+  let length = 0;
+  const add = (part: Uint8Array): void => {
+    parts.push(part);
+    length += part.length;
+    if (length > MAX_LINE) throw new HeedError("data", `${name}, line ${count + 1}: longer than 1 MiB; split it into shorter lines`);
+  };
+  const take = (): string => {
+    const line = decode(Buffer.concat(parts));
+    [parts, length] = [[], 0];
+    return line;
+  };
   for await (const chunk of stream) {
-    rest = Buffer.concat([rest, Buffer.from(chunk)]);
-    for (let end = rest.indexOf("\n"); end >= 0; end = rest.indexOf("\n")) {
-      yield decode(rest.subarray(0, end));
-      rest = rest.subarray(end + 1);
+    const bytes = Buffer.from(chunk);
+    let start = 0;
+    for (let end = bytes.indexOf("\n"); end >= 0; end = bytes.indexOf("\n", start)) {
+      add(bytes.subarray(start, end));
+      yield take();
+      start = end + 1;
     }
+    if (start < bytes.length) add(bytes.subarray(start));
   }
-  if (rest.length > 0) yield decode(rest);
+  if (length > 0) yield take();
 }
 
 /** Reads a JSON file. */

@@ -20,16 +20,26 @@ export async function load(options: ModelOptions, context: Context, loadOptions?
 /** The fastest way to store weights for decoding; the results are those of f32, bit for bit. */
 const toDecode: LoadOptions = { format: "panels" };
 
-/** Loads a model that translates. */
-export async function loadTransformer(options: ModelOptions, context: Context): Promise<LoadedModel & { type: "transformer" }> {
+/**
+ * Loads a model that translates.
+ * @param advice  what to do with a model that does not, for the error
+ */
+export async function loadTransformer(
+  options: ModelOptions, context: Context, advice = "use heed generate",
+): Promise<LoadedModel & { type: "transformer" }> {
   const loaded = await load(options, context, toDecode);
   if (loaded.type === "transformer") return loaded;
-  throw new HeedError("checkpoint", `${options.model} contains a language model, which cannot translate; use heed generate`);
+  throw new HeedError("checkpoint", `${options.model} contains a language model, which cannot translate; ${advice}`);
 }
 
-/** Loads a model that continues text. */
-export async function loadDecoder(options: ModelOptions, context: Context): Promise<LoadedModel & { type: TypesOf<"decoder"> }> {
+/**
+ * Loads a model that continues text.
+ * @param advice  what to do with a model that does not, for the error
+ */
+export async function loadDecoder(
+  options: ModelOptions, context: Context, advice = "use heed translate",
+): Promise<LoadedModel & { type: TypesOf<"decoder"> }> {
   const loaded = await load(options, context, toDecode);
   if (loaded.type !== "transformer") return loaded;
-  throw new HeedError("checkpoint", `${options.model} contains a translation model, which cannot continue text; use heed translate`);
+  throw new HeedError("checkpoint", `${options.model} contains a translation model, which cannot continue text; ${advice}`);
 }

@@ -1,11 +1,12 @@
 import { Command, CommanderError } from "commander";
 import { HeedError } from "../errors";
+import { nearest } from "../fields";
 import type { Context } from "./context";
 import { addEval } from "./eval";
 import { addGenerate } from "./generate";
 import { addInspect } from "./inspect";
 import { addProfile } from "./profile";
-import { processTerminal, type Terminal } from "./terminal";
+import { note, print, processTerminal, survive, type Terminal } from "./terminal";
 import { addTrain } from "./train";
 import { addTranslate } from "./translate";
 
@@ -14,6 +15,9 @@ const USAGE = 2;
 
 /**
  * Runs the `heed` command.
+ *
+ * A reader that closes stdout early, as `head` does, ends the command quietly with 0; any other failure to write results is an error.
+ * Progress that cannot be written to stderr is dropped.
  * @param args  the arguments, without the program's name
  * @returns the exit code: 0 for success, 1 for an error, 2 for an invalid command line, 130 after Ctrl-C
  *
@@ -22,30 +26,43 @@ const USAGE = 2;
  */
 export async function heed(args: readonly string[], terminal: Terminal = processTerminal): Promise<number> {
   const context: Context = { terminal, exitCode: 0, runtimes: [] };
+  survive(terminal);
   try {
-    await createProgram(context).parseAsync(args, { from: "user" });
+    await parse(args, context);
     return context.exitCode;
   } catch (error) {
-    if (error instanceof CommanderError && error.exitCode === 0) return 0; // --help, --version
     if (error instanceof CommanderError && error.code === "commander.help") return USAGE; // no command was given, so help was shown
-    if ((error as NodeJS.ErrnoException).code === "EPIPE") return 0; // the reader of stdout has closed it
-    terminal.stderr.write(`heed: ${describe(error)}\n`);
-    if (args.includes("--debug")) terminal.stderr.write(`${stack(error)}\n`);
+    if (isClosedPipe(error)) return 0;
+    note(terminal, `heed: ${describe(error)}\n`);
+    if (args.includes("--debug")) note(terminal, `${stack(error)}\n`);
     return error instanceof CommanderError ? USAGE : 1;
   } finally {
     await Promise.all(context.runtimes.map((runtime) => runtime.dispose()));
   }
 }
 
-function createProgram(context: Context): Command {
-  const { stdout, stderr } = context.terminal;
+/** Runs the command that the arguments name, or prints its help. */
+async function parse(args: readonly string[], context: Context): Promise<void> {
+  let help = "";
+  try {
+    await createProgram(context, (text) => (help += text)).parseAsync(args, { from: "user" });
+  } catch (error) {
+    if (!(error instanceof CommanderError && error.exitCode === 0)) throw error; // 0: --help, --version
+  }
+  if (help !== "") await print(context.terminal, help);
+}
+
+const isClosedPipe = (error: unknown): boolean =>
+  error instanceof HeedError && (error.cause as NodeJS.ErrnoException | undefined)?.code === "EPIPE";
+
+function createProgram(context: Context, writeHelp: (text: string) => void): Command {
   const program = new Command("heed")
     .description("Transformers that train and decode anywhere WebAssembly runs.")
     .version("0.1.0")
     .exitOverride()
     .configureOutput({
-      writeOut: (text) => void stdout.write(text),
-      writeErr: (text) => void stderr.write(text),
+      writeOut: writeHelp,
+      writeErr: (text) => note(context.terminal, text),
       outputError: () => undefined, // errors are thrown, and printed in one place
     })
     .addHelpText("after", `
@@ -56,7 +73,23 @@ Examples:
   heed generate --model runs/book --prompt "Once" --max 200      continue a prompt
   heed <command> --help                                        show a command's options, defaults and examples`);
   for (const add of [addTrain, addTranslate, addGenerate, addEval, addInspect, addProfile]) add(program, context);
+  addHelp(program);
   return program;
+}
+
+/** `heed help train text`: commander's own help command looks no deeper than `heed help train`. */
+function addHelp(program: Command): void {
+  program.helpCommand(false).command("help").summary("show the help of a command").argument("[command...]", "its name, such as train text")
+    .action((names: string[]) => {
+      let command = program;
+      for (const name of names) {
+        const commands = command.commands.map((subcommand) => subcommand.name());
+        const meant = nearest(name, commands);
+        const hint = meant ? ` (Did you mean ${meant}?)` : "";
+        command = command.commands[commands.indexOf(name)] ?? program.error(`unknown command '${name}'${hint}`);
+      }
+      command.outputHelp();
+    });
 }
 
 /** An error in one line. Errors from heed and the command line are self-explanatory; others are prefixed with their name. */

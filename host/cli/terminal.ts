@@ -1,4 +1,5 @@
 import type { Readable, Writable } from "node:stream";
+import { HeedError } from "../errors";
 
 /** The streams that a command reads and writes. Tests supply their own. */
 export interface Terminal {
@@ -22,10 +23,32 @@ export const processTerminal: Terminal = {
   },
 };
 
-/** Writes text, and resolves once the stream has accepted it. */
-export function write(stream: Writable, text: string): Promise<void> {
-  return new Promise((resolve, reject) => stream.write(text, (error) => (error ? reject(error) : resolve())));
+/**
+ * Prints a result, and resolves once stdout has accepted it.
+ * @throws HeedError (`file`) if it cannot be written; its cause is the system's error
+ */
+export async function print({ stdout }: Terminal, text: string): Promise<void> {
+  try {
+    await new Promise<void>((resolve, reject) => stdout.write(text, (error) => (error ? reject(error) : resolve())));
+  } catch (cause) {
+    throw new HeedError("file", `cannot write to stdout: ${(cause as Error).message}`, { cause });
+  }
 }
+
+/** Prints a remark on stderr. If it cannot be written, it is dropped: an unreadable remark must not end a training run. */
+export function note({ stderr }: Terminal, text: string): void {
+  stderr.write(text);
+}
+
+/**
+ * Keeps a failed write from ending the process: without a listener, a stream's error is an uncaught exception. `print` reports failures
+ * of stdout, and `note` and progress bars ignore those of stderr.
+ */
+export function survive({ stdout, stderr }: Terminal): void {
+  for (const stream of [stdout, stderr]) stream.off("error", ignore).on("error", ignore); // at most one listener per stream
+}
+
+const ignore = (): void => undefined;
 
 /** 12345 → "12,345" */
 export const thousands = (n: number): string => Math.round(n).toLocaleString("en-US");

@@ -5,6 +5,7 @@ import { pairBatch } from "../data/pairbatch";
 import type { Pair } from "../data/parallel";
 import { SPECIALS, type Tokenizer } from "../data/tokenizer";
 import { HeedError } from "../errors";
+import { maxOf } from "../maxof";
 import { Transformer, type TranslationInputs } from "../models/transformer";
 import { fingerprint } from "./input";
 import { addComputeOptions, addTrainOptions, type TrainOptions } from "./options";
@@ -105,6 +106,6 @@ export async function measureExactMatch(
 
 async function sampleLines(model: Transformer, tokenizer: Tokenizer, pairs: readonly DatePair[]): Promise<string[]> {
   const answers = await translateTexts(model, tokenizer, pairs.map(({ text }) => text));
-  const width = Math.max(...pairs.map(({ text }) => text.length));
+  const width = maxOf(pairs, ({ text }) => text.length);
   return pairs.map(({ text, iso }, i) => `${text.padEnd(width)} → ${answers[i]} ${answers[i] === iso ? "✓" : "✗"}`);
 }

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { trainBPE } from "../data/bpe";
 import type { Lines } from "../data/lines";
-import { parallelCorpus, type ParallelOptions, type Skipped } from "../data/parallel";
+import { checkAligned, parallelCorpus, type ParallelOptions, type Skipped } from "../data/parallel";
 import { batchesByTokens } from "../data/translation";
 import type { Tokenizer } from "../data/tokenizer";
 import { Transformer, type TranslationInputs } from "../models/transformer";
@@ -11,7 +11,7 @@ import { addComputeOptions, addTrainOptions, positiveInteger, requireOption, typ
 import { openProgress } from "./progress";
 import { openRuntime } from "./runtime";
 import { trainingSettings } from "./settings";
-import { type Terminal, thousands } from "./terminal";
+import { note, type Terminal, thousands } from "./terminal";
 import { runTraining, type TrainingTask } from "./training-run";
 import { pairSpecials, translateTexts } from "./translator";
 
@@ -54,6 +54,8 @@ async function trainTranslate(options: TranslateTrainOptions, context: Context):
   const { model: modelSettings, training, vocabulary } = await trainingSettings<"transformer">("translate", options);
   const [source, target] = [await readLines(options.source), await readLines(options.target)];
   const [validSource, validTarget] = [await readLines(options.validSource), await readLines(options.validTarget)];
+  checkAligned(source, target);
+  checkAligned(validSource, validTarget);
   const tokenizer = learnVocabulary([...source.lines, ...target.lines], vocabulary!, context.terminal);
   const corpusOptions: ParallelOptions = {
     sourceTokenizer: tokenizer, targetTokenizer: tokenizer, maxLength: modelSettings.maxLength,
@@ -79,7 +81,7 @@ async function trainTranslate(options: TranslateTrainOptions, context: Context):
       validSource: fingerprint(validSource.lines), validTarget: fingerprint(validTarget.lines),
       skipped: `${corpus.skipped.length} and ${valid.skipped.length} pairs`,
     },
-    samples: () => sampleLines(model, tokenizer, validSource.lines.slice(0, 2)),
+    samples: () => sampleLines(model, tokenizer, keptLines(validSource, valid.skipped).slice(0, 2)),
   };
   const summary = await runTraining(task, options, context.terminal);
   await finish(context, options, summary, closing(summary.validLoss, summary.bestStep, options.out));
@@ -99,10 +101,16 @@ function learnVocabulary(texts: readonly string[], vocabularySize: number, termi
   }
 }
 
-function reportSkipped(skipped: readonly Skipped[], { name, lines }: Lines, { stderr }: Terminal): void {
+function reportSkipped(skipped: readonly Skipped[], { name, lines }: Lines, terminal: Terminal): void {
   if (skipped.length === 0) return;
   const named = skipped.slice(0, 3).map(({ line, reason }) => `${line} (${reason})`).join(", ");
-  stderr.write(`${name}: skipped ${skipped.length} of ${lines.length} pairs: line ${named}${skipped.length > 3 ? ", …" : ""}\n`);
+  note(terminal, `${name}: skipped ${skipped.length} of ${lines.length} pairs: line ${named}${skipped.length > 3 ? ", …" : ""}\n`);
+}
+
+/** The lines whose pairs were not skipped. */
+function keptLines({ lines }: Lines, skipped: readonly Skipped[]): string[] {
+  const left = new Set(skipped.map(({ line }) => line));
+  return lines.filter((_, index) => !left.has(index + 1));
 }
 
 async function sampleLines(model: Transformer, tokenizer: Tokenizer, texts: readonly string[]): Promise<string[]> {

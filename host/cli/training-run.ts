@@ -11,7 +11,7 @@ import type { TrainOptions } from "./options";
 import type { TrainingSettings } from "./presets";
 import { openProgress, type Progress } from "./progress";
 import { RunFolder, type RunRecord } from "./run-folder";
-import { type Terminal, thousands } from "./terminal";
+import { note, type Terminal, thousands } from "./terminal";
 
 /** What differs between the three training commands. */
 export interface TrainingTask<S extends InputSpecs> {
@@ -90,14 +90,14 @@ async function train<S extends InputSpecs>(
   });
   const before = options.resume ? await folder.resume(trainer) : undefined;
   const session = new TrainingSession(task, folder, trainer, before);
-  if (before) terminal.stderr.write(`${out}: resuming after step ${trainer.state.step}\n`);
+  if (before) note(terminal, `${out}: resuming after step ${trainer.state.step}\n`);
   else {
-    if (options.resume) terminal.stderr.write(`${out}: nothing has been saved yet; starting at step 0\n`);
+    if (options.resume) note(terminal, `${out}: nothing has been saved yet; starting at step 0\n`);
     await folder.save(trainer.snapshot(), session.record, { fresh: true }); // fails early if the disk is full
   }
 
   const parameters = countParameters(model);
-  terminal.stderr.write(`${thousands(parameters)} parameters, build ${build}, ${threads === 1 ? "one thread" : `${threads} threads`}\n`);
+  note(terminal, `${thousands(parameters)} parameters, build ${build}, ${threads === 1 ? "one thread" : `${threads} threads`}\n`);
   const release = terminal.onInterrupt(() => interrupt.abort());
   const progress = openProgress(terminal, "step", training.steps, trainer.state.step);
   try {
@@ -166,8 +166,17 @@ class TrainingSession<S extends InputSpecs> {
     const trainLoss = this.record.trainLoss?.toFixed(3) ?? "–";
     const compared = best ? "" : ` (best: ${this.trainer.state.bestLoss?.toFixed(3) ?? "–"})`;
     progress.log(`step ${step}: train loss ${trainLoss}, validation loss ${loss.toFixed(3)}${compared}`);
-    for (const line of (await this.task.samples?.()) ?? []) progress.log(`  ${line}`);
     await this.save();
+    await this.showSamples(progress);
+  }
+
+  /** Shows the model's current output. It has been saved: a sample that fails must not cost the run. */
+  private async showSamples(progress: Progress): Promise<void> {
+    try {
+      for (const line of (await this.task.samples?.()) ?? []) progress.log(`  ${line}`);
+    } catch (error) {
+      progress.log(`  no samples: ${(error as Error).message}`);
+    }
   }
 
   /** A skipped step changes nothing. After too many in a row, training cannot recover. */

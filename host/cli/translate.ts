@@ -4,7 +4,7 @@ import { report } from "./context";
 import { readLines, streamLines } from "./input";
 import { loadTransformer, type ModelOptions } from "./load";
 import { addComputeOptions, requireOption } from "./options";
-import { type Terminal, write } from "./terminal";
+import { print, type Terminal } from "./terminal";
 import { translateTexts } from "./translator";
 
 interface TranslateOptions extends ModelOptions {
@@ -17,7 +17,7 @@ const CHUNK = 256;
 export function addTranslate(program: Command, context: Context): void {
   const command = program.command("translate")
     .summary("translate text with a trained model")
-    .argument("[text...]", "the texts to translate; without any, the lines of stdin");
+    .argument("[text...]", "the texts to translate; without any, the lines of stdin, each at most 1 MiB long");
   requireOption(command, "-m, --model <folder>", "a checkpoint folder written by heed train");
   command.option("--file <file>", "translate the lines of a file, plain or .gz");
   addComputeOptions(command)
@@ -27,19 +27,23 @@ Examples:
   heed translate --model runs/dates "the third of March 2019" "3.3.19"
   heed translate --model runs/de-en --file test.de.gz > test.en
   cat test.de | heed translate --model runs/de-en`)
-    .action((texts: string[], options: TranslateOptions) => translate(texts, options, context));
+    .action((texts: string[], options: TranslateOptions) => {
+      if (texts.length > 0 && options.file !== undefined) {
+        command.error("option '--file <file>' cannot be used with texts on the command line");
+      }
+      return translate(texts, options, context);
+    });
 }
 
 async function translate(texts: string[], options: TranslateOptions, context: Context): Promise<void> {
   const { model, tokenizer } = await loadTransformer(options, context);
-  const { stdout } = context.terminal;
   const translations: string[] = [];
   let line = 0;
   for await (const { name, lines } of inputs(texts, options, context.terminal)) {
     const first = line;
     const translated = await translateTexts(model, tokenizer, lines, { name: (index) => `${name} ${first + index + 1}` });
-    await write(stdout, translated.map((text) => `${text}\n`).join(""));
-    if (options.json) translations.push(...translated);
+    await print(context.terminal, translated.map((text) => `${text}\n`).join(""));
+    if (options.json) for (const text of translated) translations.push(text);
     line += lines.length;
   }
   if (options.json) await report(context, options, { translations }, "");

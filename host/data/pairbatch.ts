@@ -1,3 +1,4 @@
+import { maxOf } from "../maxof";
 import { checkPairs, checkPositive, filled, type PairBatch, type PairSpecials } from "./batch";
 import type { Pair } from "./parallel";
 
@@ -21,8 +22,8 @@ export function pairBatch(pairs: readonly Pair[], specials: PairSpecials, multip
   checkPositive("pairBatch: multiple", multiple);
   const { pad, bos, eos } = specials;
   const B = pairs.length;
-  const S = roundUp(Math.max(...pairs.map((pair) => pair.source.length)), multiple);
-  const T = Math.max(...pairs.map((pair) => pair.target.length + 1));
+  const S = roundUp(maxOf(pairs, (pair) => pair.source.length), multiple);
+  const T = maxOf(pairs, (pair) => pair.target.length + 1);
   const source = filled([B, S], pad);
   const sourceLengths = filled([B]);
   const target = filled([B, T], pad);

@@ -40,10 +40,7 @@ export interface ParallelOptions {
  */
 export function parallelCorpus(source: Lines, target: Lines, options: ParallelOptions): { pairs: Pair[]; skipped: Skipped[] } {
   const { sourceTokenizer, targetTokenizer, maxLength, longLines = "error", emptyLines = "error" } = options;
-  if (source.lines.length !== target.lines.length) {
-    const counts = `${source.name} has ${source.lines.length} lines, but ${target.name} has ${target.lines.length}`;
-    throw new HeedError("data", `${counts}; each line must be the translation of the same line in the other file`);
-  }
+  checkAligned(source, target);
   const pairs: Pair[] = [];
   const skipped: Skipped[] = [];
   for (let i = 0; i < source.lines.length; i++) {
@@ -59,6 +56,13 @@ export function parallelCorpus(source: Lines, target: Lines, options: ParallelOp
     throw new HeedError("data", `${source.name} and ${target.name}: all ${skipped.length} pairs are empty or too long`);
   }
   return { pairs, skipped };
+}
+
+/** @throws HeedError "data" with both counts if the files have different numbers of lines */
+export function checkAligned(source: Lines, target: Lines): void {
+  if (source.lines.length === target.lines.length) return;
+  const counts = `${source.name} has ${source.lines.length} lines, but ${target.name} has ${target.lines.length}`;
+  throw new HeedError("data", `${counts}; each line must be the translation of the same line in the other file`);
 }
 
 function encodeLine({ name, lines }: Lines, index: number, tokenizer: Tokenizer): number[] {

@@ -64,13 +64,13 @@ export async function* generate<M extends DecoderModel>(
   const session = model instanceof Session ? model : new Session(decoder, { rows: starts.length });
   const ends = new Set(end);
   const timer = new YieldTimer();
-  const rows: Row[] = [];
+  let rows: Row[] = [];
   try {
     const windows = starts.map((prompt, i) => {
       const tokens = prompt.tokens.length > context ? prompt.tokens.slice(-half(context)) : prompt.tokens;
       return { ...rest, end, temperature, seed: seed + i, ...prompt, tokens };
     });
-    for (const row of await session.open(windows, { signal })) rows.push(row);
+    rows = await session.open(windows, { signal });
     const done = new Uint8Array(rows.length);
     for (let step = 0; step < maxTokens && done.includes(0); step++) {
       signal?.throwIfAborted();

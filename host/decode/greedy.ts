@@ -48,16 +48,16 @@ export async function greedy<M extends EncoderDecoderModel>(
 
   const session = model instanceof Session ? model : new Session(decoder, { rows: Math.min(ROWS, sources.length) });
   try {
-    const targets: number[][] = [];
+    const targets: number[][][] = []; // by group of rows
     for (let at = 0; at < sources.length; at += session.rows) {
       const rows = await session.open(sources.slice(at, at + session.rows).map((source) => ({ tokens: [start], source })), { signal });
       try {
-        for (const target of await finish(session, rows, end, maxTokens, signal)) targets.push(target);
+        targets.push(await finish(session, rows, end, maxTokens, signal));
       } finally {
         for (const row of rows) session.close(row);
       }
     }
-    return targets;
+    return targets.flat();
   } finally {
     if (session !== model) session.dispose();
   }

@@ -17,6 +17,38 @@ const SCORED = 64;
 /** A common prefix shorter than this is computed again: copying its page when one of the rows writes to it takes as long. */
 const LEAST_SHARED = 8;
 
+/** Maximum number of rows that a new one is compared with. */
+const COMPARED = 8;
+
+/** Open rows, grouped so that a new one finds those that it may share pages with. */
+export class Kin {
+  private readonly sources = new Map<string, Row>();
+  private readonly starts = new Map<string, Row[]>();
+
+  constructor(rows: Iterable<Row>) {
+    for (const row of rows) this.add(row);
+  }
+
+  /** A row with the same source; undefined if the row has none. */
+  twin(row: Row): Row | undefined {
+    return row.source.length > 0 ? this.sources.get(row.source.join()) : undefined;
+  }
+
+  /** Rows with the same source and the same first tokens. */
+  alike(row: Row): readonly Row[] {
+    return this.starts.get(startOf(row)) ?? [];
+  }
+
+  add(row: Row): void {
+    if (row.source.length > 0 && !this.twin(row)) this.sources.set(row.source.join(), row);
+    if (row.tokens.length <= LEAST_SHARED) return;
+    const alike = this.starts.get(startOf(row)) ?? [];
+    if (alike.length < COMPARED) this.starts.set(startOf(row), [...alike, row]);
+  }
+}
+
+const startOf = (row: Row): string => `${row.tokens.slice(0, LEAST_SHARED).join()};${row.source.join()}`;
+
 /** Reads prompts and sources: stores the keys and values that steps attend to. */
 export class Prefill {
   private readonly pieces: readonly number[];
@@ -60,17 +92,16 @@ export class Prefill {
     }
   }
 
-  /** Lets a new row share the source of another one, if there is one with the same source. */
-  shareSource(row: Row, twin: Row | undefined): void {
-    if (twin) for (const page of twin.sourcePages) row.sourcePages.push(this.pool.share(page));
+  /** Lets a row share the source of another one with the same source. */
+  shareSource(row: Row, twin: Row): void {
+    for (const page of twin.sourcePages) row.sourcePages.push(this.pool.share(page));
   }
 
-  /** Lets a new row share the longest prefix that it has in common with another one of the same source, without its last token. */
-  sharePrefix(row: Row, others: Iterable<Row>): void {
+  /** Lets a new row share the longest prefix that it has in common with one of the others, without its last token. */
+  sharePrefix(row: Row, others: readonly Row[]): void {
     let best: Row | undefined;
     let longest = 0;
     for (const other of others) {
-      if (other === row || !isEqual(other.source, row.source)) continue;
       const limit = Math.min(row.tokens.length - 1, other.stored);
       let n = 0;
       while (n < limit && row.tokens[n] === other.tokens[n]) n++;
@@ -80,8 +111,21 @@ export class Prefill {
     this.pool.sharePages(row, best, longest);
   }
 
-  /** Encodes the rows' sources in batches of similar length. */
-  async encode(rows: readonly Row[], signal?: AbortSignalLike): Promise<void> {
+  /** Encodes the rows' sources, each of them once. */
+  async encodeAll(rows: readonly Row[], kin: Kin, signal?: AbortSignalLike): Promise<void> {
+    const known = new Kin([]);
+    const twins = new Map<Row, Row>();
+    for (const row of rows) {
+      const twin = kin.twin(row) ?? known.twin(row);
+      if (twin) twins.set(row, twin);
+      else known.add(row);
+    }
+    await this.encode(rows.filter((row) => !twins.has(row)), signal);
+    for (const [row, twin] of twins) this.shareSource(row, twin);
+  }
+
+  /** Encodes sources in batches of similar length. */
+  private async encode(rows: readonly Row[], signal?: AbortSignalLike): Promise<void> {
     const limit = hasSource(this.model) ? this.model.sourceContext : 0;
     const order = [...rows].sort((a, b) => b.source.length - a.source.length);
     for (let at = 0; at < order.length; at += SOURCE_BATCH) {
@@ -106,11 +150,6 @@ export class Prefill {
       await yieldToEventLoop();
     }
   }
-}
-
-/** Whether two lists of ids are the same. */
-export function isEqual(a: readonly number[], b: readonly number[]): boolean {
-  return a === b || (a.length === b.length && a.every((value, i) => value === b[i]));
 }
 
 /** `values`, then `rest` up to `length`. */

@@ -5,7 +5,7 @@ import type { Weights } from "../nn/weights";
 import type { AbortSignalLike } from "../webtypes";
 import { OpenRows } from "./openrows";
 import { PagePool } from "./pages";
-import { isEqual, Prefill } from "./prefill";
+import { Kin, Prefill } from "./prefill";
 import { DecodingPrograms } from "./programs";
 import { checkPrompts, expectIdList, type Prompt } from "./prompt";
 import { Row } from "./row";
@@ -73,20 +73,14 @@ export class Session<M extends DecoderModel = DecoderModel> {
     const rows = checkPrompts(this.model, prompts);
     this.openRows.expectRoom("open", rows.length);
     if (rows.some(({ sampler }) => needsContext(sampler))) this.addContext();
-    const known = [...this.openRows];
-    const twins = new Map<Row, Row>();
-    for (const row of rows) {
-      const twin = known.find(({ source }) => isEqual(source, row.source));
-      if (twin) twins.set(row, twin);
-      else known.push(row);
-      this.openRows.add(row);
-    }
+    const kin = new Kin(this.openRows);
+    for (const row of rows) this.openRows.add(row);
     try {
-      if (hasSource(this.model)) await this.prefill.encode(rows.filter((row) => !twins.has(row)), signal);
+      if (hasSource(this.model)) await this.prefill.encodeAll(rows, kin, signal);
       for (const row of rows) {
-        this.prefill.shareSource(row, twins.get(row));
-        this.prefill.sharePrefix(row, this.openRows);
+        this.prefill.sharePrefix(row, kin.alike(row));
         await this.prefill.store(row, signal);
+        kin.add(row);
       }
     } catch (error) {
       for (const row of rows) this.close(row);

@@ -75,9 +75,10 @@ export class Slots {
       if (row && this.context) writeRow(this.context.history, slot, row.tokens);
     }
     // A slot past `size` that still names one of these rows is out of date: the row has moved.
+    const moved = new Set(rows);
     for (let slot = size; slot < this.rows.length; slot++) {
       const row = this.rows[slot];
-      if (row && rows.includes(row)) this.rows[slot] = undefined;
+      if (row && moved.has(row)) this.rows[slot] = undefined;
     }
     for (const row of rows) if (row) row.isStale = row.changesSettings;
   }

@@ -41,8 +41,10 @@ function trackEvents(lines: readonly ProfileLine[], tid: number): TraceEvent[] {
     open.length = isSame < 0 ? path.length : isSame;
     const event = { ph: "X" as const, ts: start / 1000, pid: 1, tid };
     const entered = path.slice(open.length).map((name): TraceEvent => ({ name, cat: "layer", ...event, dur: 0, args: {} }));
-    open.push(...entered);
-    events.push(...entered);
+    for (const layerEvent of entered) {
+      open.push(layerEvent);
+      events.push(layerEvent);
+    }
     const duration = Math.round(1e6 * ms);
     events.push({ name, cat: "kernel", ...event, dur: duration / 1000, args: { layer, backward, outputs, inputs, flops, bytes } });
     for (const layerEvent of open) layerEvent.dur = (start + duration) / 1000 - layerEvent.ts;

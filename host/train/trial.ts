@@ -33,7 +33,7 @@ export async function trialTraining(runtime: Runtime): Promise<number[]> {
   });
   const results: number[] = [];
   for await (const event of trainer.run()) if (event.type !== "end") results.push(event.loss);
-  for (const { data } of trainer.snapshot().training.values()) results.push(...data);
+  for (const { data } of trainer.snapshot().training.values()) for (const value of data) results.push(value);
   trainer.dispose();
   model.dispose();
   return results;

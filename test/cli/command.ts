@@ -14,7 +14,9 @@ export interface Outcome {
 }
 
 interface RunOptions {
-  stdin?: string | Uint8Array;
+  stdin?: string | Uint8Array | Iterable<string>;
+  /** Fails every write to a stream with this error code. */
+  broken?: { stdout?: string; stderr?: string };
   /** Presses Ctrl-C when stderr shows this. */
   interruptAt?: string;
   /** Makes stderr a terminal. */
@@ -22,19 +24,21 @@ interface RunOptions {
 }
 
 /** Runs the command in this process. */
-export async function run(args: string[], { stdin = "", interruptAt, isTTY }: RunOptions = {}): Promise<Outcome> {
+export async function run(args: string[], { stdin = "", broken = {}, interruptAt, isTTY }: RunOptions = {}): Promise<Outcome> {
   const output = { stdout: "", stderr: "" };
   let interrupt: (() => void) | undefined;
   const collect = (name: "stdout" | "stderr", settings = {}): Writable => {
-    const write = (chunk: Buffer, _: string, done: () => void): void => {
+    const write = (chunk: Buffer, _: string, done: (error?: Error) => void): void => {
       output[name] += chunk.toString();
+      const code = broken[name];
+      if (code) return done(Object.assign(new Error(`${code}: write`), { code }));
       if (interruptAt && output.stderr.includes(interruptAt)) interrupt?.();
       done();
     };
     return Object.assign(new Writable({ write }), settings);
   };
   const code = await heed(args, {
-    stdin: Readable.from([stdin]),
+    stdin: Readable.from(typeof stdin === "string" || stdin instanceof Uint8Array ? [stdin] : stdin),
     stdout: collect("stdout"),
     stderr: collect("stderr", { isTTY, columns: 100 }),
     onInterrupt(callback) {

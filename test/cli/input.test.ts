@@ -31,6 +31,8 @@ function expectLine({ code, stdout, stderr }: Outcome, message: string): void {
 describe("bad data gets one line that says what is wrong and where", () => {
   it("files with different numbers of lines: both numbers", async () => {
     const short = file("short.en", target.split("\n").slice(0, 28).join("\n"));
+    const { stderr } = await translate({ validTarget: short });
+    expect(stderr).toBe(`heed: ${good.source} has 30 lines, but ${short} has 28; each line must be the translation of the same line in the other file\n`); // before a vocabulary is learned
     expectLine(await translate({ target: short }), `${good.source} has 30 lines, but ${short} has 28; each line must be the translation of the same line in the other file`);
   });
 
@@ -62,6 +64,14 @@ describe("bad data gets one line that says what is wrong and where", () => {
     const skipped = await translate({ source: long }, "--skip-long", "--config", config, "--out", path("skipped"));
     expect(skipped).toMatchObject({ code: 0 });
     expect(skipped.stderr).toContain(`${long}: skipped 1 of 30 pairs: line 1 (long)\n`);
+  });
+
+  it.each([0, 1])("with --skip-long, samples translate lines that were not skipped, if line %i of the validation set is too long", async (index) => {
+    const validSource = file(`valid${index}.de`, source.split("\n").map((line, i) => (i === index ? "hund ".repeat(60) : line)).join("\n"));
+    const config = file("samples.json", JSON.stringify({ ...tinyTransformer, training: { ...tinyTransformer.training, batch: 64, steps: 2 } }));
+    const { code, stderr } = await translate({ validSource }, "--skip-long", "--config", config, "--out", path(`samples${index}`));
+    expect(code).toBe(0);
+    expect(stderr.match(/^ {2}.* → /gm)).toEqual([index === 0 ? "  der katze rennt → " : "  der hund rennt → ", "  der mann rennt → "]);
   });
 
   it("a text too short for the model's block", async () => {

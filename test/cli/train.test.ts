@@ -1,5 +1,8 @@
 import { readFileSync } from "node:fs";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
+import * as language from "../../host/data/language";
+import * as pairs from "../../host/data/pairbatch";
+import { TokenBatches } from "../../host/data/translation";
 import { corpus, run, temporaryFolder, text, tinyGPT, tinyTransformer } from "./command";
 
 const { path, file } = temporaryFolder();
@@ -20,6 +23,33 @@ describe("heed train", () => {
     for (const field of ["seconds", "tokensPerSecond", "trainLoss", "validLoss", "exactMatch"]) expect(json[field]).toBeTypeOf("number");
     expect(stderr.match(/ → /g)).toHaveLength(9);
     expect(stderr).toMatch(/[\d.]+ % of 1,000 unseen dates match exactly, after \d+ s of training\n$/);
+  });
+
+  it("takes 2n batches in n steps of two micro-batches, each once: text, translate, dates", async () => {
+    const two = { steps: 3, microBatches: 2 };
+    const config = (name: string, tiny: typeof tinyGPT | typeof tinyTransformer, batch: number): string =>
+      file(name, JSON.stringify({ ...tiny, training: { ...tiny.training, ...two, batch } }));
+    let taken: unknown[] = [];
+    const makeBatches = language.languageModelBatches;
+    const spies = [
+      vi.spyOn(language, "languageModelBatches").mockImplementation((...args) => {
+        const { batchAt } = makeBatches(...args);
+        return { batchAt: (step) => (taken.push(step), batchAt(step)) };
+      }),
+      vi.spyOn(TokenBatches.prototype, "batchAt"),
+      vi.spyOn(pairs, "pairBatch"),
+    ] as const;
+    await run(["train", "text", "--data", book, "--config", config("two.json", tinyGPT, 4), "--out", path("two")]);
+    expect(taken).toEqual([0, 1, 2, 3, 4, 5]);
+    const { source, target } = corpus(30);
+    const [de, en] = [file("two.de", source), file("two.en", target)];
+    await run(["train", "translate", "--source", de, "--target", en, "--valid-source", de, "--valid-target", en, "--vocabulary", "290", "--config", config("tokens2.json", tinyTransformer, 64), "--out", path("two-de")]);
+    expect(spies[1].mock.calls).toEqual([0, 1, 2, 3, 4, 5].map((step) => [step]));
+    await run(["train", "dates", "--config", config("dates2.json", tinyTransformer, 8), "--out", path("two-dates")]);
+    taken = spies[2].mock.calls.filter(([batch]) => batch.length === 8).map(([batch]) => JSON.stringify(batch));
+    expect(taken).toHaveLength(6);
+    expect(new Set(taken)).toHaveProperty("size", 6);
+    for (const spy of spies) spy.mockRestore();
   });
 
   it("text: keeps the best weights, and eval --held-out reproduces their loss", async () => {
@@ -100,6 +130,17 @@ describe("heed train --resume", () => {
     expect(again.code).toBe(0);
     expect({ ...again.json, seconds: 0 }).toEqual({ ...first.json, seconds: 0 });
     expect(bytes("complete")).toEqual(before);
+  });
+
+  it("drops a logged validation that the checkpoint does not know, as after a kill while it was saved, and logs it again", async () => {
+    const validations = (): number[] => readFileSync(path("logged/log.jsonl"), "utf8").trim().split("\n")
+      .map((line) => JSON.parse(line) as { step: number; validLoss?: number }).filter(({ validLoss }) => validLoss !== undefined).map(({ step }) => step);
+    await run(train("logged"));
+    expect(validations()).toEqual([8, 16, 24]);
+    const saved = readFileSync(path("logged/trainer.json"), "utf8");
+    file("logged/trainer.json", saved.replace('"validatedStep": 24', '"validatedStep": 16'));
+    expect(await run(train("logged", "--resume"))).toMatchObject({ code: 0 });
+    expect(validations()).toEqual([8, 16, 24]);
   });
 
   it("with other settings or data lists what differs, old and new", async () => {

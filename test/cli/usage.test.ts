@@ -22,6 +22,11 @@ describe("the command line", () => {
     expect((await run(["profile", "--help"])).stdout).toMatch(/encode,\s+prompt,\s+step,\s+train/);
   });
 
+  it.each([["train text", ["train", "text"]], ["train", ["train"]], ["eval", ["eval"]], ["", []]])("heed help %s prints the help of that command", async (_, names) => {
+    expect(await run(["help", ...names])).toEqual({ ...(await run([...names, "--help"])), code: 0, stderr: "" });
+    expect((await run(["help", ...names])).stdout).toContain(`Usage: ${["heed", ...names].join(" ")} `);
+  });
+
   it("without a command shows the help on stderr and exits with 2", async () => {
     const { code, stdout, stderr } = await run([]);
     expect(code).toBe(2);
@@ -42,6 +47,11 @@ describe("the command line", () => {
     [["translate", "--threads", "x"], "heed: option '--threads <n>' argument 'x' is invalid. Expected a whole number from 1 to 64.\n"],
     [["generate", "--threads", "65"], "heed: option '--threads <n>' argument '65' is invalid. Expected a whole number from 1 to 64.\n"],
     [["eval", "--threads", "1.5"], "heed: option '--threads <n>' argument '1.5' is invalid. Expected a whole number from 1 to 64.\n"],
+    [["help", "trian"], "heed: unknown command 'trian' (Did you mean train?)\n"],
+    [["help", "train", "txt"], "heed: unknown command 'txt' (Did you mean text?)\n"],
+    [["translate", "--model", "m", "--file", "f", "text"], "heed: option '--file <file>' cannot be used with texts on the command line\n"],
+    [["eval", "--model", "m", "--data", "f", "--source", "s", "--target", "t"], "heed: option '--data <file>' cannot be used with option '--source <file>'\n"],
+    [["eval", "--model", "m", "--held-out"], "heed: option '--held-out' needs --data <file>\n"],
     [["train", "text"], "heed: missing required option --data <file>\n"],
     [["generate"], "heed: missing required option -m, --model <folder>\n"],
   ])("heed %j exits with 2 and says what is wrong in one line", async (args, message) => {

@@ -1,4 +1,4 @@
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it, vi } from "vitest";
 import { run, temporaryFolder, text, tinyGPT, tinyLlama, tinyTransformer } from "./command";
 
 const { path, file } = temporaryFolder();
@@ -33,6 +33,26 @@ describe("heed translate", () => {
   it("refuses stdin that is not UTF-8, naming the line", async () => {
     const { code, stderr } = await run(["translate", "--model", dates], { stdin: Buffer.concat([Buffer.from("3.3.19\n3."), Buffer.of(0xff)]) });
     expect({ code, stderr }).toEqual({ code: 1, stderr: "heed: stdin, line 2: not UTF-8\n" });
+  });
+
+  it("refuses a line of more than 1 MiB on stdin, once it has read that much", async () => {
+    let read = 0;
+    const chunks = function* (): Iterable<string> {
+      yield "3.3.19\n";
+      for (; read < 40; read++) yield "x".repeat(2 ** 18);
+    };
+    const { code, stderr } = await run(["translate", "--model", dates], { stdin: chunks() });
+    expect({ code, stderr }).toEqual({ code: 1, stderr: "heed: stdin, line 2: longer than 1 MiB; split it into shorter lines\n" });
+    expect(read).toBeLessThan(30); // a stream reads a few chunks ahead
+  });
+
+  it("copies the bytes of a long line on stdin once, however many chunks they arrive in", async () => {
+    const concat = vi.spyOn(Buffer, "concat");
+    const chunks = Array.from({ length: 2 ** 10 }, () => " ".repeat(2 ** 9));
+    expect(await run(["translate", "--model", dates], { stdin: [...chunks, "\n3.3.19\n"] })).toMatchObject({ code: 0, stderr: "" });
+    const copied = concat.mock.calls.reduce((sum, [parts]) => parts.reduce((bytes, part) => bytes + part.length, sum), 0);
+    concat.mockRestore();
+    expect(copied).toBe(2 ** 19 + "3.3.19".length);
   });
 
   it("--json ends with all translations in one object", async () => {
@@ -87,6 +107,12 @@ describe("heed eval", () => {
   it.each([["gpt", book], ["llama", llama]])("gives a %s's loss and perplexity on a text, predicting every token but the first once", async (_, model) => {
     const { json } = await run(["eval", "--model", model, "--data", path("book.txt"), "--json"]);
     expect(json).toEqual({ loss: expect.any(Number) as number, perplexity: Math.exp(json.loss as number), tokens: text.length - 1 });
+  });
+
+  it("advises the options that suit the model if it is given those of the other kind", async () => {
+    const source = file("one.de", "3.3.19\n");
+    expect(await run(["eval", "--model", dates, "--data", path("book.txt")])).toMatchObject({ code: 1, stderr: `heed: ${dates} contains a translation model, which cannot continue text; evaluate it with --source and --target\n` });
+    expect(await run(["eval", "--model", book, "--source", source, "--target", source])).toMatchObject({ code: 1, stderr: `heed: ${book} contains a language model, which cannot translate; evaluate it with --data\n` });
   });
 
   it("refuses --source without --target", async () => {

@@ -78,6 +78,17 @@ describe("batchesByTokens", () => {
     expect(batches.at(0, 0)).not.toEqual(other.at(0, 0));
   });
 
+  it("puts other pairs together, and lengths in another order, in every epoch", () => {
+    const together = (epoch: number) => new Set([...batches.epoch(epoch)].map((batch) => rowsOf(batch).map(({ source }) => name(source)).sort().join(" | ")));
+    const lengths = (epoch: number) => [...batches.epoch(epoch)].map((batch) => batch.source!.shape[1]!);
+    const [sets, orders] = [[0, 1, 2].map(together), [0, 1, 2].map(lengths)];
+    for (const [a, b] of [[0, 1], [0, 2], [1, 2]] as const) {
+      expect([...sets[a]!].filter((pairs) => sets[b]!.has(pairs))).toEqual([]);
+      expect(orders[a]).not.toEqual(orders[b]);
+    }
+    expect(new Set(orders.map((order) => String([...order].sort())))).toHaveProperty("size", 1); // only the order differs
+  });
+
   it("keeps the order of pairs of the same length with inOrder", () => {
     const few = [[5], [6], [7]].map((source) => ({ source, target: [9] }));
     const [batch] = [...batchesByTokens(few, { tokensPerBatch: 32, specials, inOrder: true }).epoch(0)];
@@ -103,6 +114,12 @@ describe("pairBatch", () => {
       { shape: [2, 3], data: Int32Array.of(1, 8, 0, 1, 4, 4) }, { shape: [2, 3], data: Int32Array.of(8, 2, 0, 4, 4, 2) },
     ]);
     expect(pairBatch([{ source: [5], target: [] }], { ...specials, pad: 3 }, 2)).toMatchObject({ source: { data: Int32Array.of(5, 3) }, target: { data: Int32Array.of(1) }, targets: { data: Int32Array.of(2) } });
+  });
+
+  it("makes one batch of 140,000 pairs, more than a function takes arguments", () => {
+    const pairs = Array.from({ length: 140_000 }, (_, i) => ({ source: [3, 4].slice(i % 2), target: [5] }));
+    const { source, target } = pairBatch(pairs, specials, 1);
+    expect([source.shape, target.shape]).toEqual([[140_000, 2], [140_000, 2]]);
   });
 
   it("refuses a multiple that is none", () => expect(() => pairBatch([{ source: [5], target: [6] }], specials, 0)).toThrow(RangeError));
@@ -138,6 +155,11 @@ describe("languageModelBatches", () => {
       inputs!.data.forEach((id, i) => expect(targets!.data[i]).toBe(id + 1));
       expect(Math.max(...targets!.data)).toBeLessThan(100);
     }
+  });
+
+  it("draws an offset of its own for every row of a batch", () => {
+    const { tokens } = batches.batchAt(3);
+    expect(new Set([0, 1, 2, 3, 4].map((row) => tokens.data[16 * row])).size).toBeGreaterThan(3);
   });
 
   it("reaches the first and the last offset, and depends only on the step", () => {

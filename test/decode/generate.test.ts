@@ -45,6 +45,24 @@ describe("generate", () => {
     expect(await run(1)).not.toEqual(await run(1 + 2 ** 32));
   });
 
+  it("draws a number of its own for every token, also after a restart from the last half of the context", async () => {
+    // With weights of 0 all tokens are equally likely, so they follow from the random numbers alone.
+    const [short, long] = await Promise.all([CONTEXT, 64].map(async (block) => {
+      const even = new GPT({ vocabulary: 23, block, layers: 1, heads: 2, width: 16 }).place(await createRuntime());
+      even.weights.write(new Map(Array.from(even.weights.read(), ([name, { shape, data }]) => [name, { shape, data: data.fill(0) }])));
+      return collect([[1, 2], [3]], { maxTokens: 40, seed: 7 }, even);
+    }));
+    expect(short).toEqual(long);
+    expect(new Set(long![0]).size).toBeGreaterThan(12);
+  });
+
+  it("continues 140,000 prompts, more than a function takes arguments", async () => {
+    const tiny = new GPT({ vocabulary: 3, block: 2, layers: 1, heads: 1, width: 4 }).place(await createRuntime());
+    const prompts = Array.from({ length: 140_000 }, (_, i) => [i % 3]);
+    const ids = (await collect(prompts, { maxTokens: 1, temperature: 0 }, tiny)).flat();
+    expect(ids).toEqual(Array.from(prompts, (_, i) => ids[i % 3]));
+  });
+
   it("samples from all tokens at temperature 1 with seed 0 by default", async () => {
     expect(await collect([[1, 2]], { maxTokens: 20 })).toEqual(await collect([[1, 2]], { maxTokens: 20, temperature: 1, topK: 0, seed: 0, pastContext: "restart" }));
   });

@@ -86,6 +86,31 @@ describe("losses can be added and scaled: values and gradients match finite diff
   });
 });
 
+describe("a loss over more rows than are computed at once", () => {
+  it("has the gradients of its parts, added up, to 1e-5, also for a vocabulary matrix that is not a parameter", () => {
+    const [R, C, V] = [100, 3, 22_000]; // 48 rows at a time
+    const [x, w] = [randomArray(R * C, 1), randomArray(V * C, 2, -3, 3)];
+    const gradients = (from: number, to: number): { sum: number; dX: Float32Array; dW: Float32Array } => {
+      const graph = new Graph(runtime, { training: true });
+      const [states, head, targets] = [graph.input([to - from, C], "f32", true), graph.input([V, C], "f32", true), graph.input([to - from], "i32")];
+      crossEntropy(states, head, targets).backward(graph.use(cells.state));
+      const [dX, dW] = [states, head].map((leaf) => graph.keep(graph.gradient(leaf)!)) as [Tensor, Tensor];
+      const program = compile(graph);
+      program.write(states, x.slice(C * from, C * to));
+      program.write(head, w);
+      program.write(targets, Array.from({ length: to - from }, (_, i) => (7 * (from + i)) % 50));
+      program.run();
+      const read = { dX: program.read(dX), dW: program.read(dW) };
+      program.dispose();
+      return { sum: cells.takeLoss().sum, ...read };
+    };
+    const [whole, parts] = [gradients(0, R), [gradients(0, 30), gradients(30, 75), gradients(75, R)]];
+    expectAllclose([whole.sum], [parts.reduce((sum, part) => sum + part.sum, 0)], { rtol: 1e-6 });
+    expectAllclose(whole.dX, parts.flatMap(({ dX }) => [...dX]), { rtol: 1e-5, atol: 1e-6 });
+    expectAllclose(whole.dW, whole.dW.map((_, i) => parts.reduce((sum, { dW }) => sum + dW[i]!, 0)), { rtol: 1e-5, atol: 1e-6 });
+  });
+});
+
 describe("a sum of losses", () => {
   it("has the sum of the gradients of its losses, to 1e-6", () => {
     const [word, kind, both] = [run(({ word }) => word()), run(({ kind }) => kind()), run(({ word, kind }) => word().plus(kind()))];

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { align } from "../../host/core/memory";
-import { lifetimes, plan } from "../../host/graph/planner";
+import { type Lifetime, lifetimes, plan } from "../../host/graph/planner";
 import { compile } from "../../host/graph/program";
 import { randomArray } from "../random";
 import { randomGraph, seeds } from "./random";
@@ -40,6 +40,15 @@ describe("the planner", () => {
       });
       expect(results[0]).toEqual(results[1]);
     }
+  });
+
+  it("puts a storage into the smallest gap that is large enough, and past the last if none is", () => {
+    const lines = (size: number, first: number, last: number): Lifetime => ({ storage: { bytes: 64 * size } as Lifetime["storage"], first, last });
+    // Two gaps, of 8 and 6 lines, between the storages of 7 and 5 lines that live throughout.
+    const alive = [lines(8, 0, 1), lines(7, 0, 9), lines(6, 0, 1), lines(5, 0, 9), lines(4, 5, 6), lines(3, 5, 6), lines(2, 5, 6), lines(1, 0, 9)];
+    const { offsets, bytes } = plan(alive);
+    expect(alive.map(({ storage }) => offsets.get(storage)! / 64)).toEqual([0, 8, 15, 21, 15, 0, 19, 26]);
+    expect(bytes).toBe(64 * 27);
   });
 
   it("needs less memory than separate addresses for all tensors", () => {

@@ -1,4 +1,5 @@
 import { expect, it } from "vitest";
+import { Window } from "../../assembly/layouts";
 import { expectAllclose } from "../allclose";
 import { attention, dataOf, expectExact, expectSameBits, shapeOf } from "./attention";
 import { type Inputs, forward, sees } from "./attention.oracle";
@@ -53,6 +54,14 @@ describeBuilds("attention", (core) => {
   it("matches f64 for a few queries, as in decoding, over thousands of keys", () => {
     for (const D of D_SIZES) expectExact(core, shapeOf({ B: 2, H: 2, Tq: 2, Tk: 70, D, causal: true, lengths: [69, 0] }), { ld: [151, 157, 163, 167] });
     for (const Tk of [1023, 1024, 1025, 2051]) expectExact(core, shapeOf({ Tq: 1, Tk, D: 3 }), { size: 4 });
+  });
+
+  it("matches f64 over 1,100 keys with different strides of keys and values, for a few queries and for many, windowed or not", () => {
+    for (const Tq of [1, 3, 6, 66]) {
+      for (const left of [Window.Unlimited, 1060]) {
+        expectExact(core, shapeOf({ B: 2, H: 2, Hkv: 1, Tq, Tk: 1100, D: 5, left, right: 0 }), { ld: [13, 17, 19, 23], size: 3 });
+      }
+    }
   });
 
   it("keeps its precision with scores in the hundreds", () => {

@@ -33,6 +33,15 @@ describeBuilds("dropout", (core) => {
     }
   });
 
+  it("keeps an element whose 16 bits equal the rounded threshold, and drops it if the threshold is one higher", () => {
+    for (let e = 0; e < 32; e++) {
+      const word = philox([e >> 3, 5, rng[2]!, rng[3]!], [rng[0]!, rng[1]!])[(e & 7) >> 1]!;
+      const half = e & 1 ? word >>> 16 : word & 0xffff;
+      const kept = [half, half + 0.25, half + 0.75, half + 1].map((threshold) => dropout(core, new Float32Array(32).fill(1), threshold / 65536, 5)[e] !== 0);
+      expect(kept, `element ${e}, 16 bits ${half}`).toEqual([true, true, false, false]);
+    }
+  });
+
   it("adds the residual, within 1e-6", () => {
     for (const n of lengths) {
       const x = randomArray(n, n);

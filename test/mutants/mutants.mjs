@@ -1,0 +1,87 @@
+/** One mistake in one file, and the tests that must notice it. */
+const mutant = (title, file, from, to, tests, only) => ({ title, file, from, to, tests: [tests].flat(), only });
+
+const trainer = "host/train/trainer.ts";
+const optimizer = "host/train/optimizer.ts";
+const session = "host/decode/session.ts";
+const few = "assembly/kernels/attention-few.ts";
+
+export const mutants = [
+  // The findings of issue 8, each of which once passed the whole suite, or fell only to a hash or a time-out.
+  mutant("row attention finds a block of values by the keys' stride", few, "j0, Tk, tokenV, pageV)", "j0, Tk, tokenK, pageV)", "test/kernels/attention.test.ts", "simd"),
+  mutant("row attention adds values at the keys' stride", few, "D, tokenV);", "D, tokenK);", "test/kernels/attention.test.ts", "simd"),
+  mutant("evaluate averages batches, not tokens", "host/train/evaluate.ts", "      total += sum;\n      count += tokens;", "      total += sum / tokens;\n      count++;", "test/train"),
+  mutant("Adam's t counts skipped steps", trainer, "optimizer.step(rate, state.updates + 1)", "optimizer.step(rate, state.step + 1)", "test/train"),
+  mutant("the pairs are shuffled alike in every epoch", "host/data/translation.ts", "Stream.Shuffle, 2 * epoch)", "Stream.Shuffle, 0)", "test/data/batches.test.ts"),
+  mutant("the batches are shuffled alike in every epoch", "host/data/translation.ts", "Stream.Shuffle, 2 * epoch + 1)", "Stream.Shuffle, 1)", "test/data/batches.test.ts"),
+  mutant("the learning rate is that of the step before", trainer, "learningRate(options.schedule, state.step + 1, ", "learningRate(options.schedule, state.step, ", "test/train"),
+  mutant("dropout's key lacks the micro-batch", trainer, "seed(seed, state.step, microBatch)", "seed(seed, state.step)", "test/train"),
+  mutant("dropout's key lacks the step", trainer, "seed(seed, state.step, microBatch)", "seed(seed, 0, microBatch)", "test/train"),
+  mutant("dropout drops what equals its threshold", "assembly/random.ts", "i16x8.ge_u(c0, t)", "i16x8.gt_u(c0, t)", "test/kernels/dropout.test.ts", "simd"),
+  mutant("dropout's threshold is rounded down", "assembly/random.ts", "nearest<f64>(", "floor<f64>(", "test/kernels/dropout.test.ts", "simd"),
+  mutant("threads do not wait before memory is overwritten", "host/graph/sharing.ts", " || overlap(a.reads, b.writes)", "", "test/graph/sharing.test.ts"),
+  mutant("the barrier releases one thread too early", "assembly/parallel.ts", "SyncCell.Arrived) == threads - 1", "SyncCell.Arrived) == threads", "test/core/threads.test.ts"),
+
+  mutant("validation runs with dropout", "host/train/evaluate.ts", "batch, cells, false)", "batch, cells, true)", "test/train"),
+  mutant("gradients of computeGradients stay behind", "host/train/evaluate.ts", "    block.f32().fill(0); // a trainer", "    // a trainer", "test/train"),
+  mutant("a skipped step does not advance the data", trainer, "this.data.batch(state.step, microBatch)", "this.data.batch(state.updates, microBatch)", "test/train"),
+  mutant("patience is not renewed by a best loss", trainer, "      state.stale = 0;\n", "", "test/train"),
+  mutant("a validation loss that is equal counts as better", trainer, "loss < (state.bestLoss", "loss <= (state.bestLoss", "test/train"),
+  mutant("the last step is not validated", trainer, " || step === steps)", ")", "test/train"),
+  mutant("a failed micro-batch leaves its loss behind", optimizer, "    this.gradients.f32().fill(0);\n    this.cells.takeLoss();", "    this.gradients.f32().fill(0);", "test/train"),
+  mutant("biases decay too", optimizer, "decays ? (config.decay ?? 0) : 0", "(config.decay ?? 0)", "test/train"),
+  mutant("AdamW's default beta2 is 0.99", optimizer, "beta2 = 0.999", "beta2 = 0.99", "test/train"),
+  mutant("restore keeps the best weights of a run without validation", trainer, "state.bestLoss === null ? undefined : best", "best", "test/train"),
+  mutant("the training loss is per batch, not per token", trainer, "loss: sum / tokens, tokens", "loss: sum / (options.microBatches ?? 1), tokens", "test/train"),
+  mutant("an aborted run ends with its best weights, not its last", trainer, `if (reason !== "aborted" && this.best`, "if (this.best", "test/train"),
+  mutant("gradients are not cleared after an update", optimizer, "      graph.emit(Op.Fill, { out: all, n: all.size, value: 0 });\n", "", "test/train"),
+  mutant("clipping is off", optimizer, "maxNorm: clip", "maxNorm: 0", "test/train"),
+  mutant("the cosine ends at the last step but one", "host/train/schedule.ts", "(step - warmup) / (steps - warmup)", "(step - warmup) / (steps - warmup - 1)", "test/train/schedule.test.ts"),
+
+  mutant("a restarted row draws its first numbers again", "host/decode/generate.ts", "  next!.draws = row.draws;\n", "", "test/decode/generate.test.ts"),
+  mutant("a fork draws its first numbers again", session, "sourceLength: row.sourceLength, draws: row.draws,", "sourceLength: row.sourceLength,", "test/decode/fork.test.ts"),
+  mutant("truncate keeps one page too many", session, "Math.ceil((n - 1) / PAGE_TOKENS)", "Math.ceil((n + 1) / PAGE_TOKENS)", "test/decode"),
+  mutant("a copied page is never released", "host/decode/pages.ts", "    this.release(page);\n    return copy;", "    return copy;", "test/decode"),
+  mutant("a stale row's cells are not written again", "host/decode/slots.ts", " && !row.isStale)", ")", "test/decode"),
+  mutant("greedy search steps once more than maxTokens", "host/decode/greedy.ts", "step < maxTokens && active", "step <= maxTokens && active", "test/decode/greedy.test.ts"),
+  mutant("new pages of a row are not written to its slot", session, "      pages[i] = page;\n      row.isStale = true;", "      pages[i] = page;", "test/decode"),
+  mutant("the row's own prompt is not copied", "host/decode/prompt.ts", "new Row([...tokens]", "new Row(tokens as number[]", "test/decode"),
+
+  mutant("tensors that touch at one instruction share memory", "host/graph/planner.ts", "other.first <= lifetime.last", "other.first < lifetime.last", "test/graph"),
+  mutant("kept tensors die early", "host/graph/planner.ts", "[...graph.inputs, ...graph.kept]) touch", "graph.inputs) touch", "test/graph"),
+  mutant("the planner takes the first gap, not the smallest", "host/graph/planner.ts", "gap >= size && gap < smallest", "gap >= size && smallest === Infinity", "test/graph/planner.test.ts"),
+  mutant("a gradient that another branch still reads is changed in place", "host/graph/graph.ts", "readers.size === 1 && !this.seeds", "!this.seeds", "test/graph"),
+  mutant("a gradient passed to backward is changed in place", "host/graph/graph.ts", " && !this.seeds.has(shared.storage)", "", "test/graph"),
+  mutant("a chunk of the vocabulary's gradient replaces the one before", "host/graph/ops/crossentropy.ts", "row > 0 ? 1 : dW.accumulate", "dW.accumulate", "test/graph/loss.test.ts"),
+  mutant("a second loss counts its tokens too", "host/graph/ops/crossentropy.ts", "counted: isCounted", "counted: true", "test/graph/loss.test.ts"),
+  mutant("threads do not wait if either instruction has one thread", "host/graph/sharing.ts", "a.participants === 1 && b", "a.participants === 1 || b", "test/graph/sharing.test.ts"),
+  mutant("working memory is not compared", "host/graph/sharing.ts", "[...ranges(writes), ...scratch]", "ranges(writes)", "test/graph/sharing.test.ts"),
+  mutant("the program cache drops the oldest, not the least recently used", "host/graph/cache.ts", "      this.programs.delete(key); // reinserted below, at the end of the order\n", "", "test/graph"),
+  mutant("adjacent holes are not merged", "host/core/memory.ts", "last?.end === hole.start", "last?.end === -hole.start", "test/core/memory.test.ts"),
+  mutant("memory is not cleared when it is reused", "host/core/memory.ts", "    this.u8(start, size).fill(0);\n", "", "test/core/memory.test.ts"),
+  mutant("a resize does not invalidate programs", "host/core/memory.ts", "    const { address, bytes: before } = block;\n    this.stamp++;", "    const { address, bytes: before } = block;", ["test/core/memory.test.ts", "test/graph"]),
+  mutant("memory may end at 4 GiB exactly", "host/core/memory.ts", "end >= MEMORY_LIMIT", "end > MEMORY_LIMIT", "test/core/memory.test.ts"),
+
+  mutant("long products are summed without blocks", "assembly/kernels/matmul.ts", "if (K > LONG)", "if (K > 1000000)", "test/kernels/matmul.test.ts", "simd"),
+  mutant("a window's first key is hidden", "assembly/kernels/attention-visibility.ts", "  return max(0, min(keys, i + low));", "  return max(0, min(keys, i + low + 1));", "test/kernels/attention-visibility.test.ts", "simd"),
+  mutant("a page's run of tokens ends one late", "assembly/kernels/cache.ts", "Page.Tokens - at);", "Page.Tokens - at + 1);", "test/kernels/cache.test.ts", "simd"),
+  mutant("compensated sums of embedding gradients forget their rest", "assembly/kernels/embedding.ts", "v128.load(x + at), v128.load(rest + at));", "v128.load(x + at), f32x4.splat(0));", "test/kernels/embedding.test.ts", "simd"),
+  mutant("AdamW's tail mixes up its betas", "assembly/kernels/optimizer.ts", "beta2 * load<f32>(v + at) + rest2", "beta2 * load<f32>(v + at) + rest1", "test/kernels/optimizer.test.ts", "simd"),
+  mutant("the gradient norm is not a mean", "assembly/kernels/optimizer.ts", "Math.sqrt(sum) / tokens;", "Math.sqrt(sum);", "test/kernels/optimizer.test.ts", "simd"),
+  mutant("label smoothing does not reach the target's gradient", "assembly/kernels/crossentropy.ts", "- factor * (1 - smoothing));", "- factor);", "test/kernels/crossentropy.test.ts", "simd"),
+  mutant("the last positions of the rotary tail turn the wrong way", "assembly/kernels/rotary.ts", "storeTail(out + offset + body, f32x4.add(", "storeTail(out + offset + body, f32x4.sub(", "test/kernels/rotary.test.ts", "simd"),
+  mutant("top-k keeps the later of two equal logits", "assembly/kernels/sampling.ts", "(xa == xb && a > b)", "(xa == xb && a < b)", "test/kernels/sampling.test.ts", "simd"),
+  mutant("sampling does not advance its step", "assembly/kernels/sampling.ts", "load<i32>(own, Sampling.Step) + 1", "load<i32>(own, Sampling.Step)", ["test/kernels/sampling.test.ts"], "simd"),
+
+  mutant("no text starts at the last offset", "host/data/language.ts", "random.below(tokens.length - block, b)", "random.below(tokens.length - block - 1, b)", "test/data/batches.test.ts"),
+  mutant("every row of a batch starts at the same offset", "host/data/language.ts", "tokens.length - block, b)", "tokens.length - block, 0)", "test/data/batches.test.ts"),
+  mutant("unused rows have sources of length 0", "host/data/translation.ts", "filled([B], 1)", "filled([B], 0)", "test/data/batches.test.ts"),
+  mutant("a target as long as the model leaves no room for <bos>", "host/data/parallel.ts", "pair.target.length + 1 > maxLength", "pair.target.length > maxLength", "test/data"),
+  mutant("of two pairs as frequent, the larger is merged", "host/data/pairs.ts", "key < this.keys[other]!", "key > this.keys[other]!", "test/data"),
+  mutant("BLEU's smoothing grows linearly", "host/data/bleu.ts", "smoothing *= 2", "smoothing += 1", "test/data/bleu.test.ts"),
+  mutant("BLEU does not clip repeated n-grams", "host/data/bleu.ts", "Math.min(count, reference.get(ngram) ?? 0)", "reference.has(ngram) ? count : 0", "test/data/bleu.test.ts"),
+  mutant("the log of a resumed run repeats a validation", "host/cli/run-folder.ts", "entry.validLoss === undefined ? step : validatedStep", "step", "test/cli/train.test.ts"),
+  mutant("a failing sample ends the run", "host/cli/training-run.ts", "await this.showSamples(progress);", "for (const line of (await this.task.samples?.()) ?? []) progress.log(line);", "test/cli/output.test.ts"),
+  mutant("samples are taken before the checkpoint is saved", "host/cli/training-run.ts", "    await this.save();\n    await this.showSamples(progress);", "    await this.showSamples(progress);\n    await this.save();", "test/cli/output.test.ts"),
+  mutant("micro-batches overlap with the next step", "host/cli/train-text.ts", "step * training.microBatches + microBatch", "step + microBatch", "test/cli/train.test.ts"),
+];
