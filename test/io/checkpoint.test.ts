@@ -77,7 +77,7 @@ const starts: Record<string, { before: Set | null; make: () => Promise<MemoryFil
       return files;
     },
   },
-  "a save that was killed before its commit": { before: OLD, make: () => killedSave((files) => files.exists(`${folder}/trainer.json.next`)) },
+  "a save that was killed before its commit": { before: OLD, make: () => killedSave(async (files) => (await files.list(folder)).some((name) => name.startsWith("trainer.json.heed-"))) },
   "a save that was killed after its commit": { before: { ...OLD, "trainer.json": "1.5" }, make: () => killedSave((files) => files.exists(`${folder}/commit.json`)) },
 };
 
@@ -96,7 +96,7 @@ describe("saveCheckpoint", () => {
     await saveCheckpoint(files, folder, { ...NEW, "weights.bin": Uint8Array.of(1, 2, 3) } as Record<string, string | Uint8Array | null>);
     const { names, ...opened } = await openCheckpoint(files, folder);
     expect(names).toEqual([...Object.keys(AFTER), "weights.bin"].sort());
-    expect(await files.list(folder)).toEqual(names);
+    expect(await files.list(folder)).toEqual([".saved.json", ...names]);
     expect(opened.folder).toBe(folder);
     expect(await (await openCheckpoint(files, folder)).read("weights.bin")).toEqual(Uint8Array.of(1, 2, 3));
   });
@@ -140,7 +140,7 @@ describe("saveCheckpoint", () => {
       code: "file",
       message: "saveCheckpoint: runs/a: ENOSPC: no space left on device; the previous checkpoint is intact",
     });
-    expect(await files.list(folder)).toEqual(Object.keys(OLD).sort());
+    expect(await files.list(folder)).toEqual([".saved.json", ...Object.keys(OLD).sort()]);
   });
 
   it("rejects names that leave the folder or are reserved for the journal", async () => {
