@@ -131,6 +131,17 @@ describe("saveCheckpoint", () => {
     }
   }
 
+  it("makes a commit that was interrupted durable before it changes the files that the commit names", async () => {
+    const files = await starts["a save that was killed after its commit"]!.make();
+    const changes: string[] = [];
+    const [remove, rename] = [files.remove.bind(files), files.rename.bind(files)];
+    files.remove = (path) => (changes.push(`remove ${path}`), remove(path));
+    files.rename = (from, to) => (changes.push(`rename ${from}`), rename(from, to));
+    await recoverCheckpoint(files, folder);
+    const shown = changes.map((change) => change.replace(/heed-\w+/, "heed-id"));
+    expect(shown).toEqual(["remove runs/a/commit.json.heed-id.next", "rename runs/a/trainer.json.heed-id.next", "rename runs/a/commit.json"]);
+  });
+
   it("reports a full disk, and removes what it has written", async () => {
     const files = await starts["a checkpoint"]!.make();
     const full = new FaultyFiles(files, { at: 6, isDone: false, then: "full" });
