@@ -34,13 +34,13 @@ interface Rival {
  * @throws HeedError: `checkpoint` naming the process that holds the lock, `file` if the lock cannot be written or checked
  */
 export async function lockFolder(folder: string): Promise<() => Promise<void>> {
-  const { name, isNew } = await claim(folder);
+  const name = await claim(folder);
   const release = async (): Promise<void> => {
     mine.delete(name);
     await rm(`${folder}/${name}`, { force: true }).catch((cause: Error) => {
       throw new HeedError("file", `cannot unlock ${folder}: ${cause.message}; remove ${folder}/${name}`, { cause, file: folder });
     });
-    if (isNew) await rmdir(folder).catch(() => undefined); // fails if something was saved
+    await rmdir(folder).catch(() => undefined); // fails if something was saved
   };
   try {
     for (let waited = 0; ; waited += INTERVAL) {
@@ -59,15 +59,15 @@ export async function lockFolder(folder: string): Promise<() => Promise<void>> {
 }
 
 /** Creates a claim, and the folder if necessary. Everything that others need to know is in the name, so a claim is never incomplete. */
-async function claim(folder: string): Promise<{ name: string; isNew: boolean }> {
+async function claim(folder: string): Promise<string> {
   const start = (await statusOf(process.pid))?.start ?? 0;
   const name = `${OLD_LOCK}-${process.pid}-${start}-${HOST}-${randomUUID().replaceAll("-", "")}`;
   mine.add(name);
   for (let attempt = 1; ; attempt++) {
     try {
-      const isNew = (await mkdir(folder, { recursive: true })) !== undefined;
+      await mkdir(folder, { recursive: true });
       await writeFile(`${folder}/${name}`, `${process.pid} ${hostname()}\n`, { flag: "wx" });
-      return { name, isNew };
+      return name;
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code === "ENOENT" && attempt < ATTEMPTS) continue;
       mine.delete(name);
