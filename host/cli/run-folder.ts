@@ -75,8 +75,10 @@ export class RunFolder {
     if (names.length === 0) return;
     const isCheckpoint = names.some((name) => SIGNS.includes(name));
     const contents = isCheckpoint ? "a checkpoint" : names.join(" and ");
-    const resume = isCheckpoint ? "--resume to continue its training run" : "another --out";
-    throw new HeedError("checkpoint", `${this.folder} already contains ${contents}; use ${resume}, or --overwrite to replace ${isCheckpoint ? "it" : "them"}`);
+    const advice = isCheckpoint
+      ? "use --resume to continue its training run, or --overwrite to replace it"
+      : "choose another --out, or use --overwrite to replace these files";
+    throw new HeedError("checkpoint", `${this.folder} already contains ${contents}; ${advice}`);
   }
 
   /**

@@ -10,10 +10,10 @@ import { inTurn } from "./queue";
 //   1. every new file is written as <name>.heed-<id>.next               ┐ a crash here leaves the old set
 //   2. the journal commit.json, naming them, is renamed into place      ┘ ← the commit
 //   3. every <name>.heed-<id>.next is renamed over <name>               ┐ a crash here leaves the new set:
-//   4. the journal is renamed to .saved.json                            ┘ readers use the temporary file where it exists
+//   4. the journal is renamed to .heed-saved.json                            ┘ readers use the temporary file where it exists
 //
 // Each step is durable before the next begins (see Files). The id is random and occurs in the journal, so the last committed journal,
-// in commit.json or else in .saved.json, identifies the set. It changes at the commit, and no file of a set changes before the next
+// in commit.json or else in .heed-saved.json, identifies the set. It changes at the commit, and no file of a set changes before the next
 // commit. So if a reader finds the same journal before and after it opens a file, the file belongs to the set of that journal.
 //
 // Opening never writes, so it does not disturb a running save and works in a read-only folder. The next save, or recoverCheckpoint,
@@ -108,8 +108,13 @@ export class Checkpoint {
     }
   }
 
+  /** Whether the set is still the newest one in the folder. If not, reads reject. */
+  async isCurrent(): Promise<boolean> {
+    return (await readState(this.files, this.folder)).identity === this.identity;
+  }
+
   private async expectUnchanged(): Promise<void> {
-    if ((await readState(this.files, this.folder)).identity === this.identity) return;
+    if (await this.isCurrent()) return;
     throw new HeedError("checkpoint", `${this.folder}: the checkpoint was replaced while it was being read; open it again`);
   }
 }

@@ -4,7 +4,7 @@ import type { Files } from "./files";
 /** The journal of a save that has been committed but may not be complete. */
 export const JOURNAL = "commit.json";
 /** The journal of the last complete save. */
-export const SAVED = ".saved.json";
+export const SAVED = ".heed-saved.json";
 
 const FORMAT = "heed-commit-2";
 /** Earlier versions wrote the new contents to `<name>.next`. */

@@ -4,8 +4,11 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import * as fs from "node:fs/promises";
 import { hostname } from "node:os";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { readCheckpoint } from "../../host/cli/load";
 import { lockFolder } from "../../host/cli/lock";
 import { HeedError } from "../../host/errors";
+import { saveCheckpoint } from "../../host/io/checkpoint";
+import { nodeFiles } from "../../host/platform/node-files";
 import { run, temporaryFolder, text, tinyGPT } from "./command";
 
 vi.mock("node:fs/promises", async (importActual) => ({ ...(await importActual<typeof fs>()) }));
@@ -166,7 +169,7 @@ describe("heed train in a folder with the user's own files", () => {
     writeFileSync(`${out}/tokenizer.json`, "mine");
     writeFileSync(`${out}/log.jsonl`, "mine");
     const refused = await train(out);
-    expect(refused).toMatchObject({ code: 1, stderr: `heed: ${out} already contains log.jsonl and tokenizer.json; use another --out, or --overwrite to replace them\n` });
+    expect(refused).toMatchObject({ code: 1, stderr: `heed: ${out} already contains log.jsonl and tokenizer.json; choose another --out, or use --overwrite to replace these files\n` });
     const resumed = await train(out, "--resume");
     expect(resumed.code).toBe(1);
     expect(resumed.stderr).toContain(`heed: ${out} contains no training state to resume from: expected trainer.json, found log.jsonl, tokenizer.json\n`);
@@ -193,5 +196,33 @@ describe("heed train in a folder with the user's own files", () => {
     expect((await train(out, "--overwrite")).code).toBe(0);
     expect(existsSync(`${out}/commit.json`)).toBe(false);
     expect((await run(["generate", "--model", out, "--prompt", "the", "--max", "3"])).code).toBe(0);
+  });
+});
+
+describe("a command that reads a checkpoint while it is replaced", () => {
+  const replaced = async (times: number) => {
+    const out = newFolder();
+    await saveCheckpoint(nodeFiles, out, { "config.json": "0" });
+    let reads = 0;
+    const result = await readCheckpoint(out, async (checkpoint) => {
+      if (reads++ < times) await saveCheckpoint(nodeFiles, out, { "config.json": String(reads) });
+      return checkpoint.readText("config.json");
+    }).catch((error: unknown) => error);
+    return { result, reads };
+  };
+
+  it("starts again, at most 9 times", async () => {
+    expect(await replaced(9)).toEqual({ result: "9", reads: 10 });
+    const { result, reads } = await replaced(10);
+    expect(result).toMatchObject({ code: "checkpoint", message: expect.stringContaining("was replaced while it was being read") as string });
+    expect(reads).toBe(10);
+  });
+
+  it("does not start again for another error", async () => {
+    const out = newFolder();
+    await saveCheckpoint(nodeFiles, out, { "config.json": "0" });
+    let reads = 0;
+    await expect(readCheckpoint(out, (checkpoint) => (reads++, checkpoint.readText("none")))).rejects.toMatchObject({ code: "file" });
+    expect(reads).toBe(1);
   });
 });

@@ -53,7 +53,7 @@ describe("saveCheckpoint", () => {
     await saveCheckpoint(files, folder, { ...NEW, "weights.bin": Uint8Array.of(1, 2, 3) } as Record<string, string | Uint8Array | null>);
     const { names, ...opened } = await openCheckpoint(files, folder);
     expect(names).toEqual([...Object.keys(AFTER), "weights.bin"].sort());
-    expect(await files.list(folder)).toEqual([".saved.json", ...names]);
+    expect(await files.list(folder)).toEqual([".heed-saved.json", ...names]);
     expect(opened.folder).toBe(folder);
     expect(await (await openCheckpoint(files, folder)).read("weights.bin")).toEqual(Uint8Array.of(1, 2, 3));
   });
@@ -108,7 +108,7 @@ describe("saveCheckpoint", () => {
       code: "file",
       message: "saveCheckpoint: runs/a: ENOSPC: no space left on device; the previous checkpoint is intact",
     });
-    expect(await files.list(folder)).toEqual([".saved.json", ...Object.keys(OLD).sort()]);
+    expect(await files.list(folder)).toEqual([".heed-saved.json", ...Object.keys(OLD).sort()]);
   });
 
   it("rejects names that leave the folder or are reserved for the journal", async () => {

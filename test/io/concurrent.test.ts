@@ -40,7 +40,7 @@ describe.each<[string, () => Files, string, string[]]>([
       }
     }
     expect(await readAll(await openCheckpoint(files, folder))).toEqual(pair(59));
-    expect(await files.list(folder)).toEqual([".saved.json", "model.safetensors", "trainer.json"]);
+    expect(await files.list(folder)).toEqual([".heed-saved.json", "model.safetensors", "trainer.json"]);
   });
 });
 
@@ -148,7 +148,7 @@ describe("a reader, while another process saves", () => {
     let lists = 0;
     files.list = async (folder) => {
       if (++lists > 200) throw new Error("endless");
-      await files.write("a/.saved.json", toBytes(`save ${lists}`));
+      await files.write("a/.heed-saved.json", toBytes(`save ${lists}`));
       return list(folder);
     };
     await expect(openCheckpoint(files, "a")).rejects.toThrow(
@@ -175,7 +175,7 @@ describe("files that heed did not write", () => {
     await saveCheckpoint(nodeFiles, folder, pair(1));
     await saveCheckpoint(nodeFiles, folder, pair(2));
     await recoverCheckpoint(nodeFiles, folder);
-    expect(readdirSync(folder).sort()).toEqual([".next", ".saved.json", "model.safetensors", "model.safetensors.next", "notes.next", "trainer.json"]);
+    expect(readdirSync(folder).sort()).toEqual([".heed-saved.json", ".next", "model.safetensors", "model.safetensors.next", "notes.next", "trainer.json"]);
     expect(await readAll(await openCheckpoint(nodeFiles, folder))).toEqual(pair(2));
   });
 
@@ -183,7 +183,7 @@ describe("files that heed did not write", () => {
     const files = new MemoryFiles();
     await saveCheckpoint(files, "a", { ...pair(1), "config.json": null });
     await files.write("a/config.json", toBytes("by hand"));
-    await files.write("a/.saved.json", toBytes("garbage"));
+    await files.write("a/.heed-saved.json", toBytes("garbage"));
     expect(await readAll(await openCheckpoint(files, "a"))).toEqual({ ...pair(1), "config.json": "by hand" });
   });
 });
@@ -198,7 +198,7 @@ describe("a save that an earlier version left unfinished", () => {
     expect(await readAll(await openCheckpoint(files, "a"))).toEqual({ "model.safetensors": "new" });
     await saveCheckpoint(files, "a", { "trainer.json": "1" });
     expect(await readAll(await openCheckpoint(files, "a"))).toEqual({ "model.safetensors": "new", "trainer.json": "1" });
-    expect(await files.list("a")).toEqual([".saved.json", "model.safetensors", "trainer.json"]);
+    expect(await files.list("a")).toEqual([".heed-saved.json", "model.safetensors", "trainer.json"]);
   });
 });
 

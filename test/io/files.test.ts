@@ -84,7 +84,7 @@ describe("saveCheckpoint on a real disk", () => {
         code: "file",
         message: expect.stringMatching(/cannot write .*optimizer\.safetensors\.heed-\w+\.next: ENOSPC.*; the previous checkpoint is intact$/) as string,
       });
-      expect(readdirSync(folder).sort()).toEqual([".saved.json", "model.safetensors", "trainer.json"]);
+      expect(readdirSync(folder).sort()).toEqual([".heed-saved.json", "model.safetensors", "trainer.json"]);
       const opened = await openCheckpoint(nodeFiles, folder);
       expect(await opened.readText("trainer.json")).toBe("1");
       expect(new Uint8Array(await opened.read("model.safetensors"))).toEqual(megabyte);

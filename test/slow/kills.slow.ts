@@ -49,7 +49,7 @@ it("training that is killed 4 times at random moments resumes to the same bytes"
       kills++;
       const names = await nodeFiles.list(`${folder}/${out}`);
       if (names.some((name) => /commit\.json|\.next$/.test(name))) inSave++;
-      if (!names.includes(".saved.json") && !names.includes("commit.json")) continue; // nothing has been saved yet
+      if (!names.includes(".heed-saved.json") && !names.includes("commit.json")) continue; // nothing has been saved yet
       const checkpoint = await openCheckpoint(nodeFiles, `${folder}/${out}`);
       expect(checkpoint.names, where).toContain("trainer.json");
     }

@@ -32,7 +32,7 @@ it("processes that read while another saves, and is killed and started again, fi
     next = parseInt([...sets][0]!) + 1;
   }
   await saveCheckpoint(nodeFiles, out, { "trainer.json": null, "optimizer.safetensors": null, odd: null }).catch((error: unknown) => expect.fail(`seed ${seed}: ${String(error)}`));
-  expect(readdirSync(out).sort()).toEqual([".saved.json", "log.jsonl", "model.safetensors"]);
+  expect(readdirSync(out).sort()).toEqual([".heed-saved.json", "log.jsonl", "model.safetensors"]);
   console.log(`${rounds(40)} kills, ${next} sets saved`);
 });
 
