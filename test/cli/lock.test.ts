@@ -178,6 +178,18 @@ describe("heed train in a folder with the user's own files", () => {
     expect((await train(out, "--overwrite")).code).toBe(0);
   });
 
+  it("refuses a checkpoint that another training run saved between the first check and the lock", async () => {
+    const out = newFolder();
+    const mkdir = vi.spyOn(fs, "mkdir").mockImplementationOnce(async () => { // the first step of taking the lock
+      mkdir.mockRestore();
+      await saveCheckpoint(nodeFiles, out, { "trainer.json": "theirs" });
+      return undefined;
+    });
+    const { code, stderr } = await train(out);
+    expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining("already contains a checkpoint") as string });
+    expect(readFileSync(`${out}/trainer.json`, "utf8")).toBe("theirs");
+  });
+
   it("keeps its .next folder and notes.next", async () => {
     const out = newFolder();
     mkdirSync(`${out}/.next/cache`, { recursive: true });
