@@ -2,7 +2,6 @@ import { stat } from "node:fs/promises";
 import type { Command } from "commander";
 import { formatBytes } from "../core/memory";
 import { HeedError, inFile } from "../errors";
-import { openCheckpoint } from "../io/checkpoint";
 import { parseConfig } from "../io/model";
 import { type Header, headerOf } from "../io/safetensors";
 import { TensorFile } from "../io/tensorfile";
@@ -10,6 +9,7 @@ import type { TrainerState } from "../train/trainer";
 import { type Context, report } from "./context";
 import { nodeFiles } from "../platform/node-files";
 import { readInput } from "./input";
+import { readCheckpoint } from "./load";
 import { addCommonOptions, type CommonOptions } from "./options";
 import { readTrainerFile } from "./run-folder";
 import { table } from "./table";
@@ -66,18 +66,20 @@ async function inspectTensors(path: string, { tensors, metadata }: Header, optio
 }
 
 async function inspectCheckpoint(folder: string, options: CommonOptions, context: Context): Promise<void> {
-  const checkpoint = await openCheckpoint(nodeFiles, folder);
-  const config = parseConfig(await checkpoint.readText("config.json"), checkpoint.path("config.json"));
-  const { tensors } = await readTensorFile(checkpoint.path("model.safetensors"), checkpoint.open("model.safetensors"));
+  const { config, tensors, trainer, names } = await readCheckpoint(folder, async (checkpoint) => ({
+    config: parseConfig(await checkpoint.readText("config.json"), checkpoint.path("config.json")),
+    tensors: (await readTensorFile(checkpoint.path("model.safetensors"), checkpoint.open("model.safetensors"))).tensors,
+    trainer: checkpoint.has("trainer.json") ? await readTrainerFile(checkpoint) : undefined,
+    names: checkpoint.names,
+  }));
   const parameters = [...tensors.values()].reduce((sum, { shape }) => sum + elementsOf(shape), 0);
-  const trainer = checkpoint.has("trainer.json") ? await readTrainerFile(checkpoint) : undefined;
   const training = trainer && { ...trainer.state, of: trainer.training.steps, seed: trainer.seed, build: trainer.build };
-  const result = { folder, ...config, parameters, training, files: checkpoint.names };
+  const result = { folder, ...config, parameters, training, files: names };
   const lines = [
     `${folder}: a ${config.type} of ${thousands(parameters)} parameters${config.task ? `, trained for ${config.task}` : ""}`,
     table(Object.entries(config.model).map(([name, value]) => [name, String(value)])),
     ...(training ? [describeTraining(training)] : []),
-    `files: ${checkpoint.names.join(", ")}`,
+    `files: ${names.join(", ")}`,
   ];
   await report(context, options, result, lines.join("\n"));
 }

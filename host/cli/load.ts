@@ -1,5 +1,5 @@
 import { HeedError } from "../errors";
-import { openCheckpoint } from "../io/checkpoint";
+import { type Checkpoint, openCheckpoint } from "../io/checkpoint";
 import { loadModel, type LoadedModel, type LoadOptions } from "../io/model";
 import type { TypesOf } from "../models/families";
 import type { Context } from "./context";
@@ -12,9 +12,25 @@ export interface ModelOptions extends ThreadsOptions {
   model: string;
 }
 
+/** How often a command starts again because a training run replaced the checkpoint that it was reading. */
+const ATTEMPTS = 10;
+
 /** Loads the model of a checkpoint folder. */
 export async function load(options: ModelOptions, context: Context, loadOptions?: LoadOptions): Promise<LoadedModel> {
-  return loadModel(await openRuntime(options, context), await openCheckpoint(nodeFiles, options.model), loadOptions);
+  const runtime = await openRuntime(options, context);
+  return readCheckpoint(options.model, (checkpoint) => loadModel(runtime, checkpoint, loadOptions));
+}
+
+/** Opens a checkpoint and reads from it, again if it is replaced in the meantime. */
+export async function readCheckpoint<T>(folder: string, read: (checkpoint: Checkpoint) => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    const checkpoint = await openCheckpoint(nodeFiles, folder);
+    try {
+      return await read(checkpoint);
+    } catch (error) {
+      if (attempt === ATTEMPTS || (await checkpoint.isCurrent())) throw error;
+    }
+  }
 }
 
 /** The fastest way to store weights for decoding; the results are those of f32, bit for bit. */

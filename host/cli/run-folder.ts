@@ -47,8 +47,10 @@ const recordFields: Fields<RunRecord> = {
   seconds: notNegative, stepSeconds: notNegative, tokens: whole, trainLoss: finiteOrNull, lossSum: finite, lossSteps: whole,
 };
 
-/** Files that identify a folder as a checkpoint. */
-const SIGNS = ["commit.json", "config.json", "model.safetensors", "trainer.json"];
+/** The files that a training run writes. */
+const FILES = ["config.json", "log.jsonl", "model.safetensors", "optimizer.safetensors", "tokenizer.json", "trainer.json"];
+/** Of these, the ones that identify a folder as a checkpoint; so does the journal of an interrupted save. */
+const SIGNS = ["commit.json", "config.json", "model.safetensors", "optimizer.safetensors", "trainer.json"];
 
 /** The folder of a training run: a checkpoint, and log.jsonl with a line for each step and validation. */
 export class RunFolder {
@@ -61,17 +63,22 @@ export class RunFolder {
     private readonly tokenizer: Tokenizer,
   ) {}
 
-  /** The folder's checkpoint, if any. */
-  private async existing(): Promise<Checkpoint | undefined> {
+  /** The names of files in the folder that a training run would replace. */
+  private async existing(): Promise<string[]> {
     const names = await this.files.list(this.folder);
-    return names.some((name) => SIGNS.includes(name)) ? openCheckpoint(this.files, this.folder) : undefined;
+    return names.filter((name) => name === "commit.json" || FILES.includes(name));
   }
 
-  /** @throws HeedError (`checkpoint`) if there is a checkpoint, saying how to resume or replace it */
+  /** @throws HeedError (`checkpoint`) if there are files that the run would replace, saying how to resume or replace them */
   async refuseToOverwrite(): Promise<void> {
-    if (!(await this.existing())) return;
-    const advice = "use --resume to continue its training run, or --overwrite to replace it";
-    throw new HeedError("checkpoint", `${this.folder} already contains a checkpoint; ${advice}`);
+    const names = await this.existing();
+    if (names.length === 0) return;
+    const isCheckpoint = names.some((name) => SIGNS.includes(name));
+    const contents = isCheckpoint ? "a checkpoint" : names.join(" and ");
+    const advice = isCheckpoint
+      ? "use --resume to continue its training run, or --overwrite to replace it"
+      : "choose another --out, or use --overwrite to replace these files";
+    throw new HeedError("checkpoint", `${this.folder} already contains ${contents}; ${advice}`);
   }
 
   /**
@@ -80,10 +87,11 @@ export class RunFolder {
    * @throws HeedError (`checkpoint`) listing the differences if the checkpoint was trained with other settings or data
    */
   async resume(trainer: Trainer): Promise<RunRecord | undefined> {
-    const checkpoint = await this.existing();
-    if (!checkpoint) return undefined;
+    if ((await this.existing()).length === 0) return undefined;
+    const checkpoint = await openCheckpoint(this.files, this.folder);
     if (!checkpoint.has("trainer.json")) {
-      throw new HeedError("checkpoint", `${this.folder} contains a model, but no training state to resume from (trainer.json)`);
+      const found = checkpoint.names.join(", ");
+      throw new HeedError("checkpoint", `${this.folder} contains no training state to resume from: expected trainer.json, found ${found}`);
     }
     const { state, record, ...saved } = await readTrainerFile(checkpoint);
     const config = parseConfig(await checkpoint.readText("config.json"), checkpoint.path("config.json"));
@@ -98,8 +106,12 @@ export class RunFolder {
     return record;
   }
 
-  /** Saves the best weights and everything needed to resume. With `fresh`, it also clears the log. */
-  async save(snapshot: Snapshot, record: RunRecord, { fresh = false } = {}): Promise<void> {
+  /**
+   * Saves the best weights and everything needed to resume.
+   * @param options.fresh      also clears the log
+   * @param options.overwrite  replaces a checkpoint even if its journal is invalid
+   */
+  async save(snapshot: Snapshot, record: RunRecord, { fresh = false, overwrite = false } = {}): Promise<void> {
     await this.flushLog();
     const { config, ...identity } = this.identity;
     await saveCheckpoint(this.files, this.folder, {
@@ -108,7 +120,7 @@ export class RunFolder {
       "tokenizer.json": JSON.stringify(this.tokenizer.toJSON()),
       "trainer.json": pretty({ ...identity, state: snapshot.state, record } satisfies TrainerFile),
       ...(fresh ? { "log.jsonl": "" } : {}),
-    });
+    }, { overwrite });
   }
 
   /** Adds a line to the log. `flushLog` writes it to disk. */

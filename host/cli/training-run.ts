@@ -67,9 +67,13 @@ export async function runTraining<S extends InputSpecs>(
   const { seed, out } = options;
   const { build }: Runtime = model.weights.runtime;
   const folder = new RunFolder(nodeFiles, out, { config, seed, build, training, data: fingerprints }, tokenizer);
-  if (!options.resume && !options.overwrite) await folder.refuseToOverwrite();
+  const refuse = async (): Promise<void> => {
+    if (!options.resume && !options.overwrite) await folder.refuseToOverwrite();
+  };
+  await refuse(); // before writing anything to the folder
   const unlock = await lockFolder(out);
   try {
+    await refuse(); // another training run may have ended since
     return await train(task, folder, options, terminal);
   } finally {
     await unlock();
@@ -93,7 +97,7 @@ async function train<S extends InputSpecs>(
   if (before) note(terminal, `${out}: resuming after step ${trainer.state.step}\n`);
   else {
     if (options.resume) note(terminal, `${out}: nothing has been saved yet; starting at step 0\n`);
-    await folder.save(trainer.snapshot(), session.record, { fresh: true }); // fails early if the disk is full
+    await folder.save(trainer.snapshot(), session.record, { fresh: true, overwrite: options.overwrite }); // fails early if the disk is full
   }
 
   const parameters = countParameters(model);

@@ -36,6 +36,8 @@ export interface Files {
   list(folder: string): Promise<string[]>;
   /** Creates a folder and any missing parent folders. */
   makeDirectory(path: string): Promise<void>;
+  /** The absolute form of a path, by which saves recognise two spellings of one folder. Without it, paths are compared as text. */
+  resolve?(path: string): string;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { type FileHandle, access, mkdir, open, readdir, rename, rm } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 import { HeedError } from "../errors";
 import { endOfFile, type Files, type OpenFile } from "../io/files";
 
@@ -35,12 +35,15 @@ export const nodeFiles: Files = {
     }),
 
   append: (path, bytes) =>
-    attempt("append to", path, () =>
-      withFile(path, "a", async (file) => {
+    attempt("append to", path, async () => {
+      const isNew = await withFile(path, "a", async (file) => {
+        const { size } = await file.stat();
         await file.writeFile(bytes);
         await file.sync();
-      }),
-    ),
+        return size === 0;
+      });
+      if (isNew) await syncFolder(dirname(path));
+    }),
 
   rename: (from, to) =>
     attempt("rename", from, async () => {
@@ -63,8 +66,16 @@ export const nodeFiles: Files = {
   makeDirectory: (path) =>
     attempt("create the folder", path, async () => {
       const first = await mkdir(path, { recursive: true });
-      if (first !== undefined) await syncFolder(dirname(first));
+      if (first === undefined) return;
+      const top = dirname(resolve(first));
+      let created = resolve(path);
+      do {
+        created = dirname(created);
+        await syncFolder(created);
+      } while (created !== top);
     }),
+
+  resolve: (path) => resolve(path),
 };
 
 async function attempt<T>(what: string, path: string, action: () => Promise<T>, more = ""): Promise<T> {

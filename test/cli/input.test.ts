@@ -259,7 +259,7 @@ describe("a full disk", () => {
     const write = nodeFiles.write;
     let room = 1; // room for one checkpoint; the next does not fit
     vi.spyOn(nodeFiles, "write").mockImplementation(async (name, bytes) => {
-      if (name.endsWith("model.safetensors.next") && room-- === 0) throw new HeedError("file", `cannot write ${name}: ENOSPC: no space left on device, write`);
+      if (/model\.safetensors\.heed-\w+\.next$/.test(name) && room-- === 0) throw new HeedError("file", `cannot write ${name}: ENOSPC: no space left on device, write`);
       return write(name, bytes);
     });
     const full = await run(args);

@@ -3,56 +3,13 @@ import { HeedError } from "../../host/errors";
 import { type Shapes, checkTensors } from "../../host/io/checktensors";
 import { openCheckpoint, recoverCheckpoint, saveCheckpoint } from "../../host/io/checkpoint";
 import { type Files, MemoryFiles } from "../../host/io/files";
+import { type Fault, FaultyFiles } from "./faultyfiles";
 
 type Set = Record<string, string | null>;
 const folder = "runs/a";
 const OLD: Set = { "model.safetensors": "old model", "config.json": "{}", "optimizer.safetensors": "old moments", "trainer.json": "1" };
 const NEW: Set = { "model.safetensors": "a new, longer model", "optimizer.safetensors": null, "trainer.json": "2", "tokenizer.json": "t" };
 const AFTER: Set = { "model.safetensors": NEW["model.safetensors"]!, "config.json": "{}", "trainer.json": "2", "tokenizer.json": "t" };
-
-interface Fault {
-  /** The index of the operation that fails. */
-  at: number;
-  /** Whether it takes effect before it reports an error. */
-  isDone: boolean;
-  /** Later operations: all succeed again, writes fail (the disk is full), or all fail (the process was killed). */
-  then: "well" | "full" | "dead";
-}
-
-/** A wrapper that injects a fault; a failed write leaves half of its bytes. */
-class FaultyFiles implements Files {
-  operations = 0;
-
-  constructor(
-    private readonly inner: Files,
-    private readonly fault: Fault,
-  ) {}
-
-  exists = (path: string) => this.run(() => this.inner.exists(path));
-  read = (path: string) => this.run(() => this.inner.read(path));
-  open = (path: string) => this.run(() => this.inner.open(path));
-  rename = (from: string, to: string) => this.run(() => this.inner.rename(from, to));
-  remove = (path: string) => this.run(() => this.inner.remove(path));
-  list = (path: string) => this.run(() => this.inner.list(path));
-  makeDirectory = (path: string) => this.run(() => this.inner.makeDirectory(path));
-  append = (path: string, bytes: Uint8Array) => this.run(() => this.inner.append(path, bytes));
-  write = (path: string, bytes: Uint8Array) =>
-    this.run(
-      () => this.inner.write(path, bytes),
-      () => this.inner.write(path, bytes.subarray(0, bytes.length >> 1)),
-    );
-
-  private async run<T>(action: () => Promise<T>, half?: () => Promise<void>): Promise<T> {
-    const { at, isDone, then } = this.fault;
-    const index = this.operations++;
-    if (index < at) return action();
-    const isBroken = index === at || then === "dead" || (then === "full" && half !== undefined);
-    if (!isBroken) return action();
-    if (index === at && isDone) await action();
-    else if (then !== "dead" || index === at) await half?.();
-    throw new HeedError("file", "ENOSPC: no space left on device");
-  }
-}
 
 /** The contents of the folder when opened; null if there is no checkpoint. */
 async function load(files: Files): Promise<Set | null> {
@@ -77,7 +34,7 @@ const starts: Record<string, { before: Set | null; make: () => Promise<MemoryFil
       return files;
     },
   },
-  "a save that was killed before its commit": { before: OLD, make: () => killedSave((files) => files.exists(`${folder}/trainer.json.next`)) },
+  "a save that was killed before its commit": { before: OLD, make: () => killedSave(async (files) => (await files.list(folder)).some((name) => name.startsWith("trainer.json.heed-"))) },
   "a save that was killed after its commit": { before: { ...OLD, "trainer.json": "1.5" }, make: () => killedSave((files) => files.exists(`${folder}/commit.json`)) },
 };
 
@@ -96,7 +53,7 @@ describe("saveCheckpoint", () => {
     await saveCheckpoint(files, folder, { ...NEW, "weights.bin": Uint8Array.of(1, 2, 3) } as Record<string, string | Uint8Array | null>);
     const { names, ...opened } = await openCheckpoint(files, folder);
     expect(names).toEqual([...Object.keys(AFTER), "weights.bin"].sort());
-    expect(await files.list(folder)).toEqual(names);
+    expect(await files.list(folder)).toEqual([".heed-saved.json", ...names]);
     expect(opened.folder).toBe(folder);
     expect(await (await openCheckpoint(files, folder)).read("weights.bin")).toEqual(Uint8Array.of(1, 2, 3));
   });
@@ -131,6 +88,17 @@ describe("saveCheckpoint", () => {
     }
   }
 
+  it("makes a commit that was interrupted durable before it changes the files that the commit names", async () => {
+    const files = await starts["a save that was killed after its commit"]!.make();
+    const changes: string[] = [];
+    const [remove, rename] = [files.remove.bind(files), files.rename.bind(files)];
+    files.remove = (path) => (changes.push(`remove ${path}`), remove(path));
+    files.rename = (from, to) => (changes.push(`rename ${from}`), rename(from, to));
+    await recoverCheckpoint(files, folder);
+    const shown = changes.map((change) => change.replace(/heed-\w+/, "heed-id"));
+    expect(shown).toEqual(["remove runs/a/commit.json.heed-id.next", "rename runs/a/trainer.json.heed-id.next", "rename runs/a/commit.json"]);
+  });
+
   it("reports a full disk, and removes what it has written", async () => {
     const files = await starts["a checkpoint"]!.make();
     const full = new FaultyFiles(files, { at: 6, isDone: false, then: "full" });
@@ -140,7 +108,7 @@ describe("saveCheckpoint", () => {
       code: "file",
       message: "saveCheckpoint: runs/a: ENOSPC: no space left on device; the previous checkpoint is intact",
     });
-    expect(await files.list(folder)).toEqual(Object.keys(OLD).sort());
+    expect(await files.list(folder)).toEqual([".heed-saved.json", ...Object.keys(OLD).sort()]);
   });
 
   it("rejects names that leave the folder or are reserved for the journal", async () => {
