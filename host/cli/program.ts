@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { HeedError } from "../errors";
+import { excerpt, printable } from "../quote";
 import type { Context } from "./context";
 import { addEval } from "./eval";
 import { addGenerate } from "./generate";
@@ -11,6 +12,8 @@ import { addTranslate } from "./translate";
 
 /** The exit code for an invalid command line. */
 const USAGE = 2;
+/** The most characters of an error that are printed. Messages are bounded where they are made; this is the last guard. */
+const LONGEST_ERROR = 20_000;
 
 /**
  * Runs the `heed` command.
@@ -30,7 +33,7 @@ export async function heed(args: readonly string[], terminal: Terminal = process
     if (error instanceof CommanderError && error.code === "commander.help") return USAGE; // no command was given, so help was shown
     if ((error as NodeJS.ErrnoException).code === "EPIPE") return 0; // the reader of stdout has closed it
     terminal.stderr.write(`heed: ${describe(error)}\n`);
-    if (args.includes("--debug")) terminal.stderr.write(`${stack(error)}\n`);
+    if (args.includes("--debug")) terminal.stderr.write(`${stack(error).split("\n").map(printable).join("\n")}\n`);
     return error instanceof CommanderError ? USAGE : 1;
   } finally {
     await Promise.all(context.runtimes.map((runtime) => runtime.dispose()));
@@ -59,12 +62,13 @@ Examples:
   return program;
 }
 
-/** An error in one line. Errors from heed and the command line are self-explanatory; others are prefixed with their name. */
+/** An error in one line, safe to print. Errors from heed and the command line are self-explanatory; others are prefixed with their name. */
 function describe(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
+  if (!(error instanceof Error)) return excerpt(String(error), LONGEST_ERROR);
   const isClear = [HeedError, CommanderError, RangeError, TypeError].some((kind) => error instanceof kind);
   const text = isClear ? error.message.replace(/^error: /, "") : `${error.name}: ${error.message}`;
-  return text.trim().replace(/:\n\s*/g, ": ").replace(/\n\s*\(/g, " (").replace(/\n\s*/g, "; ");
+  const line = text.trim().slice(0, LONGEST_ERROR).replace(/:\n\s*/g, ": ").replace(/\n\s*\(/g, " (").replace(/\n\s*/g, "; ");
+  return excerpt(line, LONGEST_ERROR);
 }
 
 /** The stack of an error, followed by those of its causes. */

@@ -1,4 +1,5 @@
 import { HeedError } from "../errors";
+import { quote } from "../quote";
 import { addedToken, checkIds, specialIds, type DecodeOptions, type SpecialIdsOf, type Tokenizer, type TokenizerJSON } from "./tokenizer";
 
 /**
@@ -105,6 +106,6 @@ export class CharacterTokenizer<Special extends string = string> implements Toke
 
 function unknownCharacter(character: string, position: number, known: number): HeedError {
   const code = character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0");
-  const where = `character ${JSON.stringify(character)} (U+${code}) at position ${position}`;
+  const where = `character ${quote(character)} (U+${code}) at position ${position}`;
   return new HeedError("data", `${where} is not one of the tokenizer's ${known} characters, and there is no <unk> token`);
 }

@@ -1,4 +1,5 @@
 import { HeedError } from "../errors";
+import { quote, quoteList, show } from "../quote";
 import type { Files, OpenFile } from "./files";
 
 // A checkpoint is a folder of files that change together. A set of files is replaced by a write-ahead journal:
@@ -72,7 +73,7 @@ export class Checkpoint {
   private async locate(name: string): Promise<string> {
     const path = this.path(name);
     if (!this.has(name)) {
-      throw new HeedError("file", `checkpoint ${this.folder}: expected ${name}, found ${this.names.join(", ")}`, { file: path });
+      throw new HeedError("file", `checkpoint ${this.folder}: expected ${name}, found ${quoteList(this.names)}`, { file: path });
     }
     const isPending = this.pending.has(name) && (await this.files.exists(path + NEXT));
     return isPending ? path + NEXT : path;
@@ -117,7 +118,7 @@ export async function saveCheckpoint(
 ): Promise<void> {
   const names = Object.keys(entries);
   for (const name of names) {
-    if (!isName(name)) throw new RangeError(`saveCheckpoint: expected a plain file name, got ${JSON.stringify(name)}`);
+    if (!isName(name)) throw new RangeError(`saveCheckpoint: expected a plain file name, got ${show(name)}`);
   }
   const replace = names.filter((name) => entries[name] !== null);
   const remove = names.filter((name) => entries[name] === null);
@@ -186,7 +187,7 @@ async function readJournal(files: Files, folder: string): Promise<Journal | null
   const text = new TextDecoder().decode(await files.read(path));
   const journal = parseJournal(text);
   if (journal === null) {
-    throw new HeedError("checkpoint", `${path}: expected a journal in format ${FORMAT}, got ${text.slice(0, 80)}`, { file: path });
+    throw new HeedError("checkpoint", `${path}: expected a journal in format ${FORMAT}, got ${quote(text, 80)}`, { file: path });
   }
   return journal;
 }
