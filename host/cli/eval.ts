@@ -1,10 +1,9 @@
 import { type Command } from "commander";
 import { bleu } from "../data/bleu";
-import { decodeUtf8 } from "../data/lines";
 import { HeedError } from "../errors";
 import { evaluate } from "../train/evaluate";
 import { type Context, report } from "./context";
-import { readInput, readLines } from "./input";
+import { readLines, readText } from "./input";
 import { load, loadDecoder, loadTransformer, type ModelOptions } from "./load";
 import { addComputeOptions, requireOption } from "./options";
 import { openProgress } from "./progress";
@@ -50,7 +49,7 @@ async function run(options: EvalOptions, context: Context): Promise<void> {
 }
 
 async function evaluateTranslations(sourcePath: string, targetPath: string, options: EvalOptions, context: Context): Promise<void> {
-  const [source, target] = [await readLines(sourcePath), await readLines(targetPath)];
+  const [source, target] = [await readLines(sourcePath, context.terminal), await readLines(targetPath, context.terminal)];
   if (source.lines.length !== target.lines.length) {
     const counts = `${source.name} has ${source.lines.length} lines, but ${target.name} has ${target.lines.length}`;
     throw new HeedError("data", `${counts}; each target line must translate the source line of the same number`);
@@ -71,9 +70,9 @@ async function evaluateTranslations(sourcePath: string, targetPath: string, opti
 }
 
 async function evaluateText(path: string, options: EvalOptions, context: Context): Promise<void> {
-  const text = decodeUtf8(await readInput(path), path);
+  const pieces = await readText(path, context.terminal);
   const { model, tokenizer } = await loadDecoder(options, context);
-  const all = encodeText(tokenizer, text, path);
+  const all = encodeText(tokenizer, pieces, path);
   const ids = options.heldOut ? heldOut(all) : all;
   if (ids.length < 2) throw new HeedError("data", `${path}: expected at least 2 tokens, to predict one from the other, got ${ids.length}`);
   const { loss, tokens } = await evaluate(model, blocks(ids, model.context));

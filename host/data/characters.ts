@@ -47,12 +47,15 @@ export class CharacterTokenizer<Special extends string = string> implements Toke
     return new CharacterTokenizer([...specials, ...sorted], specials.length);
   }
 
-  /** @throws HeedError "data" naming a character that is not in the vocabulary, and its position from 0, if there is no `<unk>` */
-  encode(text: string): number[] {
+  /**
+   * @param offset  the number of characters before `text`, for the error message
+   * @throws HeedError "data" naming a character that is not in the vocabulary, and its position from 0, if there is no `<unk>`
+   */
+  encode(text: string, offset = 0): number[] {
     const ids: number[] = [];
     for (const character of text) {
       const id = this.ids.get(character) ?? this.specials.unk;
-      if (id === undefined) throw unknownCharacter(character, ids.length, this.size - this.special);
+      if (id === undefined) throw unknownCharacter(character, offset + ids.length, this.size - this.special);
       ids.push(id);
     }
     return ids;
