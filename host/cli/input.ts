@@ -70,7 +70,8 @@ async function* decompressed(file: Readable): AsyncGenerator<Uint8Array> {
 
 const describeLimit = (limit: number): string => `at most ${limit / MIB} MiB of text after decompression`;
 
-function unreadable(path: string, cause: unknown): HeedError {
+/** The error for a file that cannot be read, from the error of the file system or of zlib. */
+export function unreadable(path: string, cause: unknown): HeedError {
   const { code, message } = cause as NodeJS.ErrnoException;
   if (code?.startsWith("Z_")) return new HeedError("format", `${path}: corrupt gzip data: ${message}`, { cause, file: path });
   const reasons: Record<string, string> = {

@@ -11,6 +11,7 @@ import { excerpt, quoteShape } from "../quote";
 import type { TrainerState } from "../train/trainer";
 import { type Context, report } from "./context";
 import { nodeFiles } from "../platform/node-files";
+import { unreadable } from "./input";
 import { kindOf } from "./inspect-kind";
 import { addCommonOptions, type CommonOptions } from "./options";
 import { readTrainerFile } from "./run-folder";
@@ -34,7 +35,9 @@ Examples:
 async function inspect(path: string, options: CommonOptions, context: Context): Promise<void> {
   const folder = path.replace(/(.)\/+$/, "$1");
   if (await isFolder(folder)) return inspectCheckpoint(folder, options, context);
-  const file = await nodeFiles.open(path);
+  const file = await nodeFiles.open(path).catch((error: Error) => {
+    throw unreadable(path, error.cause ?? error);
+  });
   const kind = await kindOf(file, path).catch(async (error) => {
     await file.close();
     throw error;

@@ -15,6 +15,10 @@ import type { Files, OpenFile } from "./files";
 const JOURNAL = "commit.json";
 const NEXT = ".next";
 const FORMAT = "heed-commit-1";
+/** The most bytes of a text file. Larger ones would not fit in a string; the largest tokenizers have some 30 MB. */
+const LONGEST_TEXT = 2 ** 28;
+/** The most bytes of a journal. It names a few files. */
+const LONGEST_JOURNAL = 2 ** 20;
 
 interface Journal {
   format: typeof FORMAT;
@@ -55,9 +59,18 @@ export class Checkpoint {
     return this.files.open(await this.locate(name));
   }
 
-  /** Reads a file as UTF-8 text. @throws HeedError: `file` as for `read`, `format` if the file is not UTF-8 */
+  /** Reads a file as UTF-8 text. @throws HeedError: `file` as for `read`, `format` if the file is not UTF-8 or exceeds 256 MiB */
   async readText(name: string): Promise<string> {
-    const bytes = await this.read(name);
+    const file = await this.open(name);
+    const bytes = new Uint8Array(Math.min(file.size, LONGEST_TEXT + 1));
+    try {
+      await file.read(bytes, 0);
+    } finally {
+      await file.close();
+    }
+    if (bytes.length > LONGEST_TEXT) {
+      throw new HeedError("format", `${this.path(name)}: expected at most ${LONGEST_TEXT} bytes of text, got more`, { file: this.path(name) });
+    }
     try {
       return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
     } catch (cause) {
@@ -184,8 +197,9 @@ async function removeStrays(files: Files, folder: string): Promise<void> {
 async function readJournal(files: Files, folder: string): Promise<Journal | null> {
   const path = `${folder}/${JOURNAL}`;
   if (!(await files.exists(path))) return null;
-  const text = new TextDecoder().decode(await files.read(path));
-  const journal = parseJournal(text);
+  const bytes = await files.read(path);
+  const text = new TextDecoder().decode(bytes.subarray(0, LONGEST_JOURNAL));
+  const journal = bytes.length > LONGEST_JOURNAL ? null : parseJournal(text);
   if (journal === null) {
     throw new HeedError("checkpoint", `${path}: expected a journal in format ${FORMAT}, got ${quote(text, 80)}`, { file: path });
   }
