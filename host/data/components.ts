@@ -39,7 +39,7 @@ const pattern: Check = {
 };
 const behavior: Check = {
   expected: "one of Removed, Isolated, MergedWithPrevious, MergedWithNext, Contiguous",
-  accepts: (value) => /^(removed|isolated|merged_?with_?previous|merged_?with_?next|contiguous)$/i.test(String(value)),
+  accepts: (value) => typeof value === "string" && /^(removed|isolated|merged_?with_?previous|merged_?with_?next|contiguous)$/i.test(value),
 };
 const integer = (least: number): Check => ({
   expected: `an integer of at least ${least}`, accepts: (value) => Number.isSafeInteger(value) && (value as number) >= least,

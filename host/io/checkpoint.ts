@@ -19,6 +19,8 @@ const FORMAT = "heed-commit-1";
 const LONGEST_TEXT = 2 ** 28;
 /** The most bytes of a journal. It names a few files. */
 const LONGEST_JOURNAL = 2 ** 20;
+/** The longest name that file systems accept. */
+const LONGEST_NAME = 255;
 
 interface Journal {
   format: typeof FORMAT;
@@ -217,7 +219,7 @@ function parseJournal(text: string): Journal | null {
 
 /** Whether a file name stays within the folder and is not reserved for the journal. */
 function isName(name: unknown): name is string {
-  return typeof name === "string" && /^\w[\w.-]*$/.test(name) && !name.endsWith(NEXT) && name !== JOURNAL;
+  return typeof name === "string" && name.length <= LONGEST_NAME && /^\w[\w.-]*$/.test(name) && !name.endsWith(NEXT) && name !== JOURNAL;
 }
 
 function toBytes(content: Uint8Array | string): Uint8Array {

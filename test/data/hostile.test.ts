@@ -27,6 +27,7 @@ describe("a hostile tokenizer.json", () => {
     ["an empty literal", { normalizer: { type: "Replace", pattern: { String: "" }, content: "a" } }, /pattern: expected/],
     ["a long Prepend", { normalizer: { type: "Prepend", prepend: "a".repeat(100_000) } }, /^tokenizer\.json: normalizer: Prepend: prepend: expected a string of at most 256 characters, got "a{100,}…"$/],
     ["a text that grows without bound", { normalizer: { type: "Sequence", normalizers: [replace("a".repeat(9)), replace("a".repeat(9))] } }, /at most 64 times as long, got 81/],
+    ["a behavior nested 20,000 deep", split("a", { behavior: JSON.parse("[".repeat(20_000) + "]".repeat(20_000)) as unknown }), /behavior: expected one of/],
     ["sequences nested 100 deep", { normalizer: nested(100) }, /nested at most 8 deep/],
     ["a thousand components", { normalizer: { type: "Sequence", normalizers: new Array(1000).fill({ type: "NFC" }) } }, /at most 64 components/],
     ["pieces of length 0", { pre_tokenizer: { type: "FixedLength", length: 0 } }, /length: expected an integer of at least 1, got 0/],
