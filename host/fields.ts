@@ -1,5 +1,6 @@
 import { distance } from "fastest-levenshtein";
 import { HeedError } from "./errors";
+import { quote, show } from "./quote";
 
 /** The values that a field of a configuration accepts. */
 export interface Field {
@@ -79,6 +80,7 @@ export function isObject(value: unknown): value is Record<string, unknown> {
 
 /** The known name closest to a misspelled one, or undefined if none is close. */
 export function nearest(name: string, names: Iterable<string>): string | undefined {
+  if (name.length > 100) return undefined;
   const ranked = [...names].map((candidate) => ({ candidate, edits: distance(name.toLowerCase(), candidate.toLowerCase()) }));
   const best = ranked.sort((a, b) => a.edits - b.edits)[0];
   return best && best.edits <= Math.max(2, Math.floor(best.candidate.length / 2)) ? best.candidate : undefined;
@@ -124,7 +126,7 @@ function findFlaw(value: unknown, fields: FieldsByName): { message: string; isOu
     if (Object.hasOwn(fields, name)) continue;
     const meant = nearest(name, Object.keys(fields));
     const hint = meant ? `did you mean "${meant}"?` : `the fields are ${Object.keys(fields).join(", ")}`;
-    return { message: `unknown field "${name}"; ${hint}` };
+    return { message: `unknown field ${quote(name)}; ${hint}` };
   }
   for (const [name, { accepts, isType, expected, isOptional }] of Object.entries(fields)) {
     const field = value[name];
@@ -133,10 +135,4 @@ function findFlaw(value: unknown, fields: FieldsByName): { message: string; isOu
     }
   }
   return undefined;
-}
-
-/** A value as quoted in an error message. JSON turns NaN and infinities into null, and has no functions, symbols or bigints. */
-function show(value: unknown): string {
-  if (value === undefined) return "nothing";
-  return typeof value === "object" || typeof value === "string" ? JSON.stringify(value) : String(value);
 }

@@ -23,7 +23,7 @@ async function given(file: string): Promise<Record<string, unknown>> {
   return {
     runtime, tokenizer, files, nodeFiles: file === "platform/node-files.ts" ? node.nodeFiles : files,
     graph: new heed.Graph(runtime),
-    model: file === "decode/generate.ts" ? gpt : transformer,
+    model: ["generate", "score", "stream"].some((name) => file === `decode/${name}.ts`) ? gpt : transformer,
     data: { batch: () => data.pairBatch([pair], specials) },
     batches: [data.pairBatch([pair], specials)],
     tensors: new Map([["bias", { dtype: "F32", shape: [1], data: Float32Array.of(1) }]]),

@@ -1,4 +1,5 @@
 import type { Runtime } from "../core/runtime";
+import { printableJson } from "../quote";
 import type { CommonOptions } from "./options";
 import { note, print, type Terminal } from "./terminal";
 import type { TrainingSummary } from "./training-run";
@@ -17,7 +18,7 @@ const INTERRUPTED = 130;
 
 /** Prints a result as text, or as a JSON object with `--json`. */
 export function report({ terminal }: Context, { json }: CommonOptions, result: object, text: string): Promise<void> {
-  return print(terminal, `${json ? JSON.stringify(result) : text}\n`);
+  return print(terminal, `${json ? printableJson(JSON.stringify(result)) : text}\n`);
 }
 
 /** Reports the end of a training run in one sentence. With `--json` it goes to stderr, since stdout carries the JSON. */

@@ -1,11 +1,10 @@
 import { type Command, Option } from "commander";
 import { bleu } from "../data/bleu";
-import { decodeUtf8 } from "../data/lines";
 import { checkAligned } from "../data/parallel";
 import { HeedError } from "../errors";
 import { evaluate } from "../train/evaluate";
 import { type Context, report } from "./context";
-import { readInput, readLines } from "./input";
+import { readLines, readText } from "./input";
 import { load, loadDecoder, loadTransformer, type ModelOptions } from "./load";
 import { addComputeOptions, requireOption } from "./options";
 import { openProgress } from "./progress";
@@ -52,7 +51,7 @@ async function run(options: EvalOptions, command: Command, context: Context): Pr
 }
 
 async function evaluateTranslations(sourcePath: string, targetPath: string, options: EvalOptions, context: Context): Promise<void> {
-  const [source, target] = [await readLines(sourcePath), await readLines(targetPath)];
+  const [source, target] = [await readLines(sourcePath, context.terminal), await readLines(targetPath, context.terminal)];
   checkAligned(source, target);
   const { model, tokenizer } = await loadTransformer(options, context, "evaluate it with --data");
   const started = performance.now();
@@ -70,9 +69,9 @@ async function evaluateTranslations(sourcePath: string, targetPath: string, opti
 }
 
 async function evaluateText(path: string, options: EvalOptions, context: Context): Promise<void> {
-  const text = decodeUtf8(await readInput(path), path);
+  const pieces = await readText(path, context.terminal);
   const { model, tokenizer } = await loadDecoder(options, context, "evaluate it with --source and --target");
-  const all = encodeText(tokenizer, text, path);
+  const all = encodeText(tokenizer, pieces, path);
   const ids = options.heldOut ? heldOut(all) : all;
   if (ids.length < 2) throw new HeedError("data", `${path}: expected at least 2 tokens, to predict one from the other, got ${ids.length}`);
   const { loss, tokens } = await evaluate(model, blocks(ids, model.context));

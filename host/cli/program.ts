@@ -1,6 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { HeedError } from "../errors";
 import { nearest } from "../fields";
+import { excerpt, printable } from "../quote";
 import type { Context } from "./context";
 import { addEval } from "./eval";
 import { addGenerate } from "./generate";
@@ -12,6 +13,8 @@ import { addTranslate } from "./translate";
 
 /** The exit code for an invalid command line. */
 const USAGE = 2;
+/** The most characters of an error that are printed. Messages are bounded where they are made; this is the last guard. */
+const LONGEST_ERROR = 20_000;
 
 /**
  * Runs the `heed` command.
@@ -34,7 +37,7 @@ export async function heed(args: readonly string[], terminal: Terminal = process
     if (error instanceof CommanderError && error.code === "commander.help") return USAGE; // no command was given, so help was shown
     if (isClosedPipe(error)) return 0;
     note(terminal, `heed: ${describe(error)}\n`);
-    if (args.includes("--debug")) note(terminal, `${stack(error)}\n`);
+    if (args.includes("--debug")) note(terminal, `${stack(error).split("\n").map(printable).join("\n")}\n`);
     return error instanceof CommanderError ? USAGE : 1;
   } finally {
     await Promise.all(context.runtimes.map((runtime) => runtime.dispose()));
@@ -92,12 +95,13 @@ function addHelp(program: Command): void {
     });
 }
 
-/** An error in one line. Errors from heed and the command line are self-explanatory; others are prefixed with their name. */
+/** An error in one line, safe to print. Errors from heed and the command line are self-explanatory; others are prefixed with their name. */
 function describe(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
+  if (!(error instanceof Error)) return excerpt(String(error), LONGEST_ERROR);
   const isClear = [HeedError, CommanderError, RangeError, TypeError].some((kind) => error instanceof kind);
   const text = isClear ? error.message.replace(/^error: /, "") : `${error.name}: ${error.message}`;
-  return text.trim().replace(/:\n\s*/g, ": ").replace(/\n\s*\(/g, " (").replace(/\n\s*/g, "; ");
+  const line = text.trim().slice(0, LONGEST_ERROR).replace(/:\n\s*/g, ": ").replace(/\n\s*\(/g, " (").replace(/\n\s*/g, "; ");
+  return excerpt(line, LONGEST_ERROR);
 }
 
 /** The stack of an error, followed by those of its causes. */

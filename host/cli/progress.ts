@@ -1,4 +1,5 @@
 import { MultiBar } from "cli-progress";
+import { printable } from "../quote";
 import type { Terminal } from "./terminal";
 import { duration } from "./terminal";
 
@@ -6,7 +7,7 @@ import { duration } from "./terminal";
 export interface Progress {
   /** @param note  text shown next to the bar, such as the loss */
   update(done: number, note?: string): void;
-  /** Prints a line above the bar. */
+  /** Prints a line above the bar. It may quote text from outside: unsafe characters are escaped. */
   log(line: string): void;
   stop(): void;
 }
@@ -32,7 +33,7 @@ function drawBar(stream: Terminal["stderr"], name: string, total: number, start:
   const bar = bars.create(total, start, { note: "", left: "" });
   return {
     update: (done, note = "") => bar.update(done, { note: note && `${note} · `, left: left(done) }),
-    log: (line) => void bars.log(`${line}\n`),
+    log: (line) => void bars.log(`${printable(line)}\n`),
     stop() {
       bars.update(); // prints lines logged since the last redraw
       bars.stop();
@@ -50,7 +51,7 @@ function printLines(stream: Terminal["stderr"], name: string, total: number, lef
       printed = now;
       stream.write(`${name} ${done}/${total} · ${note && `${note} · `}${timeLeft}\n`);
     },
-    log: (line) => void stream.write(`${line}\n`),
+    log: (line) => void stream.write(`${printable(line)}\n`),
     stop: () => undefined,
   };
 }

@@ -4,6 +4,7 @@ import type { Task } from "../io/model";
 import { families, type ModelType } from "../models/families";
 import { optimizerFields } from "../train/optimizer";
 import { scheduleFields } from "../train/schedule";
+import { excerpt, show } from "../quote";
 import { readJson } from "./input";
 import type { TrainOptions } from "./options";
 import { type Preset, presetsOf, type Settings, type TrainingSettings } from "./presets";
@@ -82,5 +83,5 @@ export function differences(before: unknown, after: unknown, path = ""): string[
     return names.flatMap((name) => differences(before[name], after[name], path ? `${path}.${name}` : name));
   }
   const [old, now] = [JSON.stringify(before), JSON.stringify(after)];
-  return old === now ? [] : [`${path}: ${old ?? "nothing"} → ${now ?? "nothing"}`];
+  return old === now ? [] : [`${excerpt(path)}: ${show(before)} → ${show(after)}`];
 }

@@ -1,15 +1,14 @@
 import type { Command } from "commander";
 import { CharacterTokenizer } from "../data/characters";
 import { evaluationBatches, languageModelBatches } from "../data/language";
-import { decodeUtf8 } from "../data/lines";
 import type { Tokenizer } from "../data/tokenizer";
-import { HeedError } from "../errors";
+import { HeedError, inFile } from "../errors";
 import type { CheckpointConfig } from "../io/model";
 import { families, type ModelOf, type TypesOf } from "../models/families";
 import type { LanguageInputs } from "../models/language";
 import type { BatchOf } from "../models/inputs";
 import { type Context, finish } from "./context";
-import { fingerprint, readInput } from "./input";
+import { fingerprintText, readText } from "./input";
 import { addComputeOptions, addTrainOptions, requireOption, type TrainOptions } from "./options";
 import { openRuntime } from "./runtime";
 import { trainingSettings } from "./settings";
@@ -26,6 +25,8 @@ interface TextTrainOptions extends TrainOptions {
 const TRAIN_SHARE = 0.9;
 /** Blocks per validation batch. */
 const VALIDATION_BATCH = 32;
+/** V8's longest string. */
+const LONGEST_STRING = 2 ** 29 - 24;
 
 export function addTrainText(train: Command, context: Context): void {
   const command = train.command("text").summary("train a character-level language model on a text");
@@ -42,9 +43,9 @@ Examples:
 async function trainText(options: TextTrainOptions, context: Context): Promise<void> {
   const { seed, data } = options;
   const { type, model: modelSettings, training } = await trainingSettings<LanguageType>("text", options);
-  const text = decodeUtf8(await readInput(data), data);
-  const tokenizer = CharacterTokenizer.of([text]);
-  const tokens = Int32Array.from(tokenizer.encode(text));
+  const pieces = await readText(data, context.terminal);
+  const tokenizer = CharacterTokenizer.of(pieces);
+  const tokens = encodeText(tokenizer, pieces, data);
   const { train, valid } = splitText(tokens, modelSettings.block, data);
 
   const trainBatches = languageModelBatches(train, { batch: training.batch, block: modelSettings.block, seed });
@@ -56,7 +57,7 @@ async function trainText(options: TextTrainOptions, context: Context): Promise<v
     config: { type, task: "text", seed, model: modelConfig } as CheckpointConfig,
     data: { batch: (step, microBatch) => trainBatches.batchAt(step * training.microBatches + microBatch) },
     validation: () => blocks(valid, modelSettings.block),
-    fingerprints: { text: fingerprint([text]) },
+    fingerprints: { text: fingerprintText(pieces) },
   };
   const summary = await runTraining(task, options, context.terminal);
   const best = `Best validation loss ${summary.validLoss?.toFixed(4)} after step ${summary.bestStep}`;
@@ -85,12 +86,25 @@ export function* blocks(tokens: Int32Array, block: number): Generator<BatchOf<La
   for (let index = 0; index < batches; index++) yield batchAt(index);
 }
 
-/** @throws HeedError (`data`) naming the file and the character that is not in the vocabulary */
-export function encodeText(tokenizer: Tokenizer, text: string, name: string): Int32Array {
-  try {
-    return Int32Array.from(tokenizer.encode(text));
-  } catch (cause) {
-    if (!(cause instanceof HeedError)) throw cause;
-    throw new HeedError(cause.code, `${name}: ${cause.message}`, { cause });
+/**
+ * Encodes a text. A tokenizer of characters does so piece by piece; any other needs the whole text as one string.
+ * @throws HeedError (`data`) naming the file, and the character that is not in the vocabulary
+ */
+export function encodeText(tokenizer: Tokenizer, pieces: readonly string[], name: string): Int32Array {
+  const units = pieces.reduce((sum, piece) => sum + piece.length, 0);
+  if (!(tokenizer instanceof CharacterTokenizer)) {
+    if (units > LONGEST_STRING) {
+      const most = `expected at most ${LONGEST_STRING} characters for this model's tokenizer`;
+      throw new HeedError("data", `${name}: ${most}, got ${units}; split the file`);
+    }
+    return Int32Array.from(inFile(name, () => tokenizer.encode(pieces.join(""))));
   }
+  const ids = new Int32Array(units); // a character has one or two units
+  let count = 0;
+  for (const piece of pieces) {
+    const encoded = inFile(name, () => tokenizer.encode(piece, count));
+    ids.set(encoded, count);
+    count += encoded.length;
+  }
+  return ids.subarray(0, count);
 }

@@ -51,12 +51,13 @@ Examples:
 
 async function trainTranslate(options: TranslateTrainOptions, context: Context): Promise<void> {
   const { seed } = options;
+  const { terminal } = context;
   const { model: modelSettings, training, vocabulary } = await trainingSettings<"transformer">("translate", options);
-  const [source, target] = [await readLines(options.source), await readLines(options.target)];
-  const [validSource, validTarget] = [await readLines(options.validSource), await readLines(options.validTarget)];
+  const [source, target] = [await readLines(options.source, terminal), await readLines(options.target, terminal)];
+  const [validSource, validTarget] = [await readLines(options.validSource, terminal), await readLines(options.validTarget, terminal)];
   checkAligned(source, target);
   checkAligned(validSource, validTarget);
-  const tokenizer = learnVocabulary([...source.lines, ...target.lines], vocabulary!, context.terminal);
+  const tokenizer = learnVocabulary([source.lines, target.lines].flat(), vocabulary!, terminal);
   const corpusOptions: ParallelOptions = {
     sourceTokenizer: tokenizer, targetTokenizer: tokenizer, maxLength: modelSettings.maxLength,
     longLines: options.skipLong ? "skip" : "error", emptyLines: options.skipEmpty ? "skip" : "error",

@@ -1,4 +1,5 @@
 import { HeedError } from "../errors";
+import { quote } from "../quote";
 import { addedToken, checkIds, specialIds, type DecodeOptions, type SpecialIdsOf, type Tokenizer, type TokenizerJSON } from "./tokenizer";
 
 /**
@@ -46,12 +47,15 @@ export class CharacterTokenizer<Special extends string = string> implements Toke
     return new CharacterTokenizer([...specials, ...sorted], specials.length);
   }
 
-  /** @throws HeedError "data" naming a character that is not in the vocabulary, and its position from 0, if there is no `<unk>` */
-  encode(text: string): number[] {
+  /**
+   * @param offset  the number of characters before `text`, for the error message
+   * @throws HeedError "data" naming a character that is not in the vocabulary, and its position from 0, if there is no `<unk>`
+   */
+  encode(text: string, offset = 0): number[] {
     const ids: number[] = [];
     for (const character of text) {
       const id = this.ids.get(character) ?? this.specials.unk;
-      if (id === undefined) throw unknownCharacter(character, ids.length, this.size - this.special);
+      if (id === undefined) throw unknownCharacter(character, offset + ids.length, this.size - this.special);
       ids.push(id);
     }
     return ids;
@@ -105,6 +109,6 @@ export class CharacterTokenizer<Special extends string = string> implements Toke
 
 function unknownCharacter(character: string, position: number, known: number): HeedError {
   const code = character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0");
-  const where = `character ${JSON.stringify(character)} (U+${code}) at position ${position}`;
+  const where = `character ${quote(character)} (U+${code}) at position ${position}`;
   return new HeedError("data", `${where} is not one of the tokenizer's ${known} characters, and there is no <unk> token`);
 }

@@ -1,10 +1,12 @@
 import { Tokenizer as Implementation } from "@huggingface/tokenizers";
 import { HeedError, inFile } from "../errors";
-import { isObject } from "../fields";
 import { parseJson } from "../json";
+import { excerpt } from "../quote";
 import { GPT2_SPLIT, toAlphabet } from "./bytelevel";
 import { CharacterTokenizer } from "./characters";
+import { checkByteToken, secure, unknownToken } from "./checkedmodel";
 import { checkIds, specialIds, type DecodeOptions, type SpecialIdsOf, type Tokenizer, type TokenizerJSON } from "./tokenizer";
+import { checkTokenizer } from "./tokenizerfile";
 
 /** Maximum number of cached words; beyond that, the cache is cleared. Natural text has about 10⁴ frequent words. */
 const CACHED_WORDS = 100_000;
@@ -30,27 +32,32 @@ export class HuggingFaceTokenizer<Special extends string = string> implements To
   private plain?: Implementation;
   private readonly words?: Map<string, number[]>;
 
-  /** @throws HeedError "format" if the package rejects `json` */
+  private readonly checked: TokenizerJSON;
+  private readonly decodesBytes: boolean;
+  private readonly added: ReadonlySet<string>;
+
+  /** @throws HeedError "format" if `json` does not describe a tokenizer, or one that exceeds the limits in docs/files.md */
   constructor(private readonly json: TokenizerJSON) {
-    try {
-      this.full = new Implementation(json, {});
-    } catch (cause) {
-      throw new HeedError("format", cause instanceof Error ? cause.message : String(cause), { cause });
-    }
+    this.checked = checkTokenizer(json);
+    this.full = implement(this.checked);
+    this.added = new Set(this.checked.added_tokens.map(({ content }) => content));
+    this.decodesBytes = isByteLevel(this.checked.decoder);
     this.size = this.full.model!.vocab.length;
     this.specials = specialIds((token) => this.full.token_to_id(token)) as SpecialIdsOf<Special>;
-    if (isPlainByteLevel(json)) this.words = new Map();
+    if (isPlainByteLevel(this.checked)) this.words = new Map();
   }
 
   /**
-   * @throws HeedError "data" for a token without an id, for example if the unknown token itself is not in the vocabulary. A BPE that
-   *   is neither byte-level nor has an unknown token drops characters that it does not know, as Hugging Face's own library does.
+   * @throws HeedError "data" for text that is not in the vocabulary if there is no unknown token, and for an unknown token without an
+   *   id. (Hugging Face's own library drops what a BPE without an unknown token does not know.)
    */
   encode(text: string, { specials = false }: EncodeOptions = {}): number[] {
-    if (specials) return checkedIds(this.full.encode(text));
-    if (this.words) return this.encodeByWords(text, this.words);
-    this.plain ??= new Implementation(withoutSpecials(this.json), {});
-    return checkedIds(this.plain.encode(text));
+    return guarded(() => {
+      if (specials) return checkedIds(this.full.encode(text));
+      if (this.words) return this.encodeByWords(text, this.words);
+      this.plain ??= implement(withoutSpecials(this.checked));
+      return checkedIds(this.plain.encode(text));
+    });
   }
 
   decode(ids: ArrayLike<number>, { specials = false }: DecodeOptions = {}): string {
@@ -58,9 +65,11 @@ export class HuggingFaceTokenizer<Special extends string = string> implements To
     if (ids.length === 0) return "";
     const { vocab } = this.full.model!;
     for (let i = 0; i < ids.length; i++) {
-      if (vocab[ids[i]!] === undefined) throw new RangeError(`decode: no token has id ${ids[i]}, found at position ${i}`);
+      const token = vocab[ids[i]!];
+      if (token === undefined) throw new RangeError(`decode: no token has id ${ids[i]}, found at position ${i}`);
+      if (this.decodesBytes && !this.added.has(token)) checkByteToken(token);
     }
-    return this.full.decode(Array.from(ids), { skip_special_tokens: !specials, clean_up_tokenization_spaces: false });
+    return guarded(() => this.full.decode(Array.from(ids), { skip_special_tokens: !specials, clean_up_tokenization_spaces: false }));
   }
 
   toJSON(): TokenizerJSON {
@@ -85,11 +94,7 @@ export class HuggingFaceTokenizer<Special extends string = string> implements To
 
   private encodeWord(word: string): number[] {
     const model = this.full.model!;
-    const letters = toAlphabet(word);
-    const tokens = model.encode([letters]);
-    if (tokens.join("").length < letters.length && !model.unk_token) { // the package drops unknown bytes
-      throw unknownToken([...letters].find((letter) => !model.tokens_to_ids.has(letter)) ?? letters);
-    }
+    const tokens = model.encode([toAlphabet(word)]);
     return checkedIds({ tokens, ids: tokens.map((token) => model.tokens_to_ids.get(token) ?? model.unk_token_id) });
   }
 }
@@ -100,15 +105,37 @@ function checkedIds({ ids, tokens }: { ids: readonly (number | null | undefined)
   return ids as number[];
 }
 
-function unknownToken(token: string): HeedError {
-  return new HeedError("data", `the token ${JSON.stringify(token)} is not in the tokenizer's vocabulary`);
+/** Constructs a tokenizer of the package, and replaces the parts of it that untrusted files and texts could abuse. */
+function implement(json: TokenizerJSON): Implementation {
+  return guarded(() => {
+    const implementation = new Implementation(json, {});
+    secure(implementation);
+    return implementation;
+  });
+}
+
+/** Runs the package's code. What it throws is a flaw of the file that no check has found: a HeedError "format". */
+function guarded<T>(action: () => T): T {
+  try {
+    return action();
+  } catch (cause) {
+    if (cause instanceof HeedError) throw cause;
+    const reason = excerpt(cause instanceof Error ? cause.message : String(cause));
+    throw new HeedError("format", `the tokenizer cannot be used: ${reason}`, { cause });
+  }
+}
+
+/** Whether a decoder starts with the bytes of byte-level tokens. */
+function isByteLevel(decoder: TokenizerJSON["decoder"]): boolean {
+  if (decoder?.type === "Sequence") return isByteLevel((decoder.decoders as TokenizerJSON["decoder"][])[0] ?? null);
+  return decoder?.type === "ByteLevel";
 }
 
 /** Whether the text is split by GPT-2's expression and each word is encoded independently of the others. */
 function isPlainByteLevel({ model, pre_tokenizer, added_tokens }: TokenizerJSON): boolean {
   const { type, use_regex, add_prefix_space } = pre_tokenizer ?? { type: "" };
-  const isByteLevel = type === "ByteLevel" && use_regex !== false && add_prefix_space !== true;
-  return isByteLevel && model.type !== "Unigram" && model.merges !== undefined && added_tokens.every((token) => token.special);
+  const isPlain = type === "ByteLevel" && use_regex !== false && add_prefix_space !== true;
+  return isPlain && model.type !== "Unigram" && model.merges !== undefined && added_tokens.every((token) => token.special);
 }
 
 function withoutSpecials(json: TokenizerJSON): TokenizerJSON {
@@ -129,35 +156,7 @@ function withoutSpecials(json: TokenizerJSON): TokenizerJSON {
 export function loadTokenizer(json: string | TokenizerJSON, name = "tokenizer.json"): Tokenizer {
   return inFile(name, () => {
     const parsed = (typeof json === "string" ? parseJson(json) : json) as TokenizerJSON;
-    const hasVocabulary = isObject(parsed?.model) && (isObject(parsed.model.vocab) || Array.isArray(parsed.model.vocab));
-    if (!hasVocabulary || !Array.isArray(parsed.added_tokens)) {
-      throw new HeedError("format", 'not a Hugging Face tokenizer.json: "model.vocab" or "added_tokens" is missing');
-    }
-    checkTokens(parsed);
+    checkTokenizer(parsed);
     return CharacterTokenizer.fromJSON(parsed) ?? new HuggingFaceTokenizer(parsed);
   });
-}
-
-/** A larger id means that the file is broken: the largest vocabularies have about a million tokens. */
-const MOST_TOKENS = 2 ** 24;
-
-/** @throws HeedError "format" for an invalid id, an id shared by two tokens, or an invalid added token */
-function checkTokens({ model: { vocab }, added_tokens }: TokenizerJSON): void {
-  const taken = new Map<number, string>();
-  const check = (token: string, id: unknown): void => {
-    const where = `the token ${JSON.stringify(token)}`;
-    if (!Number.isInteger(id) || (id as number) < 0 || (id as number) >= MOST_TOKENS) {
-      throw new HeedError("format", `${where}: expected an id in [0, ${MOST_TOKENS}), got ${JSON.stringify(id)}`);
-    }
-    const other = taken.get(id as number) ?? token;
-    if (other !== token) throw new HeedError("format", `${where} has the same id as ${JSON.stringify(other)}: ${id as number}`);
-    taken.set(id as number, token);
-  };
-  if (!Array.isArray(vocab)) for (const [token, id] of Object.entries(vocab as object)) check(token, id);
-  for (const token of added_tokens as unknown[]) {
-    if (!isObject(token) || typeof token.content !== "string") {
-      throw new HeedError("format", `added_tokens: expected objects with "id" and "content", got ${JSON.stringify(token)}`);
-    }
-    if (!Array.isArray(vocab)) check(token.content, token.id);
-  }
 }

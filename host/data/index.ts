@@ -8,7 +8,7 @@ export { CharacterTokenizer } from "./characters";
 export { dates, type DatePair, type DatesOptions } from "./dates";
 export { HuggingFaceTokenizer, loadTokenizer, type EncodeOptions } from "./huggingface";
 export { evaluationBatches, languageModelBatches, type EvaluationOptions, type LanguageModelOptions } from "./language";
-export { decodeUtf8, parseLines, type Lines } from "./lines";
+export { decodeUtf8, LineReader, parseLines, type Lines } from "./lines";
 export { pairBatch } from "./pairbatch";
 export { parallelCorpus, type Pair, type ParallelOptions, type Skipped } from "./parallel";
 export { philox, Random, shuffle, Stream } from "./random";

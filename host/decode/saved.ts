@@ -87,8 +87,8 @@ export function restoreRows(bytes: Uint8Array, model: DecoderModel, pool: PagePo
     return taken.get(index)!;
   };
   header.rows.forEach((saved, i) => {
-    rows[i]!.pages.push(...saved.pages.map(pageOf));
-    rows[i]!.sourcePages.push(...saved.sourcePages.map(pageOf));
+    for (const index of saved.pages) rows[i]!.pages.push(pageOf(index));
+    for (const index of saved.sourcePages) rows[i]!.sourcePages.push(pageOf(index));
   });
   return rows;
 }
@@ -122,7 +122,8 @@ function checkRow(saved: SavedRow, i: number, model: DecoderModel, pages: number
     const counts = stored === tokens.length - 1 && generated <= tokens.length;
     const isPaged = (list: number[], n: number): boolean =>
       list.length === Math.ceil(n / PAGE_TOKENS) && list.every((page) => whole.accepts(page) && page < pages);
-    if (!fits || !counts || !isPaged(saved.pages, stored) || !isPaged(saved.sourcePages, source.length)) throw new RangeError("its tokens and pages do not fit");
+    const arePaged = isPaged(saved.pages, stored) && isPaged(saved.sourcePages, source.length);
+    if (!fits || !counts || !arePaged) throw new RangeError("its tokens and pages do not fit");
     return Object.assign(row, { source, draws, generated, stored });
   } catch (cause) {
     throw broken(`row ${i}: ${(cause as Error).message}`, cause);

@@ -35,7 +35,8 @@ const fields: FieldsByName = { stride: optional(count), signal: optional(object)
  *   context
  *
  * @example
- * const { logProbabilities, perplexity } = await score(model, tokenizer.encode("To be, or not to be"));
+ * const { logProbabilities, perplexity } = await score(model, tokenizer.encode("March 2019"));
+ * logProbabilities.length; // 9
  */
 export async function score<M extends DecoderModel>(
   model: M | Session<M>, tokens: ArrayLike<number>, options: ScoreOptions = {},

@@ -45,7 +45,14 @@ const strings: Field = {
 };
 const fields: FieldsByName = { stop: optional(strings) };
 
-/** Text that is generated as it is read: see `streamText`. */
+/**
+ * Text that is generated as it is read: see `streamText`. Reading it again generates it again.
+ *
+ * @example
+ * const stream = streamText(model, tokenizer, "ROMEO:", { maxTokens: 5 });
+ * for await (const _ of stream) break; // leaving the loop ends the generation
+ * stream.result; // undefined
+ */
 export class TextStream implements AsyncIterable<string> {
   /** How the stream ended; undefined before it has. */
   result: StreamResult | undefined;
@@ -67,7 +74,7 @@ export class TextStream implements AsyncIterable<string> {
  * @example
  * const stream = streamText(model, tokenizer, "ROMEO:", { maxTokens: 100, temperature: 0.8, stop: ["\n\n"] });
  * for await (const piece of stream) process.stdout.write(piece);
- * stream.result?.reason; // "stop"
+ * console.log(stream.result?.reason); // why it ended: "end", "stop", "length" or "context"
  */
 export function streamText<M extends DecoderModel>(
   model: M | Session<M>, tokenizer: TextCodec, prompt: string | readonly number[] | Prompt, options: StreamOptions = {},

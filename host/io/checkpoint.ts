@@ -1,4 +1,5 @@
 import { HeedError } from "../errors";
+import { quoteList, show } from "../quote";
 import type { Files, OpenFile } from "./files";
 import {
   formatJournal, isName, isTemporary, JOURNAL, type Journal, newJournal, parseJournal, readState, SAVED, temporary,
@@ -10,7 +11,7 @@ import { inTurn } from "./queue";
 //   1. every new file is written as <name>.heed-<id>.next               ┐ a crash here leaves the old set
 //   2. the journal commit.json, naming them, is renamed into place      ┘ ← the commit
 //   3. every <name>.heed-<id>.next is renamed over <name>               ┐ a crash here leaves the new set:
-//   4. the journal is renamed to .heed-saved.json                            ┘ readers use the temporary file where it exists
+//   4. the journal is renamed to .heed-saved.json                       ┘ readers use the temporary file where it exists
 //
 // Each step is durable before the next begins (see Files). The id is random and occurs in the journal, so the last committed journal,
 // in commit.json or else in .heed-saved.json, identifies the set. It changes at the commit, and no file of a set changes before the next
@@ -21,6 +22,8 @@ import { inTurn } from "./queue";
 
 /** How often openCheckpoint starts again because a save was committed while it was listing the files. */
 const ATTEMPTS = 100;
+/** The most bytes of a text file. Larger ones would not fit in a string; the largest tokenizers have some 30 MB. */
+const LONGEST_TEXT = 2 ** 28;
 
 /**
  * The newest complete set of files in a folder, at the time it was opened. All reads return files of that set, even while another
@@ -67,9 +70,19 @@ export class Checkpoint {
     return file;
   }
 
-  /** Reads a file as UTF-8 text. @throws HeedError as for `read`; `format` if the file is not UTF-8 */
+  /** Reads a file as UTF-8 text. @throws HeedError as for `read`; `format` if the file is not UTF-8 or exceeds 256 MiB */
   async readText(name: string): Promise<string> {
-    const bytes = await this.read(name);
+    const file = await this.open(name);
+    const bytes = new Uint8Array(Math.min(file.size, LONGEST_TEXT + 1));
+    try {
+      await file.read(bytes, 0);
+    } finally {
+      await file.close();
+    }
+    if (bytes.length > LONGEST_TEXT) {
+      const path = this.path(name);
+      throw new HeedError("format", `${path}: expected at most ${LONGEST_TEXT} bytes of text, got more`, { file: path });
+    }
     try {
       return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
     } catch (cause) {
@@ -85,7 +98,7 @@ export class Checkpoint {
   private async access<T>(name: string, action: (path: string) => Promise<T>): Promise<T> {
     const path = this.path(name);
     if (!this.has(name)) {
-      throw new HeedError("file", `checkpoint ${this.folder}: expected ${name}, found ${this.names.join(", ")}`, { file: path });
+      throw new HeedError("file", `checkpoint ${this.folder}: expected ${name}, found ${quoteList(this.names)}`, { file: path });
     }
     try {
       return (await this.accessPending(path, name, action)) ?? (await action(path));
@@ -168,7 +181,7 @@ export async function saveCheckpoint(
   const contents = new Map<string, Uint8Array>();
   const remove: string[] = [];
   for (const [name, content] of Object.entries(entries)) {
-    if (!isName(name)) throw new RangeError(`saveCheckpoint: expected a plain file name, got ${JSON.stringify(name)}`);
+    if (!isName(name)) throw new RangeError(`saveCheckpoint: expected a plain file name, got ${show(name)}`);
     if (content === null) remove.push(name);
     else contents.set(name, toBytes(content));
   }

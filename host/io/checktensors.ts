@@ -1,4 +1,5 @@
 import { HeedError } from "../errors";
+import { excerpt, quoteList, quoteShape } from "../quote";
 
 /** Shapes by tensor name. */
 export type Shapes = ReadonlyMap<string, readonly number[]>;
@@ -6,7 +7,8 @@ export type Shapes = ReadonlyMap<string, readonly number[]>;
 /**
  * Checks that a file contains exactly the tensors of a model, each with the right shape.
  *
- * @throws HeedError (`checkpoint`) listing every tensor that is missing, unexpected or of the wrong shape
+ * @throws HeedError (`checkpoint`) listing the tensors that are missing, unexpected or of the wrong shape: the first 50 by name, the others
+ *   by number
  *
  * @example
  * const { tensors } = readSafetensors(await files.read("runs/dates/model.safetensors"));
@@ -17,13 +19,15 @@ export function checkTensors(expected: Shapes, found: Shapes): void {
   const flaws: string[] = [];
   for (const [name, shape] of expected) {
     const other = found.get(name);
-    if (other === undefined) flaws.push(`missing: ${name} [${shape.join(",")}]`);
-    else if (shape.join() !== other.join()) flaws.push(`wrong shape: ${name}: expected [${shape.join(",")}], got [${other.join(",")}]`);
+    if (other === undefined) flaws.push(`missing: ${excerpt(name)} ${quoteShape(shape)}`);
+    else if (!isEqual(shape, other)) flaws.push(`wrong shape: ${excerpt(name)}: expected ${quoteShape(shape)}, got ${quoteShape(other)}`);
   }
   for (const [name, shape] of found) {
-    if (!expected.has(name)) flaws.push(`unexpected: ${name} [${shape.join(",")}]`);
+    if (!expected.has(name)) flaws.push(`unexpected: ${excerpt(name)} ${quoteShape(shape)}`);
   }
   if (flaws.length === 0) return;
   const count = flaws.length === 1 ? "1 tensor does not match" : `${flaws.length} tensors do not match`;
-  throw new HeedError("checkpoint", `${count} the model:\n  ${flaws.join("\n  ")}`);
+  throw new HeedError("checkpoint", `${count} the model:\n  ${quoteList(flaws, "\n  ")}`);
 }
+
+const isEqual = (a: readonly number[], b: readonly number[]): boolean => a.length === b.length && a.every((size, i) => size === b[i]);

@@ -1,6 +1,11 @@
 /** The JavaScript array type of each safetensors dtype. Types that JavaScript lacks are stored as raw bits. */
 export interface DtypeArrays {
   BOOL: Uint8Array;
+  /** Two elements per byte. */
+  F4: Uint8Array;
+  /** Four elements in three bytes. */
+  F6_E2M3: Uint8Array;
+  F6_E3M2: Uint8Array;
   U8: Uint8Array;
   I8: Int8Array;
   F8_E5M2: Uint8Array;
@@ -15,6 +20,8 @@ export interface DtypeArrays {
   I32: Int32Array;
   U32: Uint32Array;
   F32: Float32Array;
+  /** A complex number: the bits of its real part, then of its imaginary part, as one little-endian integer. */
+  C64: BigUint64Array;
   F64: Float64Array;
   I64: BigInt64Array;
   U64: BigUint64Array;
@@ -26,6 +33,9 @@ export type Dtype = keyof DtypeArrays;
 /** The array constructor of each dtype, ordered by increasing alignment: the sort order of the reference implementation. */
 export const arrayTypes = {
   BOOL: Uint8Array,
+  F4: Uint8Array,
+  F6_E2M3: Uint8Array,
+  F6_E3M2: Uint8Array,
   U8: Uint8Array,
   I8: Int8Array,
   F8_E5M2: Uint8Array,
@@ -40,6 +50,7 @@ export const arrayTypes = {
   I32: Int32Array,
   U32: Uint32Array,
   F32: Float32Array,
+  C64: BigUint64Array,
   F64: Float64Array,
   I64: BigInt64Array,
   U64: BigUint64Array,
@@ -47,7 +58,13 @@ export const arrayTypes = {
 
 export const dtypes = Object.keys(arrayTypes) as readonly Dtype[];
 
-/** A tensor of one dtype: `data` holds the elements in row-major order. */
+/** Bits per element of the dtypes whose elements are smaller than a byte. They are packed; a tensor fills whole bytes. */
+const PACKED: Partial<Record<Dtype, number>> = { F4: 4, F6_E2M3: 6, F6_E3M2: 6 };
+
+/** Bits per element. */
+export const bitsOf = (dtype: Dtype): number => PACKED[dtype] ?? 8 * arrayTypes[dtype].BYTES_PER_ELEMENT;
+
+/** A tensor of one dtype: `data` holds the elements in row-major order, F4 and F6 packed. */
 export interface StoredTensorOf<D extends Dtype> {
   dtype: D;
   shape: readonly number[];

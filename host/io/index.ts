@@ -5,5 +5,6 @@ export { type Dtype, type StoredTensor, toFloat32 } from "./dtype";
 export { type Files, MemoryFiles, type OpenFile } from "./files";
 export { type CheckpointConfig, type LoadedModel, type LoadOptions, type SnapshotShapes, type Task } from "./model";
 export { loadModel, parseConfig, readSnapshot, saveModel, snapshotFiles } from "./model";
-export { readSafetensors, type Safetensors, type TensorInfo, writeSafetensors } from "./safetensors";
+export { type TensorInfo } from "./header";
+export { readSafetensors, type Safetensors, writeSafetensors } from "./safetensors";
 export { type FloatSink, TensorFile } from "./tensorfile";

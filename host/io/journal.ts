@@ -1,4 +1,5 @@
 import { HeedError } from "../errors";
+import { quote } from "../quote";
 import type { Files } from "./files";
 
 /** The journal of a save that has been committed but may not be complete. */
@@ -12,6 +13,10 @@ const FORMAT_1 = "heed-commit-1";
 const NEXT = ".next";
 const TEMPORARY = /\.heed-[0-9a-f]{32}\.next$/;
 const ATTEMPTS = 10;
+/** The most bytes of a journal. It names a few files. */
+const LONGEST_JOURNAL = 2 ** 20;
+/** The longest name that file systems accept. */
+const LONGEST_NAME = 255;
 
 export interface Journal {
   /** Unique to the save; null in the journals of earlier versions. */
@@ -44,7 +49,7 @@ export const isTemporary = (name: string): boolean => TEMPORARY.test(name);
 
 /** Whether a file name stays within the folder and is not reserved for the journal. */
 export function isName(name: unknown): name is string {
-  return typeof name === "string" && /^\w[\w.-]*$/.test(name) && !name.endsWith(NEXT) && name !== JOURNAL;
+  return typeof name === "string" && name.length <= LONGEST_NAME && /^\w[\w.-]*$/.test(name) && !name.endsWith(NEXT) && name !== JOURNAL;
 }
 
 export const formatJournal = ({ id, replace, remove }: Journal): string => JSON.stringify({ format: FORMAT, id, replace, remove });
@@ -58,7 +63,7 @@ export function parseJournal(text: string, path: string): Journal {
   } catch {
     // reported below
   }
-  throw new HeedError("checkpoint", `${path}: expected a journal in format ${FORMAT}, got ${text.slice(0, 80)}`, { file: path });
+  throw new HeedError("checkpoint", `${path}: expected a journal in format ${FORMAT}, got ${quote(text, 80)}`, { file: path });
 }
 
 /** Reads the state that the folder was in at some time during the call. */
@@ -68,12 +73,24 @@ export async function readState(files: Files, folder: string): Promise<FolderSta
   return { identity: await readIfPresent(files, `${folder}/${SAVED}`), isPending: false };
 }
 
+/** The text of a journal. One that is too long is cut, which makes it invalid. */
+async function readStart(files: Files, path: string): Promise<string> {
+  const file = await files.open(path);
+  try {
+    const bytes = new Uint8Array(Math.min(file.size, LONGEST_JOURNAL));
+    await file.read(bytes, 0);
+    return new TextDecoder().decode(bytes);
+  } finally {
+    await file.close();
+  }
+}
+
 /** Reads a file that a save may rename at any time. */
 async function readIfPresent(files: Files, path: string): Promise<string | null> {
   for (let attempt = 1; ; attempt++) {
     if (!(await files.exists(path))) return null;
     try {
-      return new TextDecoder().decode(await files.read(path));
+      return await readStart(files, path);
     } catch (error) {
       if (attempt === ATTEMPTS) throw error;
     }

@@ -4,6 +4,7 @@ import type { Tokenizer } from "../data/tokenizer";
 import { HeedError, inFile } from "../errors";
 import { checkFields, type Fields, object, oneOf, optional, whole } from "../fields";
 import { parseJson } from "../json";
+import { excerpt } from "../quote";
 import { type ConfigOf, families, type ModelOf, type ModelType } from "../models/families";
 import type { Model, PlaceOptions } from "../models/model";
 import type { WeightArray } from "../nn/weights";
@@ -129,7 +130,7 @@ function build(config: CheckpointConfig): { type: ModelType; model: AnyModel } {
     const Model = families[config.type].Model as new (config: object) => AnyModel;
     return { type: config.type, model: new Model(config.model) };
   } catch (cause) {
-    throw new HeedError("format", (cause as Error).message, { cause });
+    throw new HeedError("format", excerpt((cause as Error).message, 1000), { cause });
   }
 }
 

@@ -1,14 +1,9 @@
-import { HeedError } from "../errors";
-import { type Dtype, type StoredTensor, arrayTypes, dtypes } from "./dtype";
-import { type Json, parseStrictJson, quote } from "./strictjson";
+import { quote, quoteShape, show } from "../quote";
+import { type Dtype, type StoredTensor, arrayTypes, bitsOf, dtypes } from "./dtype";
+import { type Header, LENGTH_BYTES, METADATA, readHeader, readHeaderLength, type TensorInfo } from "./header";
 
 // The format: u64 N (little-endian), N bytes of JSON, then the bytes of the tensors without gaps.
 // Source: huggingface/safetensors, README and safetensors/src/tensor.rs.
-
-/** Size of the length field in front of the header. */
-export const LENGTH_BYTES = 8;
-const MAX_HEADER_BYTES = 100_000_000;
-const METADATA = "__metadata__";
 
 /** The contents of a .safetensors file. */
 export interface Safetensors {
@@ -16,23 +11,6 @@ export interface Safetensors {
   tensors: Map<string, StoredTensor>;
   /** Arbitrary text by key, such as `format` → `pt`. */
   metadata: Map<string, string>;
-}
-
-/** The header's description of a tensor. */
-export interface TensorInfo {
-  readonly dtype: Dtype;
-  readonly shape: readonly number[];
-  /** The offset of its first byte in the file. */
-  readonly begin: number;
-  /** The offset after its last byte. */
-  readonly end: number;
-}
-
-/** A parsed header. */
-export interface Header {
-  /** Tensors by name, in file order. */
-  readonly tensors: ReadonlyMap<string, TensorInfo>;
-  readonly metadata: ReadonlyMap<string, string>;
 }
 
 /**
@@ -54,104 +32,6 @@ export function readSafetensors(bytes: Uint8Array): Safetensors {
 /** Reads the header from the bytes of a whole file. @throws HeedError (`format`) */
 export function headerOf(bytes: Uint8Array): Header {
   return readHeader(bytes.subarray(LENGTH_BYTES, LENGTH_BYTES + readHeaderLength(bytes, bytes.length)), bytes.length);
-}
-
-/**
- * Parses and checks a header.
- *
- * @param bytes     the bytes of the header
- * @param fileSize  the size of the whole file in bytes
- * @throws HeedError (`format`)
- */
-export function readHeader(bytes: Uint8Array, fileSize: number): Header {
-  const header = parseHeader(bytes);
-  const metadata = readMetadata(header.get(METADATA));
-  header.delete(METADATA);
-  const dataStart = LENGTH_BYTES + bytes.length;
-  const entries = Array.from(header, ([name, info]): [string, TensorInfo] => [name, readEntry(name, info, dataStart)]);
-  entries.sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
-  checkCoverage(entries, dataStart, fileSize);
-  return { tensors: new Map(entries), metadata };
-}
-
-/**
- * Reads the length of the header, in bytes, from the first bytes of a file.
- * @throws HeedError (`format`) if the length is impossible
- */
-export function readHeaderLength(bytes: Uint8Array, fileSize: number): number {
-  if (fileSize < LENGTH_BYTES) refuse(`expected at least ${LENGTH_BYTES} bytes, got ${fileSize}`);
-  const length = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
-  if (length > MAX_HEADER_BYTES) refuse(`header length: expected at most ${MAX_HEADER_BYTES} bytes, got ${length}`);
-  const room = fileSize - LENGTH_BYTES;
-  if (length > room) refuse(`header length: expected at most the ${room} bytes that follow it, got ${length}`);
-  return length;
-}
-
-function parseHeader(bytes: Uint8Array): Map<string, Json> {
-  if (bytes[0] !== 0x7b) refuse(`header: expected '{' first, got ${bytes.length === 0 ? "nothing" : `byte ${bytes[0]}`}`);
-  try {
-    return parseStrictJson(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes)) as Map<string, Json>;
-  } catch (cause) {
-    if (cause instanceof SyntaxError) refuse(`header: expected JSON: ${cause.message}`, { cause });
-    return refuse("header: expected UTF-8, got other bytes", { cause });
-  }
-}
-
-function readMetadata(value: Json | undefined): Map<string, string> {
-  if (value === undefined) return new Map();
-  if (!(value instanceof Map)) return refuse(`${METADATA}: expected an object of strings, got ${describe(value)}`);
-  for (const [key, text] of value) {
-    checkName(key);
-    if (typeof text !== "string") refuse(`${METADATA}: ${quote(key)}: expected a string, got ${describe(text)}`);
-  }
-  return value as Map<string, string>;
-}
-
-function readEntry(name: string, info: Json, dataStart: number): TensorInfo {
-  checkName(name);
-  const where = `tensor ${quote(name)}`;
-  if (!(info instanceof Map)) return refuse(`${where}: expected an object, got ${describe(info)}`);
-  const dtype = info.get("dtype");
-  if (!isDtype(dtype)) return refuse(`${where}: dtype: expected one of ${dtypes.join(" ")}, got ${describe(dtype)}`);
-  const shape = readCounts(info.get("shape"), `${where}: shape`);
-  const offsets = readCounts(info.get("data_offsets"), `${where}: data_offsets`);
-  if (offsets.length !== 2) refuse(`${where}: data_offsets: expected [begin, end], got ${offsets.length} numbers`);
-  const [begin, end] = offsets as [number, number];
-  if (begin > end) refuse(`${where}: data_offsets: expected begin <= end, got [${begin}, ${end}]`);
-  const size = countElements(shape, where) * arrayTypes[dtype].BYTES_PER_ELEMENT;
-  if (end - begin !== size) refuse(`${where}: expected ${size} bytes for ${dtype} [${shape}], got ${end - begin}`);
-  return { dtype, shape, begin: dataStart + begin, end: dataStart + end };
-}
-
-/** An array of integers from 0 to 2^53 − 1. */
-function readCounts(value: Json | undefined, where: string): number[] {
-  if (!Array.isArray(value)) return refuse(`${where}: expected an array of integers >= 0, got ${describe(value)}`);
-  return value.map((item) => {
-    const isCount = typeof item === "bigint" && item >= 0n && item <= Number.MAX_SAFE_INTEGER;
-    return isCount ? Number(item) : refuse(`${where}: expected integers from 0 to 2^53 − 1, got ${describe(item)}`);
-  });
-}
-
-function countElements(shape: readonly number[], where: string): number {
-  let count = 1;
-  for (const size of shape) {
-    count *= size;
-    if (count > Number.MAX_SAFE_INTEGER) refuse(`${where}: shape: expected fewer than 2^53 elements, got [${shape.slice(0, 16)}]`);
-  }
-  return count;
-}
-
-/** Checks that the tensors, sorted by offset, cover the data without overlaps or gaps. */
-function checkCoverage(entries: readonly [string, TensorInfo][], dataStart: number, fileSize: number): void {
-  let covered = dataStart;
-  for (const [name, { begin, end }] of entries) {
-    const flaw = begin < covered ? "an overlap" : "a gap";
-    if (begin !== covered) {
-      refuse(`tensor ${quote(name)}: expected its data at offset ${covered - dataStart}, got ${begin - dataStart} (${flaw})`);
-    }
-    covered = end;
-  }
-  if (covered !== fileSize) refuse(`data: expected ${covered - dataStart} bytes after the header, got ${fileSize - dataStart}`);
 }
 
 function view(bytes: Uint8Array, { dtype, shape, begin, end }: TensorInfo): StoredTensor {
@@ -223,12 +103,13 @@ function formatMetadata(metadata: ReadonlyMap<string, string>): string {
 function checkTensor(name: string, { dtype, shape, data }: StoredTensor): void {
   const where = `writeSafetensors: ${quote(name)}`;
   if (name === METADATA || isForbidden(name)) throw new RangeError(`${where} is not allowed as the name of a tensor`);
-  if (!isDtype(dtype)) throw new TypeError(`${where}: expected one of the dtypes ${dtypes.join(" ")}, got ${String(dtype)}`);
+  if (!isDtype(dtype)) throw new TypeError(`${where}: expected one of the dtypes ${dtypes.join(" ")}, got ${show(dtype)}`);
   const type = arrayTypes[dtype];
   if (!(data instanceof type)) throw new TypeError(`${where}: expected ${type.name} for ${dtype}, got another kind of array`);
   const elements = shape.reduce((product, size) => product * size, 1);
-  if (!shape.every((size) => Number.isSafeInteger(size) && size >= 0) || elements !== data.length) {
-    throw new RangeError(`${where}: expected ${elements} elements for shape [${shape}], got ${data.length}`);
+  const length = (elements * bitsOf(dtype)) / (8 * type.BYTES_PER_ELEMENT);
+  if (!shape.every((size) => Number.isSafeInteger(size) && size >= 0) || length !== data.length) {
+    throw new RangeError(`${where}: expected ${length} elements for shape ${quoteShape(shape)}, got ${data.length}`);
   }
 }
 
@@ -236,13 +117,9 @@ function isDtype(value: unknown): value is Dtype {
   return (dtypes as readonly unknown[]).includes(value);
 }
 
-function checkName(name: string): void {
-  if (isForbidden(name)) refuse(`the name ${quote(name)} is not allowed`);
-}
-
-/** Whether a name could modify the prototype of an object, or cannot be encoded as UTF-8 (lone surrogates). */
-function isForbidden(name: string): boolean {
-  return name.split(".").includes("__proto__") || /\p{Surrogate}/u.test(name);
+/** Whether a text cannot be encoded as UTF-8, because it has lone surrogates. */
+function isForbidden(text: string): boolean {
+  return /\p{Surrogate}/u.test(text);
 }
 
 /** Compares by code points, the order of UTF-8 bytes but not of UTF-16 code units. */
@@ -251,15 +128,4 @@ function compareCodePoints(a: string, b: string): number {
     if (a[i] !== b[i]) return a.codePointAt(i)! - b.codePointAt(i)!;
   }
   return a.length - b.length;
-}
-
-function describe(value: Json | undefined): string {
-  if (value === undefined) return "nothing";
-  if (typeof value === "string") return quote(value);
-  if (value instanceof Map) return "an object";
-  return Array.isArray(value) ? "an array" : String(value);
-}
-
-function refuse(message: string, options?: ErrorOptions): never {
-  throw new HeedError("format", `safetensors: ${message}`, options);
 }

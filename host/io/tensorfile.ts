@@ -1,8 +1,9 @@
 import { HeedError, inFile } from "../errors";
+import { excerpt, quoteList } from "../quote";
 import { checkTensors, type Shapes } from "./checktensors";
 import { arrayTypes, convert, isFloat } from "./dtype";
 import type { OpenFile } from "./files";
-import { LENGTH_BYTES, readHeader, readHeaderLength, type TensorInfo } from "./safetensors";
+import { LENGTH_BYTES, readHeader, readHeaderLength, type TensorInfo } from "./header";
 
 /** Elements per chunk: 4 MiB of f32. */
 const CHUNK = 2 ** 20;
@@ -62,8 +63,8 @@ export class TensorFile {
     inFile(this.name, () => {
       checkTensors(expected, new Map(Array.from(this.tensors, ([name, { shape }]) => [name, shape])));
       const others = [...this.tensors].filter(([, { dtype }]) => !isFloat(dtype));
-      const messages = others.map(([name, { dtype }]) => `tensor ${name}: expected floating-point numbers, got ${dtype}`);
-      if (messages.length > 0) throw new HeedError("checkpoint", messages.join("\n  "));
+      const messages = others.map(([name, { dtype }]) => `tensor ${excerpt(name)}: expected floating-point numbers, got ${dtype}`);
+      if (messages.length > 0) throw new HeedError("checkpoint", quoteList(messages, "\n  "));
     });
   }
 
@@ -75,9 +76,9 @@ export class TensorFile {
    */
   async readFloat32(name: string, write: FloatSink): Promise<void> {
     const info = this.tensors.get(name);
-    if (info === undefined) return this.refuse(`expected a tensor ${name}, found ${[...this.tensors.keys()].join(", ")}`);
+    if (info === undefined) return this.refuse(`expected a tensor ${excerpt(name)}, found ${this.listNames()}`);
     const { dtype, begin, end } = info;
-    if (!isFloat(dtype)) return this.refuse(`tensor ${name}: expected floating-point numbers, got ${dtype}`);
+    if (!isFloat(dtype)) return this.refuse(`tensor ${excerpt(name)}: expected floating-point numbers, got ${dtype}`);
     const type = arrayTypes[dtype];
     const size = type.BYTES_PER_ELEMENT;
     const perChunk = Math.min(CHUNK, this.chunk.byteLength / size);
@@ -96,6 +97,10 @@ export class TensorFile {
 
   close(): Promise<void> {
     return this.file.close();
+  }
+
+  private listNames(): string {
+    return quoteList(Array.from(this.tensors.keys(), (name) => excerpt(name)));
   }
 
   private refuse(message: string): never {

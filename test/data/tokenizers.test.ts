@@ -135,7 +135,7 @@ describe("loadTokenizer", () => {
     [{ added_tokens: [null] }, 'added_tokens: expected objects with "id" and "content", got null'],
     [{ added_tokens: [{ id: 0 }] }, 'added_tokens: expected objects with "id" and "content", got {"id":0}'],
     [{ added_tokens: [{ id: 1, content: "<cls>" }] }, 'the token "<cls>" has the same id as "<bos>": 1'],
-    [{ normalizer: { type: "Magic" } }, "Unknown Normalizer type: Magic"],
+    [{ normalizer: { type: "Magic" } }, 'normalizer: unknown type "Magic"; the types are BertNormalizer, Precompiled, NFC, NFD, NFKC, NFKD, StripAccents, Lowercase, Replace, Strip, Prepend, Sequence'],
   ])("rejects a file with %j, naming the file", (flaw, message) => {
     const json = JSON.parse(read("characters.json")) as Record<string, unknown> & { model: object };
     const { model, ...rest } = flaw as { model?: object };
