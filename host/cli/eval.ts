@@ -1,14 +1,16 @@
 import { type Command, Option } from "commander";
 import { bleu } from "../data/bleu";
 import { checkAligned } from "../data/parallel";
+import { score as scoreTokens } from "../decode/score";
 import { HeedError } from "../errors";
-import { evaluate } from "../train/evaluate";
+import type { DecoderModel } from "../models/decoding";
+import { evaluate, type Evaluation } from "../train/evaluate";
 import { type Context, report } from "./context";
 import { readLines, readText } from "./input";
 import { load, loadDecoder, loadTransformer, type ModelOptions } from "./load";
-import { addComputeOptions, requireOption } from "./options";
+import { addComputeOptions, positiveInteger, requireOption } from "./options";
 import { openProgress } from "./progress";
-import { thousands } from "./terminal";
+import { type Terminal, thousands } from "./terminal";
 import { measureExactMatch, unseenDates } from "./train-dates";
 import { blocks, encodeText, heldOut } from "./train-text";
 import { translateTexts } from "./translator";
@@ -18,6 +20,8 @@ interface EvalOptions extends ModelOptions {
   target?: string;
   data?: string;
   heldOut?: boolean;
+  stride?: number;
+  beam: number;
 }
 
 export function addEval(program: Command, context: Context): void {
@@ -26,11 +30,13 @@ export function addEval(program: Command, context: Context): void {
   command
     .option("--source <file>", "for translation: source sentences, one per line; UTF-8, plain or .gz")
     .option("--target <file>", "for translation: their reference translations")
+    .option("--beam <n>", "for translation: search with n beams; 1 is greedy decoding", positiveInteger, 1)
     .addOption(new Option("--data <file>", "for language models: a text file; UTF-8, plain or .gz").conflicts(["source", "target"]))
-    .option("--held-out", "use only the last 10 % of --data, which training reserves for validation");
+    .option("--held-out", "use only the last 10 % of --data, which training reserves for validation")
+    .option("--stride <n>", "give each token of --data more context: read it in windows that advance by n tokens", positiveInteger);
   addComputeOptions(command)
     .description(
-      "Evaluates a model. With --source and --target: BLEU of greedy translations (as in sacreBLEU, 13a, lower-cased). With --data: loss " +
+      "Evaluates a model. With --source and --target: BLEU of the translations (as in sacreBLEU, 13a, lower-cased). With --data: loss " +
         "and perplexity. With none of these, for a model trained on dates: the share of 1,000 unseen dates that it gets right.",
     )
     .addHelpText("after", `
@@ -57,14 +63,15 @@ async function evaluateTranslations(sourcePath: string, targetPath: string, opti
   const started = performance.now();
   const progress = openProgress(context.terminal, "sentence", source.lines.length);
   const translations = await translateTexts(model, tokenizer, source.lines, {
-    name: (index) => `${source.name}, line ${index + 1}`, onProgress: (done) => progress.update(done),
+    name: (index) => `${source.name}, line ${index + 1}`, onProgress: (done) => progress.update(done), beams: options.beam,
   }).finally(() => progress.stop());
   const { score, precisions, brevityPenalty } = bleu(translations, target.lines, { lowercase: true });
   const result = {
     bleu: score, precisions, brevityPenalty, signature: "nrefs:1|case:lc|eff:no|tok:13a|smooth:exp",
     sentences: translations.length, seconds: (performance.now() - started) / 1000, threads: model.weights.runtime.threads,
   };
-  const sentence = `BLEU ${score.toFixed(2)} (13a, lower-cased, greedy) on ${thousands(translations.length)} sentences`;
+  const search = options.beam === 1 ? "greedy" : `beam ${options.beam}`;
+  const sentence = `BLEU ${score.toFixed(2)} (13a, lower-cased, ${search}) on ${thousands(translations.length)} sentences`;
   await report(context, options, result, sentence);
 }
 
@@ -74,11 +81,22 @@ async function evaluateText(path: string, options: EvalOptions, context: Context
   const all = encodeText(tokenizer, pieces, path);
   const ids = options.heldOut ? heldOut(all) : all;
   if (ids.length < 2) throw new HeedError("data", `${path}: expected at least 2 tokens, to predict one from the other, got ${ids.length}`);
-  const { loss, tokens } = await evaluate(model, blocks(ids, model.context));
+  const { loss, tokens } = options.stride === undefined
+    ? await evaluate(model, blocks(ids, model.context))
+    : await scoreText(model, ids, options.stride, context.terminal);
   if (Number.isNaN(loss)) throw new HeedError("numbers", `${options.model}: the loss is NaN; has the model been trained?`);
   const result = { loss, perplexity: Math.exp(loss), tokens };
   const sentence = `Loss ${loss.toFixed(4)} (perplexity ${Math.exp(loss).toFixed(2)}) on ${thousands(tokens)} tokens`;
   await report(context, options, result, sentence);
+}
+
+/** The mean loss of a text that is read in windows. */
+async function scoreText(model: DecoderModel, ids: ArrayLike<number>, stride: number, terminal: Terminal): Promise<Evaluation> {
+  const progress = openProgress(terminal, "token", ids.length);
+  const onProgress = (done: number): void => progress.update(done);
+  const { logProbabilities } = await scoreTokens(model, ids, { stride, onProgress }).finally(() => progress.stop());
+  const tokens = logProbabilities.length;
+  return { loss: -logProbabilities.reduce((sum, value) => sum + value, 0) / tokens, tokens };
 }
 
 async function evaluateDates(options: EvalOptions, context: Context): Promise<void> {

@@ -105,6 +105,19 @@ export function wholeNumber(text: string): number {
   return number(text, "Expected a whole number of at least 0.", (value) => Number.isSafeInteger(value) && value >= 0);
 }
 
+export function finiteNumber(text: string): number {
+  return number(text, "Expected a number.", Number.isFinite);
+}
+
+export function positive(text: string): number {
+  return number(text, "Expected a number above 0.", (value) => Number.isFinite(value) && value > 0);
+}
+
+/** A probability above 0. */
+export function share(text: string): number {
+  return number(text, "Expected a number above 0, and at most 1.", (value) => value > 0 && value <= 1);
+}
+
 export function notNegative(text: string): number {
   return number(text, "Expected a number of at least 0.", (value) => Number.isFinite(value) && value >= 0);
 }

@@ -3,12 +3,15 @@ import type { Context } from "./context";
 import { report } from "./context";
 import { readLines, streamLines } from "./input";
 import { loadTransformer, type ModelOptions } from "./load";
-import { addComputeOptions, requireOption } from "./options";
+import { addComputeOptions, positiveInteger, requireOption } from "./options";
+import { openProgress, type Progress } from "./progress";
 import { print, type Terminal } from "./terminal";
-import { translateTexts } from "./translator";
+import { translateAll, type Translation } from "./translator";
 
 interface TranslateOptions extends ModelOptions {
   file?: string;
+  beam: number;
+  nBest: number;
 }
 
 /** Number of lines read and translated together. */
@@ -19,17 +22,24 @@ export function addTranslate(program: Command, context: Context): void {
     .summary("translate text with a trained model")
     .argument("[text...]", "the texts to translate; without any, the lines of stdin, each at most 1 MiB long");
   requireOption(command, "-m, --model <folder>", "a checkpoint folder written by heed train");
-  command.option("--file <file>", "translate the lines of a file, plain or .gz");
+  command
+    .option("--file <file>", "translate the lines of a file, plain or .gz")
+    .option("--beam <n>", "search with n beams; 1 is greedy decoding, 4 or 5 give better translations", positiveInteger, 1)
+    .option("--n-best <n>", "print the n best translations of each text, with their scores and the number of the text", positiveInteger, 1);
   addComputeOptions(command)
-    .description("Translates each text, or each line of a file or of stdin, and prints one translation per line (greedy decoding).")
+    .description("Translates each text, or each line of a file or of stdin, and prints one translation per line.")
     .addHelpText("after", `
 Examples:
   heed translate --model runs/dates "the third of March 2019" "3.3.19"
-  heed translate --model runs/de-en --file test.de.gz > test.en
+  heed translate --model runs/de-en --file test.de.gz --beam 5 > test.en
+  heed translate --model runs/de-en --beam 5 --n-best 3 "ein Hund"
   cat test.de | heed translate --model runs/de-en`)
     .action((texts: string[], options: TranslateOptions) => {
       if (texts.length > 0 && options.file !== undefined) {
         command.error("option '--file <file>' cannot be used with texts on the command line");
+      }
+      if (options.nBest > options.beam) {
+        command.error(`option '--n-best ${options.nBest}' needs at least as many beams, got '--beam ${options.beam}'`);
       }
       return translate(texts, options, context);
     });
@@ -37,26 +47,43 @@ Examples:
 
 async function translate(texts: string[], options: TranslateOptions, context: Context): Promise<void> {
   const { model, tokenizer } = await loadTransformer(options, context);
-  const translations: string[] = [];
+  const { beam: beams, nBest } = options;
+  const all: Translation[][] = [];
   let line = 0;
-  for await (const { name, lines } of inputs(texts, options, context.terminal)) {
-    const first = line;
-    const translated = await translateTexts(model, tokenizer, lines, { name: (index) => `${name} ${first + index + 1}` });
-    await print(context.terminal, translated.map((text) => `${text}\n`).join(""));
-    if (options.json) for (const text of translated) translations.push(text);
-    line += lines.length;
+  let progress: Progress | undefined;
+  try {
+    for await (const { name, lines, total } of inputs(texts, options, context.terminal)) {
+      const first = line;
+      if (total !== undefined) progress ??= openProgress(context.terminal, "line", total);
+      const translated = await translateAll(model, tokenizer, lines, { name: (index) => `${name} ${first + index + 1}`, beams, nBest });
+      await print(context.terminal, translated.map((found, i) => formatFound(found, first + i + 1, nBest)).join(""));
+      if (options.json) for (const found of translated) all.push(found);
+      line += lines.length;
+      progress?.update(line);
+    }
+  } finally {
+    progress?.stop();
   }
-  if (options.json) await report(context, options, { translations }, "");
+  const translations = all.map(([best]) => best!.text);
+  const result = { translations, ...(beams > 1 ? { nBest: all } : {}) };
+  if (options.json) await report(context, options, result, "");
+}
+
+/** A line for the best translation, or, as Moses has it, one for each of the n best: `12 ||| text ||| −0.1234`. */
+function formatFound(found: readonly Translation[], line: number, nBest: number): string {
+  if (nBest === 1) return `${found[0]!.text}\n`;
+  return found.map(({ text, score }) => `${line} ||| ${text} ||| ${Number.isNaN(score) ? 0 : score.toFixed(4)}\n`).join("");
 }
 
 /** Yields what to translate in chunks; if stdin is a terminal, line by line. */
 async function* inputs(
   texts: string[], { file }: TranslateOptions, { stdin }: Terminal,
-): AsyncGenerator<{ name: string; lines: string[] }> {
+): AsyncGenerator<{ name: string; lines: string[]; total?: number }> {
   if (texts.length > 0) return yield { name: "text", lines: texts };
   if (file !== undefined) {
     const { name, lines } = await readLines(file);
-    for (let start = 0; start < lines.length; start += CHUNK) yield { name: `${name}, line`, lines: lines.slice(start, start + CHUNK) };
+    const total = lines.length;
+    for (let start = 0; start < total; start += CHUNK) yield { name: `${name}, line`, lines: lines.slice(start, start + CHUNK), total };
     return;
   }
   const size = stdin.isTTY ? 1 : CHUNK;

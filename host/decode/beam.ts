@@ -1,11 +1,12 @@
 import { YieldTimer } from "../core/yieldtoeventloop";
-import { checkConfig, count, type FieldsByName, finite, object, oneOf, optional, typed, whole } from "../fields";
+import { checkConfig, count, type FieldsByName, finite, object, oneOf, optional, typed } from "../fields";
 import { Graph } from "../graph/graph";
 import { lengthPenalties } from "../graph/ops/sampling";
 import { compile } from "../graph/program";
 import { type DecoderModel, expectDecoder } from "../models/decoding";
 import { checkIds } from "../models/inputs";
 import type { AbortSignalLike } from "../webtypes";
+import { limits, limitsOf } from "./limits";
 import type { Prompt } from "./prompt";
 import type { Row } from "./row";
 import { adjustmentFields, endField, endIds, type Sampler, samplingFields } from "./sampler";
@@ -30,8 +31,8 @@ export interface BeamOptions extends Adjustments {
   beams?: number;
   /** Number of hypotheses returned for each prompt; 1 by default. */
   nBest?: number;
-  /** Maximum number of tokens to generate, including `end`; as many as the model's context has room for by default. */
-  maxTokens?: number;
+  /** Maximum number of tokens to generate, including `end`, or one for each prompt; by default, what the model's context has room for. */
+  maxTokens?: number | readonly number[];
   /** `{ kind: "wu", alpha: 0.6 }` by default, as in Vaswani et al. 2017, section 6.1. */
   lengthPenalty?: LengthPenalty;
   /**
@@ -55,7 +56,7 @@ export interface Hypothesis {
 
 const stopping = typed('true, false or "never"', (value) => typeof value === "boolean" || value === "never");
 const fields: FieldsByName = {
-  ...adjustmentFields, end: endField, beams: optional(count), nBest: optional(count), maxTokens: optional(whole),
+  ...adjustmentFields, end: endField, beams: optional(count), nBest: optional(count), maxTokens: optional(limits),
   lengthPenalty: optional(object), earlyStopping: optional(stopping), signal: optional(object),
 };
 
@@ -84,6 +85,7 @@ export async function beamSearch<M extends DecoderModel>(
   const settings = checkOptions(decoder, options);
   if (!Array.isArray(prompts)) throw new TypeError("beamSearch: expected a list of prompts, each { tokens }");
   const { beams, signal } = settings;
+  const most = limitsOf("beamSearch", settings.maxTokens, prompts);
   const rows = Math.max(beams, Math.min(ROWS, beams * prompts.length));
   const session = model instanceof Session ? model : new Session(decoder, { rows });
   if (session.rows < beams) throw new RangeError(`beamSearch: ${beams} beams need a session of as many rows, got ${session.rows}`);
@@ -94,7 +96,7 @@ export async function beamSearch<M extends DecoderModel>(
     for (let at = 0; at < prompts.length; at += atOnce) {
       const group = prompts.slice(at, at + atOnce).map((prompt) => ({ ...settings.sampler, ...prompt }));
       const rows = await session.open(group, { signal });
-      const searches = rows.map((row) => new Search(session, row, settings, penalties));
+      const searches = rows.map((row, i) => new Search(session, row, settings, penalties, most[at + i]!));
       try {
         await run(session, searches, settings);
         for (const search of searches) found.push(search.best(settings.nBest));
@@ -117,7 +119,7 @@ function checkOptions(model: DecoderModel, options: BeamOptions) {
     throw new TypeError(`beamSearch: ${name}=${value} is for sampling, and beams are not sampled; use generate, or leave it out`);
   }
   checkConfig("beamSearch", options, fields);
-  const { end, beams = 4, nBest = 1, maxTokens = Infinity, lengthPenalty = wu, earlyStopping = false, signal, ...sampler } = options;
+  const { end, beams = 4, nBest = 1, maxTokens, lengthPenalty = wu, earlyStopping = false, signal, ...sampler } = options;
   checkConfig("beamSearch: lengthPenalty", lengthPenalty, { kind: oneOf("wu", "huggingface"), alpha: finite });
   const ends = endIds(end);
   checkIds("beamSearch: end", ends, model.vocabulary);
@@ -165,10 +167,11 @@ class Search {
     row: Row,
     private readonly settings: Settings,
     private readonly penalties: Float32Array,
+    maxTokens: number,
   ) {
     this.rows = [row];
     this.prompt = row.tokens.length;
-    this.maxTokens = Math.min(settings.maxTokens, session.model.context + 1 - this.prompt);
+    this.maxTokens = Math.min(maxTokens, session.model.context + 1 - this.prompt);
     this.isDone = this.maxTokens === 0;
   }
 

@@ -53,7 +53,7 @@ export async function* generate<M extends DecoderModel>(
   const decoder = model instanceof Session ? model.model : model;
   expectDecoder("generate", decoder);
   checkConfig("generate", options, fields);
-  const { maxTokens, samples = 1, temperature = 1, seed = 0, pastContext = "restart", signal, ...rest } = options;
+  const { maxTokens, samples = 1, temperature = 1, seed = 0, pastContext, signal, ...rest } = options;
   const end = endIds(options.end);
   const starts = toPrompts(prompts, decoder).flatMap((prompt) => Array.from({ length: samples }, () => prompt));
   checkSampler("generate", { ...rest, end, temperature, seed }, decoder.vocabulary);
@@ -62,8 +62,6 @@ export async function* generate<M extends DecoderModel>(
 
   const { context } = decoder;
   const session = model instanceof Session ? model : new Session(decoder, { rows: starts.length });
-  const ends = new Set(end);
-  const timer = new YieldTimer();
   let rows: Row[] = [];
   try {
     const windows = starts.map((prompt, i) => {
@@ -71,29 +69,45 @@ export async function* generate<M extends DecoderModel>(
       return { ...rest, end, temperature, seed: seed + i, ...prompt, tokens };
     });
     rows = await session.open(windows, { signal });
-    const done = new Uint8Array(rows.length);
-    for (let step = 0; step < maxTokens && done.includes(0); step++) {
-      signal?.throwIfAborted();
-      for (const [i, row] of rows.entries()) {
-        if (done[i] || row.tokens.length <= context) continue;
-        if (pastContext === "stop") done[i] = 1;
-        else rows[i] = await restart(session, row, signal);
-      }
-      const active = rows.filter((_, i) => !done[i]);
-      if (active.length === 0) return;
-      await session.step(active);
-      yield rows.map(({ tokens }, i) => {
-        if (done[i]) return -1;
-        const id = tokens.at(-1)!;
-        if (ends.has(id)) done[i] = 1;
-        return id;
-      });
-      await timer.yield();
-    }
+    yield* continueRows(session, rows, { maxTokens, end, pastContext, signal });
   } finally {
     for (const row of rows) session.close(row);
     if (session !== model) session.dispose();
   }
+}
+
+/**
+ * Continues open rows: the loop of `generate`. A row that restarts is replaced in `rows`.
+ * @param rows  open rows of the session, which remain open
+ */
+export async function* continueRows(
+  session: Session, rows: Row[], { maxTokens, end = [], pastContext = "restart", signal }: ContinueOptions,
+): AsyncGenerator<number[], void> {
+  const ends = new Set(end);
+  const done = new Uint8Array(rows.length);
+  const timer = new YieldTimer();
+  for (let step = 0; step < maxTokens && done.includes(0); step++) {
+    signal?.throwIfAborted();
+    for (const [i, row] of rows.entries()) {
+      if (done[i] || row.tokens.length <= session.model.context) continue;
+      if (pastContext === "stop") done[i] = 1;
+      else rows[i] = await restart(session, row, signal);
+    }
+    const active = rows.filter((_, i) => !done[i]);
+    if (active.length === 0) return;
+    await session.step(active);
+    yield rows.map(({ tokens }, i) => {
+      if (done[i]) return -1;
+      const id = tokens.at(-1)!;
+      if (ends.has(id)) done[i] = 1;
+      return id;
+    });
+    await timer.yield();
+  }
+}
+
+interface ContinueOptions extends Pick<GenerateOptions, "maxTokens" | "pastContext" | "signal"> {
+  end?: readonly number[];
 }
 
 const half = (context: number): number => Math.ceil(context / 2);

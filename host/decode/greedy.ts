@@ -3,6 +3,7 @@ import { checkConfig, type FieldsByName, object, optional, whole } from "../fiel
 import { type EncoderDecoderModel, expectDecoder } from "../models/decoding";
 import { checkIds } from "../models/inputs";
 import type { Row } from "./row";
+import { limits, limitsOf } from "./limits";
 import { Session } from "./session";
 import type { AbortSignalLike } from "../webtypes";
 
@@ -12,12 +13,12 @@ export interface GreedyOptions {
   start: number;
   /** The id that ends a target. */
   end: number;
-  /** Maximum length of a target in tokens, including `end`; the model's context by default. */
-  maxTokens?: number;
+  /** Maximum length of a target in tokens, including `end`, or of each target; the model's context by default. */
+  maxTokens?: number | readonly number[];
   signal?: AbortSignalLike;
 }
 
-const fields: FieldsByName = { start: whole, end: whole, maxTokens: optional(whole), signal: optional(object) };
+const fields: FieldsByName = { start: whole, end: whole, maxTokens: optional(limits), signal: optional(object) };
 
 /** Maximum number of sources decoded at once, unless the caller passes a session. */
 const ROWS = 64;
@@ -40,11 +41,11 @@ export async function greedy<M extends EncoderDecoderModel>(
   expectDecoder("greedy", decoder, "encoder-decoder");
   checkConfig("greedy", options, fields);
   const { start, end, signal } = options;
-  const maxTokens = Math.min(options.maxTokens ?? decoder.context, decoder.context);
   checkIds("greedy: start", [start], decoder.vocabulary);
   checkIds("greedy: end", [end], decoder.vocabulary);
   checkSources(sources, decoder);
-  if (sources.length === 0 || maxTokens === 0) return sources.map(() => []);
+  const maxTokens = limitsOf("greedy", options.maxTokens, sources);
+  if (sources.length === 0) return [];
 
   const session = model instanceof Session ? model : new Session(decoder, { rows: Math.min(ROWS, sources.length) });
   try {
@@ -52,7 +53,7 @@ export async function greedy<M extends EncoderDecoderModel>(
     for (let at = 0; at < sources.length; at += session.rows) {
       const rows = await session.open(sources.slice(at, at + session.rows).map((source) => ({ tokens: [start], source })), { signal });
       try {
-        targets.push(await finish(session, rows, end, maxTokens, signal));
+        targets.push(await finish(session, rows, end, maxTokens.slice(at), signal));
       } finally {
         for (const row of rows) session.close(row);
       }
@@ -65,14 +66,15 @@ export async function greedy<M extends EncoderDecoderModel>(
 
 /** Steps until every row has ended. A row that ends leaves the batch. */
 async function finish(
-  session: Session, rows: readonly Row[], end: number, maxTokens: number, signal?: AbortSignalLike,
+  session: Session, rows: readonly Row[], end: number, maxTokens: readonly number[], signal?: AbortSignalLike,
 ): Promise<number[][]> {
-  let active = [...rows];
+  const most = new Map(rows.map((row, i) => [row, Math.min(maxTokens[i]!, session.model.context)]));
+  let active = rows.filter((row) => most.get(row)! > 0);
   const timer = new YieldTimer();
-  for (let step = 0; step < maxTokens && active.length > 0; step++) {
+  while (active.length > 0) {
     signal?.throwIfAborted();
     await session.step(active);
-    active = active.filter(({ tokens }) => tokens.at(-1) !== end);
+    active = active.filter((row) => row.tokens.at(-1) !== end && row.generated < most.get(row)!);
     await timer.yield();
   }
   return rows.map(({ tokens }) => tokens.slice(1, tokens.at(-1) === end ? -1 : undefined));

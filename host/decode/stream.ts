@@ -1,8 +1,9 @@
 import { checkConfig, type Field, type FieldsByName, isObject, optional } from "../fields";
 import type { DecoderModel } from "../models/decoding";
-import { generate, type GenerateOptions } from "./generate";
+import { continueRows, generate, type GenerateOptions } from "./generate";
 import type { Prompt } from "./prompt";
 import { type TextDecoderLike, TextPieces } from "./pieces";
+import { Row } from "./row";
 import { endIds } from "./sampler";
 import { Session } from "./session";
 
@@ -68,7 +69,8 @@ export class TextStream implements AsyncIterable<string> {
  * Continues a text piece by piece. A piece ends neither inside a character nor inside a stop string, and the pieces together are the text
  * of the generated tokens.
  * @param model   a model, or a session to reuse across calls
- * @param prompt  a text or its ids, at least one token; for an encoder-decoder `{ source, tokens }`
+ * @param prompt  a text or its ids, at least one token; for an encoder-decoder `{ source, tokens }`; or an open row of the session, which
+ *   keeps its sampler and remains open
  * @throws as `generate` does; RangeError for an empty stop string
  *
  * @example
@@ -77,11 +79,12 @@ export class TextStream implements AsyncIterable<string> {
  * console.log(stream.result?.reason); // why it ended: "end", "stop", "length" or "context"
  */
 export function streamText<M extends DecoderModel>(
-  model: M | Session<M>, tokenizer: TextCodec, prompt: string | readonly number[] | Prompt, options: StreamOptions = {},
+  model: M | Session<M>, tokenizer: TextCodec, prompt: string | readonly number[] | Prompt | Row, options: StreamOptions = {},
 ): TextStream {
   checkConfig("streamText", isObject(options) ? { stop: options.stop } : options, fields);
   const { stop = [], maxTokens, ...rest } = options;
   const start = typeof prompt === "string" ? tokenizer.encode(prompt) : prompt;
+  if (start instanceof Row && !(model instanceof Session)) throw new TypeError("streamText: an open row needs its session, got a model");
   const { context } = model instanceof Session ? model.model : model;
   const given = "tokens" in start ? start.tokens.length : start.length;
   const room = Math.max(0, context + 1 - given);
@@ -93,7 +96,10 @@ export function streamText<M extends DecoderModel>(
     let text = "";
     let first = started;
     let reason: StreamResult["reason"] = "length";
-    const steps = generate(model, [start], { pastContext: "stop", ...rest, maxTokens: maxTokens ?? room });
+    const settings = { pastContext: "stop" as const, ...rest, maxTokens: maxTokens ?? room };
+    const steps = start instanceof Row
+      ? continueRows(model as Session, [start], { ...settings, end: [...ends] })
+      : generate(model, [start], settings);
     for await (const [id] of steps) {
       if (id! < 0) break;
       ids.push(id!);
