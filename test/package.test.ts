@@ -44,13 +44,13 @@ describe("the packed tarball, installed into an empty folder", () => {
     expect(installed.status, installed.stderr).toBe(0);
   }
 
-  it("contains dist, docs, examples, README, LICENSE and CHANGELOG, and nothing else", () => {
+  it("contains dist, docs, examples, README, LICENSE, CHANGELOG and SECURITY, and nothing else", () => {
     expect(packed.status, packed.stderr).toBe(0);
     const { stdout } = npm(root, "pack", "--dry-run", "--json", "--ignore-scripts");
     const [{ files }] = JSON.parse(stdout) as [{ files: { path: string }[] }];
     const paths = files.map(({ path }) => path);
     const others = paths.filter((path) => !/^(dist|docs|examples)\//.test(path));
-    const expected = ["CHANGELOG.md", "LICENSE", "README.md", "package.json"].filter((name) => existsSync(join(root, name)));
+    const expected = ["CHANGELOG.md", "LICENSE", "README.md", "SECURITY.md", "package.json"].filter((name) => existsSync(join(root, name)));
     expect(others.sort()).toEqual(expected);
     expect(paths).toEqual(expect.arrayContaining(["dist/cli.js", "dist/index.js", "dist/index.d.ts", "dist/node.js", "dist/heed.simd.wasm", "dist/heed.relaxed.wasm", "dist/heed.turbo.wasm", "dist/web.js", "dist/heed.simd-threads.wasm", "dist/heed.relaxed-threads.wasm", "dist/heed.turbo-threads.wasm", "dist/limit.simd.wasm", "dist/limit.relaxed.wasm"]));
   });
