@@ -23,6 +23,9 @@ export const enum Op {
   // kernels/attention-forward.ts
   AttentionForward,
 
+  // kernels/attention-weights.ts
+  AttentionWeights,
+
   // kernels/beams.ts
   ExtendBeams,
   LengthPenalties,

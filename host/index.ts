@@ -64,6 +64,7 @@ export { generate, type GenerateOptions } from "./decode/generate";
 export { streamText, type StreamOptions, type StreamResult, type TextCodec, TextStream } from "./decode/stream";
 export { score, type Score, type ScoreOptions } from "./decode/score";
 export { TextPieces } from "./decode/pieces";
+export { attentionWeights, type AttentionWeights, type AttentionWeightsOptions } from "./models/attention";
 export { beamSearch, type BeamOptions, type Hypothesis, type LengthPenalty } from "./decode/beam";
 
 export { type Dtype, type DtypeArrays, type StoredTensor, type StoredTensorOf, toFloat32 } from "./io/dtype";

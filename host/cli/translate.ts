@@ -12,6 +12,7 @@ interface TranslateOptions extends ModelOptions {
   file?: string;
   beam: number;
   nBest: number;
+  alignments?: boolean;
 }
 
 /** Number of lines read and translated together. */
@@ -25,7 +26,8 @@ export function addTranslate(program: Command, context: Context): void {
   command
     .option("--file <file>", "translate the lines of a file, plain or .gz")
     .option("--beam <n>", "search with n beams; 1 is greedy decoding, 4 or 5 give better translations", positiveInteger, 1)
-    .option("--n-best <n>", "print the n best translations of each text, with their scores and the number of the text", positiveInteger, 1);
+    .option("--n-best <n>", "print the n best translations of each text, with their scores and the number of the text", positiveInteger, 1)
+    .option("--alignments", "print which source token each token attends to most, as source-target pairs counted from 0");
   addComputeOptions(command)
     .description("Translates each text, or each line of a file or of stdin, and prints one translation per line.")
     .addHelpText("after", `
@@ -47,7 +49,7 @@ Examples:
 
 async function translate(texts: string[], options: TranslateOptions, context: Context): Promise<void> {
   const { model, tokenizer } = await loadTransformer(options, context);
-  const { beam: beams, nBest } = options;
+  const { beam: beams, nBest, alignments } = options;
   const all: Translation[][] = [];
   let line = 0;
   let progress: Progress | undefined;
@@ -55,7 +57,8 @@ async function translate(texts: string[], options: TranslateOptions, context: Co
     for await (const { name, lines, total } of inputs(texts, options, context.terminal)) {
       const first = line;
       if (total !== undefined) progress ??= openProgress(context.terminal, "line", total);
-      const translated = await translateAll(model, tokenizer, lines, { name: (index) => `${name} ${first + index + 1}`, beams, nBest });
+      const nameOf = (index: number): string => `${name} ${first + index + 1}`;
+      const translated = await translateAll(model, tokenizer, lines, { name: nameOf, beams, nBest, alignments });
       await print(context.terminal, translated.map((found, i) => formatFound(found, first + i + 1, nBest)).join(""));
       if (options.json) for (const found of translated) all.push(found);
       line += lines.length;
@@ -65,14 +68,16 @@ async function translate(texts: string[], options: TranslateOptions, context: Co
     progress?.stop();
   }
   const translations = all.map(([best]) => best!.text);
-  const result = { translations, ...(beams > 1 ? { nBest: all } : {}) };
+  const result = { translations, ...(beams > 1 || alignments ? { nBest: all } : {}) };
   if (options.json) await report(context, options, result, "");
 }
 
-/** A line for the best translation, or, as Moses has it, one for each of the n best: `12 ||| text ||| −0.1234`. */
+/** A line for the best translation, or, as Moses has it, one for each of the n best: `12 ||| text ||| −0.1234 ||| 0-0 1-2`. */
 function formatFound(found: readonly Translation[], line: number, nBest: number): string {
-  if (nBest === 1) return `${found[0]!.text}\n`;
-  return found.map(({ text, score }) => `${line} ||| ${text} ||| ${Number.isNaN(score) ? 0 : score.toFixed(4)}\n`).join("");
+  return found.map(({ text, score, alignment }) => {
+    const ranked = nBest > 1 ? [String(line), text, Number.isNaN(score) ? "0" : score.toFixed(4)] : [text];
+    return `${[...ranked, ...(alignment ? [alignment.map((pair) => pair.join("-")).join(" ")] : [])].join(" ||| ")}\n`;
+  }).join("");
 }
 
 /** Yields what to translate in chunks; if stdin is a terminal, line by line. */

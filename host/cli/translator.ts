@@ -4,6 +4,7 @@ import { beamSearch, type Hypothesis } from "../decode/beam";
 import { greedy } from "../decode/greedy";
 import { Session } from "../decode/session";
 import { HeedError } from "../errors";
+import { attentionWeights } from "../models/attention";
 import type { Transformer } from "../models/transformer";
 
 /** @throws HeedError (`checkpoint`) when the tokenizer lacks one */
@@ -33,6 +34,8 @@ export interface TranslateTextsOptions {
   beams?: number;
   /** Number of translations of each text, best first. */
   nBest?: number;
+  /** Report which source token each token attends to most. */
+  alignments?: boolean;
 }
 
 /** A translation. */
@@ -40,6 +43,8 @@ export interface Translation {
   readonly text: string;
   /** Its score in beam search; NaN without beams. */
   readonly score: number;
+  /** Pairs of a source token and a target token, by their indices. */
+  readonly alignment?: readonly (readonly [source: number, target: number])[];
 }
 
 /**
@@ -51,7 +56,7 @@ export interface Translation {
 export async function translateAll(
   model: Transformer, tokenizer: Tokenizer, texts: readonly string[], options: TranslateTextsOptions = {},
 ): Promise<Translation[][]> {
-  const { name = (index) => `text ${index + 1}`, onProgress, beams = 1, nBest = 1 } = options;
+  const { name = (index) => `text ${index + 1}`, onProgress, beams = 1, nBest = 1, alignments = false } = options;
   const { bos, eos } = pairSpecials(tokenizer);
   const { maxLength } = model.config;
   const sources = texts.map((text, index) => encode(tokenizer, text, maxLength, name(index)));
@@ -69,7 +74,9 @@ export async function translateAll(
         ? (await greedy(session, batch, { start: bos, end: eos, maxTokens })).map((ids) => [{ ids, score: NaN }])
         : await beamSearch(session, batch.map((source) => ({ source, tokens: [bos] })), { end: eos, maxTokens, beams, nBest });
       indices.forEach((index, i) => {
-        translations[index] = found[i]!.map(({ ids, score }) => ({ text: tokenizer.decode(ids), score }));
+        translations[index] = found[i]!.map(({ ids, score }) => ({
+          text: tokenizer.decode(ids), score, ...(alignments ? { alignment: align(model, tokenizer, sources[index]!, ids) } : {}),
+        }));
       });
       onProgress?.(start + indices.length);
     }
@@ -77,6 +84,25 @@ export async function translateAll(
     session.dispose();
   }
   return translations;
+}
+
+/** For each target token, the source token to which the last layer's heads attend most on average when they predict it. */
+function align(model: Transformer, tokenizer: Tokenizer, source: readonly number[], target: readonly number[]): [number, number][] {
+  if (target.length === 0) return [];
+  const layer = `decoder.layers.${model.config.decoderLayers - 1}.crossAttention`;
+  const row = (ids: readonly number[]) => ({ shape: [1, ids.length], data: Int32Array.from(ids) });
+  const batch = {
+    source: row(source), sourceLengths: { shape: [1], data: Int32Array.of(source.length) },
+    target: row([pairSpecials(tokenizer).bos, ...target.slice(0, -1)]), targets: row(target),
+  };
+  const { shape, data } = attentionWeights(model, batch, { layers: (path) => path === layer }).get(layer)!;
+  const [, H = 0, T = 0, S = 0] = shape;
+  const mean = (t: number, s: number): number => Array.from({ length: H }, (_, h) => data[(h * T + t) * S + s]!).reduce((a, b) => a + b);
+  return target.map((_, t) => {
+    let best = 0;
+    for (let s = 1; s < source.length; s++) if (mean(t, s) > mean(t, best)) best = s;
+    return [best, t];
+  });
 }
 
 /** The best translation of each text: see `translateAll`. */

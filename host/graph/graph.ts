@@ -1,7 +1,7 @@
 import { Rng } from "../../assembly/layouts";
 import { Op } from "../../assembly/opcodes";
 import { expectRuntime, type Runtime } from "../core/runtime";
-import { checkConfig, type Fields, flag, optional } from "../fields";
+import { callback, checkConfig, type Fields, flag, optional } from "../fields";
 import { expectFormat, formats } from "./formats";
 import type { Operands } from "./instructions";
 import { kernelOf, type Operand, operandsOf } from "./operands";
@@ -65,9 +65,11 @@ interface Recording {
 export interface GraphOptions {
   /** Whether to record dropout and what the backward pass needs; false by default. */
   training?: boolean;
+  /** Layers, by path, whose attention weights are computed and kept in `attentionWeights`; none by default. */
+  weightsOf?: (layer: string) => boolean;
 }
 
-const fields: Fields<GraphOptions> = { training: optional(flag) };
+const fields: Fields<GraphOptions> = { training: optional(flag), weightsOf: optional(callback) };
 
 /**
  * A recording of one program: ops append instructions, and `backward` appends the backward pass.
@@ -90,6 +92,8 @@ export class Graph {
   readonly inputs = new Set<Storage>();
   /** Arena tensors that the host reads after it. */
   readonly kept = new Set<Storage>();
+  /** The weights of attention layers, f32 [B, H, Tq, Tk], by the layers' paths: see `GraphOptions.weightsOf`. */
+  readonly attentionWeights = new Map<string, Tensor>();
 
   private readonly recordings: Recording[] = [];
   private readonly states = new Map<object, Tensor<DType>>();
@@ -105,6 +109,7 @@ export class Graph {
   private differentiated = false;
   private layer = "";
   private rng: Tensor<"i32"> | undefined;
+  private readonly weightsOf: (layer: string) => boolean;
 
   /** @throws TypeError if `runtime` is not a runtime, and for unknown options */
   constructor(
@@ -114,6 +119,7 @@ export class Graph {
     expectRuntime("Graph", runtime);
     checkConfig("Graph", options, fields);
     this.training = options.training ?? false;
+    this.weightsOf = options.weightsOf ?? (() => false);
   }
 
   /**
@@ -237,6 +243,14 @@ export class Graph {
       this.scratches.set(bytes, tensor);
     }
     return tensor;
+  }
+
+  /** Lets an attention op record its weights, if they are wanted of the layer that records it. */
+  tapAttention(shape: readonly number[], record: (weights: Tensor) => void): void {
+    if (!this.weightsOf(this.layer)) return;
+    const weights = this.keep(this.tensor(shape));
+    record(weights);
+    this.attentionWeights.set(this.layer, weights);
   }
 
   /** Runs `record`, and attributes what it records, and its backward pass, to `layer`. */

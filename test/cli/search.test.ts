@@ -31,6 +31,17 @@ describe("heed translate --beam", () => {
     expect(together[0]).toBe(alone);
   });
 
+  it("--alignments names a source token for each token of the translation", async () => {
+    const { json, stdout, stderr } = await translate("--alignments", "--json");
+    expect(stderr).toBe("");
+    const { nBest } = json as { nBest: { text: string; alignment?: [number, number][] }[][] };
+    const { text, alignment } = nBest[0]![0]!;
+    expect(alignment!.map(([, target]) => target)).toEqual([...alignment!.keys()]);
+    for (const [source] of alignment!) expect(source).toBeLessThan("3.3.19".length);
+    expect(stdout.split("\n")[0]).toBe(`${text} ||| ${alignment!.map((pair) => pair.join("-")).join(" ")}`);
+    expect(stdout.split("\n")[1]).toBe("");
+  });
+
   it("refuses more translations than beams, and no beams", async () => {
     expect(await translate("--beam", "2", "--n-best", "3")).toMatchObject({ code: 2, stderr: expect.stringContaining("option '--n-best 3' needs at least as many beams, got '--beam 2'") as string });
     expect(await translate("--beam", "0")).toMatchObject({ code: 2 });

@@ -58,7 +58,7 @@ function dot(D: number, x: ArrayLike<number>, xAt: number, y: ArrayLike<number>,
 }
 
 /** The softmax weights and log Σ exp of one query over the keys it attends to, in f64. */
-function weights(shape: Shape, { q, k, bias, biasStrides }: Inputs, b: number, h: number, i: number): { P: Float64Array; lse: number; seen: number[] } {
+export function weights(shape: Shape, { q, k, bias, biasStrides }: Inputs, b: number, h: number, i: number): { P: Float64Array; lse: number; seen: number[] } {
   const { Tk, D } = shape;
   const [batch, head, row] = biasStrides ?? [0, 0, 0];
   const seen = Array.from({ length: Tk }, (_, j) => j).filter((j) => sees(shape, b, i, j));

@@ -136,6 +136,11 @@ function attention(
     tokenK: key.tensor.columns, dimK: 1, headK: D, tokenV: value.tensor.columns, headV: D,
   };
   graph.emit(Op.AttentionForward, { out, lse, pages: null, P: 0, pageK: 0, pageV: 0, ...contiguous, ...shared }, { flops: 4 * D * pairs });
+  graph.tapAttention([B, H, Tq, Tk], (weights) => {
+    const { q, k, tokenK, headK, biasBatch, biasHead, biasRow, ldq } = { ...contiguous, ...shared };
+    const sizes = { B, H, Hkv, Tq, Tk, D, ldq, tokenK, headK, biasBatch, biasHead, biasRow, left, right, scale };
+    graph.emit(Op.AttentionWeights, { out: weights, q, k, bias, past, lengths, ...sizes }, { flops: 2 * D * pairs });
+  });
   graph.differentiate(out, (dOut) => {
     // The kernel writes each slice of the gradients exactly once, so the gradients need not be zeroed.
     const gradients = new Map([query, key, value].map(({ tensor }) => [tensor, graph.tensor(tensor.shape)]));
