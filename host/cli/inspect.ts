@@ -3,7 +3,9 @@ import type { Command } from "commander";
 import { formatBytes } from "../core/memory";
 import { HeedError } from "../errors";
 import type { OpenFile } from "../io/files";
-import { parseConfig } from "../io/model";
+import { decodingMemory } from "../decode/memory";
+import { type AnyModel, createModel, parseConfig } from "../io/model";
+import { hasSource } from "../models/decoding";
 import type { Header } from "../io/header";
 import { TensorFile } from "../io/tensorfile";
 import { excerpt, quoteShape } from "../quote";
@@ -100,9 +102,17 @@ async function inspectCheckpoint(folder: string, options: CommonOptions, context
     `${folder}: a ${config.type} of ${thousands(parameters)} parameters${config.task ? `, trained for ${config.task}` : ""}`,
     table(Object.entries(config.model).map(([name, value]) => [name, excerpt(String(value))])),
     ...(training ? [describeTraining(training)] : []),
+    describeDecoding(createModel(config).model, 4 * parameters),
     `files: ${names.join(", ")}`,
   ];
   await report(context, options, result, lines.join("\n"));
+}
+
+/** What decoding needs, so that it can be known before anything starts. */
+function describeDecoding(model: AnyModel, weights: number): string {
+  const { perRow } = decodingMemory(model);
+  const source = hasSource(model) ? ` and ${model.sourceContext} source tokens` : "";
+  return `decoding: ${formatBytes(weights)} for the weights, ${formatBytes(perRow)} for each row of ${model.context} tokens${source}`;
 }
 
 function describeTraining(training: TrainerState & { of: number; seed: number; build: string }): string {

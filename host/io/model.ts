@@ -100,7 +100,7 @@ export async function loadModel(runtime: Runtime, checkpoint: Checkpoint, option
   }
   const file = await openTensors(checkpoint, "model.safetensors");
   try {
-    const loaded = inFile(checkpoint.path("config.json"), () => build(config));
+    const loaded = inFile(checkpoint.path("config.json"), () => createModel(config));
     file.check(new Map(Array.from(loaded.model.parameters(), ([name, { shape }]) => [name, shape])));
     loaded.model.place(runtime, options);
     await readWeights(file, loaded.model);
@@ -124,8 +124,14 @@ async function readWeights(file: TensorFile, model: AnyModel): Promise<void> {
   }
 }
 
-/** Constructs the model, without weights. The constructor may reject a config, such as a width not divisible by the heads. */
-function build(config: CheckpointConfig): { type: ModelType; model: AnyModel } {
+/**
+ * Constructs the model of a config, without weights.
+ * @throws HeedError (`format`) if the model rejects its settings, such as a width not divisible by the heads
+ *
+ * @example
+ * createModel(parseConfig('{"type":"gpt","model":{"vocabulary":5,"block":8,"layers":1,"heads":2,"width":8}}')).type; // "gpt"
+ */
+export function createModel(config: CheckpointConfig): { type: ModelType; model: AnyModel } {
   try {
     const Model = families[config.type].Model as new (config: object) => AnyModel;
     return { type: config.type, model: new Model(config.model) };

@@ -69,6 +69,11 @@ export abstract class Model<S extends InputSpecs = InputSpecs> extends Layer {
     return this;
   }
 
+  /** Whether the model has memory. */
+  get isPlaced(): boolean {
+    return this.#weights !== undefined;
+  }
+
   get weights(): Weights {
     if (!this.#weights) throw new TypeError("the model has no memory yet: call model.place(runtime) first");
     return this.#weights;
