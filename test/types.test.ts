@@ -73,7 +73,7 @@ describe("the published types", () => {
 
   it("are tested on the README's code, the examples, and the examples of most docstrings", () => {
     expect(Object.keys(sources).filter((name) => name.startsWith("readme")).length).toBe(2);
-    expect(Object.keys(sources).filter((name) => name.startsWith("example")).length).toBe(5);
+    expect(Object.keys(sources).filter((name) => name.startsWith("example")).length).toBe(6);
     expect(documented.length).toBeGreaterThan(40);
   });
 
