@@ -1,7 +1,8 @@
 import { HeedError } from "../errors";
+import type { Compiled } from "../graph/cache";
 import type { DecoderModel } from "../models/decoding";
 import type { PagePool } from "./pages";
-import type { DecodingPrograms } from "./programs";
+import type { DecodingPrograms, StepTensors } from "./programs";
 import type { Row } from "./row";
 import { sizeFor } from "./size";
 
@@ -16,8 +17,8 @@ export interface Extension {
 
 /** Runs a session's steps. The session has checked the rows. */
 export class Steps {
-  /** The rows of the last step, and the size of its program. */
-  private last: { rows: readonly Row[]; size: number } | undefined;
+  /** The rows of the last step, and its program. */
+  private last: { rows: readonly Row[]; step: Compiled<StepTensors> } | undefined;
 
   constructor(
     private readonly model: DecoderModel,
@@ -30,7 +31,8 @@ export class Steps {
     if (rows.length === 0) return [];
     for (const row of rows) this.makeRoom("step", row);
     const size = sizeFor(rows.length);
-    const { program, tensors } = this.programs.step(size);
+    const step = this.programs.step(size);
+    const { program, tensors } = step;
     this.programs.slots.arrange(rows, size);
     this.last = undefined;
     program.run();
@@ -49,7 +51,7 @@ export class Steps {
       if (losses) row.logProbability = -losses[i]!;
       if (tokens) row.alternatives = Array.from({ length: N }, (_, n) => ({ id: tokens[i * N + n]!, logProbability: scores![i * N + n]! }));
     });
-    this.last = { rows: [...rows], size };
+    this.last = { rows: [...rows], step };
     return chosen;
   }
 
@@ -87,7 +89,7 @@ export class Steps {
   logits(row: Row): Float32Array {
     const index = this.last?.rows.indexOf(row) ?? -1;
     if (index < 0) throw new TypeError("logits: the row was not part of the session's last step");
-    const { program, tensors } = this.programs.step(this.last!.size);
+    const { program, tensors } = this.last!.step;
     const V = this.model.vocabulary;
     return program.read(tensors.logits).slice(index * V, (index + 1) * V);
   }
