@@ -60,7 +60,7 @@ export { type Alternative, type Row } from "./decode/row";
 export { type Sampler } from "./decode/sampler";
 export { greedy, type GreedyOptions } from "./decode/greedy";
 export { generate, type GenerateOptions } from "./decode/generate";
-export { beamSearch, type BeamOptions, type Hypothesis, type LengthPenalty } from "./decode/beam";
+export { beamSearch, type BeamOptions, type BeamPrompt, type Hypothesis, type LengthPenalty } from "./decode/beam";
 
 export { type Dtype, type DtypeArrays, type StoredTensor, type StoredTensorOf, toFloat32 } from "./io/dtype";
 export { readSafetensors, type Safetensors, writeSafetensors } from "./io/safetensors";

@@ -91,19 +91,24 @@ export class Session<M extends DecoderModel = DecoderModel> {
    */
   async open(prompts: readonly Prompt[], { signal }: { signal?: AbortSignalLike } = {}): Promise<Row[]> {
     this.expectAlive();
-    const rows = checkPrompts(this.model, prompts);
+    const rows = checkPrompts("open", this.model, prompts);
     this.openRows.expectRoom("open", rows.length);
     if (rows.some(({ sampler }) => needsContext(sampler))) this.addContext();
-    const known = [...this.openRows];
+    // Pages of open rows are shared at once, because those rows may be closed while this method waits.
+    const encoded = [...this.openRows].filter(({ sourcePages }) => sourcePages.length > 0);
+    const unknown: Row[] = [];
     const twins = new Map<Row, Row>();
     for (const row of rows) {
-      const twin = known.find(({ source }) => isEqual(source, row.source));
-      if (twin) twins.set(row, twin);
-      else known.push(row);
+      const hasSameSource = ({ source }: Row): boolean => isEqual(source, row.source);
+      const twin = unknown.find(hasSameSource);
+      const open = encoded.find(hasSameSource);
+      if (open) this.prefill.shareSource(row, open);
+      else if (twin) twins.set(row, twin);
+      else unknown.push(row);
       this.openRows.add(row);
     }
     try {
-      if (hasSource(this.model)) await this.prefill.encode(rows.filter((row) => !twins.has(row)), signal);
+      if (hasSource(this.model)) await this.prefill.encode(unknown, signal);
       for (const row of rows) {
         this.prefill.shareSource(row, twins.get(row));
         this.prefill.sharePrefix(row, this.openRows);
@@ -156,15 +161,22 @@ export class Session<M extends DecoderModel = DecoderModel> {
    * in descending order of their scores. Each row then waits for `choose`, or is closed.
    * @param groups  groups of at most `width` rows
    * @param scores  the score of each row
-   * @throws RangeError if a row has reached the model's context; HeedError `data` if its logits are NaN, which leaves the rows unchanged
+   * @throws RangeError if a row has reached the model's context, or the number of scores is wrong; HeedError `data` if its logits are NaN,
+   *   which leaves the rows unchanged
    */
   async expand(
-    groups: readonly (readonly Row[])[], scores: readonly (readonly number[])[], { width, count }: { width: number; count: number },
+    groups: readonly (readonly Row[])[], scores: readonly (readonly number[])[], { width, count: N }: { width: number; count: number },
   ): Promise<Extension[][]> {
     const rows = groups.flat();
     this.expectAlive();
     this.openRows.expectReady("expand", rows);
-    return this.steps.extend(groups, scores, width, count);
+    if (!count.accepts(width)) throw new RangeError(`expand: width: expected ${count.expected}, got ${width}`);
+    if (!count.accepts(N)) throw new RangeError(`expand: count: expected ${count.expected}, got ${N}`);
+    groups.forEach((group, g) => {
+      if (scores[g]?.length === group.length) return;
+      throw new RangeError(`expand: group ${g} has ${group.length} rows, got ${scores[g]?.length ?? 0} scores`);
+    });
+    return this.steps.extend(groups, scores, width, N);
   }
 
   /**
@@ -237,6 +249,11 @@ export class Session<M extends DecoderModel = DecoderModel> {
     this.disposed = true;
     this.programs.dispose();
     this.pool.dispose();
+  }
+
+  /** Number of rows that can still be opened. */
+  get free(): number {
+    return this.rows - this.openRows.size;
   }
 
   private addContext(): void {

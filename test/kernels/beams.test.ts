@@ -116,7 +116,7 @@ describeBuilds("extendBeams", (core) => {
 
   it("adjusts each row's log-probabilities by its own settings and tokens, as the f64 oracle does", () => {
     const V = 19;
-    const choices: Choice[] = [
+    const choices: Omit<Choice, "forced">[] = [
       { repetitionPenalty: 1.7 }, { repetitionPenalty: 0.6 }, { presencePenalty: 0.9, frequencyPenalty: 0.3 }, { frequencyPenalty: -0.5 }, { noRepeatNGram: 1 },
       { noRepeatNGram: 2 }, { noRepeatNGram: 3 }, { logitBias: [[4, 2], [18, -3]] }, { repetitionPenalty: 1.2, presencePenalty: 0.5, noRepeatNGram: 2, logitBias: [[5, 3]] }, {},
     ];

@@ -4,7 +4,7 @@ import { describeBuilds } from "./core";
 import { sampleRows, type SampledRow } from "./sampling";
 import { adjusted, type Choice } from "./sampling.oracle";
 
-const choices: Choice[] = [
+const choices: Omit<Choice, "forced">[] = [
   {}, { repetitionPenalty: 1.8 }, { repetitionPenalty: 0.5 }, { presencePenalty: 2 }, { presencePenalty: -1.5 }, { frequencyPenalty: 0.7 }, { frequencyPenalty: -0.4 },
   { presencePenalty: 1, frequencyPenalty: 0.5, repetitionPenalty: 1.3 }, ...[1, 2, 3, 4, 12, 13].map((noRepeatNGram) => ({ noRepeatNGram })),
   { logitBias: [[0, 3]] }, { logitBias: [[0, -Infinity]] }, { logitBias: [[0, 5]], repetitionPenalty: 2 }, { repetitionPenalty: 1.4, presencePenalty: 0.4, frequencyPenalty: 0.2, noRepeatNGram: 2, logitBias: [[1, 1]] },
