@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import { type BeamOptions, type BeamPrompt, beamSearch } from "../../host/decode/beam";
+import type { Batch } from "../../host/batch";
+import { type BeamOptions, type BeamPrompt, beamSearch, type Hypothesis } from "../../host/decode/beam";
 import { Session } from "../../host/decode/session";
 import { Graph } from "../../host/graph/graph";
 import { extendBeams } from "../../host/graph/ops/sampling";
@@ -14,7 +15,7 @@ const ids = (list: readonly number[]) => ({ shape: [1, list.length], data: Int32
 
 /** The logits after the last token, without a cache. */
 function lastLogits(model: TrainedModel | GPT, tokens: readonly number[], source?: readonly number[]): Float32Array {
-  const batch = source ? { source: ids(source), sourceLengths: { shape: [1], data: Int32Array.of(source.length) }, target: ids(tokens) } : { tokens: ids(tokens) };
+  const batch: Batch = source ? { source: ids(source), sourceLengths: { shape: [1], data: Int32Array.of(source.length) }, target: ids(tokens) } : { tokens: ids(tokens) };
   return logitsOf(model, batch).slice(-model.vocabulary);
 }
 
@@ -69,9 +70,9 @@ describe("beamSearch with a width that holds every hypothesis", () => {
     for (const prompt of [[0], [1, 3, 2]]) {
       const best = Math.max(...exhaustive(prompt, () => 1).values());
       const options = { end: END, maxTokens: MAX, lengthPenalty: { kind: "wu", alpha: 0 } } as const;
-      const [[two]] = (await beamSearch(model, [{ tokens: prompt }], { ...options, beams: 2 })) as [[{ score: number }]];
+      const [[two]] = (await beamSearch(model, [{ tokens: prompt }], { ...options, beams: 2 })) as [[Hypothesis]];
       expect(two.score).toBeLessThanOrEqual(best + 1e-5);
-      const [[one]] = (await beamSearch(model, [{ tokens: prompt }], { ...options, beams: 1, earlyStopping: true, end: [END] })) as [[{ ids: number[] }]];
+      const [[one]] = (await beamSearch(model, [{ tokens: prompt }], { ...options, beams: 1, earlyStopping: true, end: [END] })) as [[Hypothesis]];
       const session = openSession(model as never);
       const [row] = await session.open([{ tokens: prompt }]);
       do await session.step([row!]); while (row!.tokens.at(-1) !== END && row!.tokens.length < prompt.length + MAX);
