@@ -190,7 +190,7 @@ export class Session<M extends DecoderModel = DecoderModel> {
     checkIds("choose", [id], this.model.vocabulary);
     row.tokens.push(id);
     row.generated++;
-    row.isStale = true;
+    row.isStale = true; // its slot lacks the token
   }
 
   /**

@@ -72,7 +72,6 @@ export class Steps {
     this.last = undefined;
     program.write(tensors.scores, before);
     program.run();
-    this.programs.slots.forget(); // the slots lack the tokens that will be chosen
     const { extensions } = tensors;
     const [values, ids, parents] = [program.read(extensions.scores), program.read(extensions.tokens), program.read(extensions.parents)];
     const found = groups.map((group, g) => {

@@ -80,6 +80,17 @@ describe("beamSearch", () => {
     expect(await beamSearch(model, [{ ...prompt, banned: [5, 6] }], { end: 2, banned: [7], minTokens: 3 })).toEqual(expected);
   });
 
+  it("keeps all of its beams although most tokens end a hypothesis", async () => {
+    const session = new Session(model, { rows: 8 });
+    const rows: number[] = [];
+    const expand = session.expand.bind(session);
+    session.expand = (groups, ...rest) => (rows.push(groups[0]!.length), expand(groups, ...rest));
+    const end = Array.from({ length: 20 }, (_, id) => id);
+    await beamSearch(session, [prompt], { end, beams: 3, maxTokens: 4, earlyStopping: "never", lengthPenalty: { kind: "huggingface", alpha: 3 } });
+    expect(rows.slice(0, 2)).toEqual([1, 3]);
+    session.dispose();
+  });
+
   it("returns fewer hypotheses than asked for if penalties leave no more", async () => {
     const banned = Array.from({ length: 23 }, (_, id) => id).filter((id) => id !== 2 && id !== 9);
     const [found] = await beamSearch(model, [{ tokens: [3] }], { end: 2, beams: 4, nBest: 4, maxTokens: 3, banned, noRepeatNGram: 1 });

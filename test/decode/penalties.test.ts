@@ -145,6 +145,7 @@ describe("the biases of a session", () => {
       session.close(other!);
     }
     expect(uses().length).toBeLessThanOrEqual(12);
+    expect(uses().reduce((a, b) => a + b)).toBeLessThanOrEqual(12); // one for each slot
     session.dispose();
   });
 });

@@ -60,6 +60,14 @@ describe.each(Object.keys(trained) as Family[])("prompts of a %s", (family) => {
     }
   });
 
+  it.each([9, 64, 65, 66, 100])("of %i tokens with which an open row begins have the bits they have alone", async (n) => {
+    const expected = await alone(promptOf(common.slice(0, n)));
+    const session = openSession(model);
+    const [, row] = await session.open([promptOf(common), promptOf(common.slice(0, n))]);
+    expect(await bits(session, [row!])).toEqual([expected]);
+    session.dispose();
+  });
+
   it("with fewer than 8 tokens in common, or other sources, share nothing", async () => {
     const session = openSession(model);
     const [first, second] = (await session.open([promptOf(common.slice(0, 80)), promptOf([...common.slice(0, 7), ...randomIds(3, 60)])])) as [Row, Row];

@@ -81,6 +81,12 @@ describe("a GPT-2 with random weights", () => {
       expect(await beamSearch(session, all, options)).toEqual(alone);
       expect([session["pool"].used, session.free]).toEqual([0, 7]);
     }
+    const fresh = await beamSearch(model, all, { ...options, noRepeatNGram: 0 });
+    const plain = new Session(model, { rows: 7, poison: true });
+    expect(await beamSearch(plain, all, { ...options, noRepeatNGram: 0 })).toEqual(fresh);
+    expect(await beamSearch(plain, all, options)).toEqual(alone); // the first rows with penalties
+    expect(await beamSearch(plain, all, { ...options, noRepeatNGram: 0 })).toEqual(fresh);
+    plain.dispose();
     const [other] = await session.open([{ tokens: prompts[1]! }]); // leaves room for two searches at once
     expect(await beamSearch(session, all, options)).toEqual(alone);
     expect(session.free).toBe(6);

@@ -158,6 +158,7 @@ GREEDY = [
 ]
 BEAMS = [
     *(dict(num_beams=n, length_penalty=a, early_stopping=e) for n in (2, 3, 5) for a in (0.0, 0.6, 1.0, 2.0, -0.5) for e in (True, False, "never")),
+    *(dict(num_beams=n, length_penalty=a, early_stopping="never") for n in (2, 4, 6) for a in (-0.1, -0.25, -1.0)),
     *(dict(num_beams=n, length_penalty=a, early_stopping=e, **more)
       for n in (2, 4)
       for a in (0.6, 1.0)
