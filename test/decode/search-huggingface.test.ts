@@ -70,6 +70,24 @@ describe("a GPT-2 with random weights", () => {
     }));
   });
 
+  it("stops at the same step with early stopping false and \"never\" if the penalty does not favor long hypotheses", async () => {
+    const session = new Session(model, { rows: 5 });
+    let expansions = 0;
+    const expand = session.expand.bind(session);
+    session.expand = (...given) => (expansions++, expand(...given));
+    const counts: number[] = [];
+    for (const alpha of [0, -0.3, -1, -3]) {
+      for (const earlyStopping of [false, "never"] as const) {
+        expansions = 0;
+        for (const tokens of prompts) await beamSearch(session, [{ tokens }], { end, beams: 3, lengthPenalty: { kind: "huggingface", alpha }, earlyStopping });
+        counts.push(expansions);
+      }
+    }
+    expect(counts.filter((_, i) => i % 2 === 0)).toEqual(counts.filter((_, i) => i % 2 === 1));
+    expect(Math.max(...counts)).toBeLessThan(70); // of 90: the context has room for 32 tokens
+    session.dispose();
+  });
+
   it("has the same bits for prompts searched one at a time, together, and in a session that is reused and full", async () => {
     const options = { end, beams: 3, nBest: 3, maxTokens, noRepeatNGram: 3 };
     const all = [...prompts, ...prompts.map((tokens) => [...tokens, 6])].map((tokens) => ({ tokens }));
