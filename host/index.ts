@@ -66,7 +66,7 @@ export { score, type Score, type ScoreOptions } from "./decode/score";
 export { TextPieces } from "./decode/pieces";
 export { attentionWeights, type AttentionWeights, type AttentionWeightsOptions } from "./models/attention";
 export { decodingMemory, type DecodingMemory, type DecodingMemoryOptions } from "./decode/memory";
-export { beamSearch, type BeamOptions, type Hypothesis, type LengthPenalty } from "./decode/beam";
+export { beamSearch, type BeamOptions, type BeamPrompt, type Hypothesis, type LengthPenalty } from "./decode/beam";
 
 export { type Dtype, type DtypeArrays, type StoredTensor, type StoredTensorOf, toFloat32 } from "./io/dtype";
 export { readSafetensors, type Safetensors, writeSafetensors } from "./io/safetensors";

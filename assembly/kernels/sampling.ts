@@ -63,7 +63,7 @@ export function sample(
     if (history != 0) {
       tokens = element(history, r * L);
       count = load<i32>(element(past, r)) + 1;
-      if (adjusts(own)) {
+      if (adjusts(own) && load<i32>(own, Sampling.Forced) == 0) {
         memory.copy(scratch, x, <usize>V << 2);
         x = scratch;
         adjustRow(x, own, tokens, count, bias, element(scratch, 2 * V), V);

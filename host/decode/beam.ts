@@ -1,5 +1,5 @@
 import { YieldTimer } from "../core/yieldtoeventloop";
-import { checkConfig, count, type FieldsByName, finite, object, oneOf, optional, typed } from "../fields";
+import { checkConfig, count, type FieldsByName, finite, isObject, object, oneOf, optional, typed } from "../fields";
 import { Graph } from "../graph/graph";
 import { lengthPenalties } from "../graph/ops/sampling";
 import { compile } from "../graph/program";
@@ -7,7 +7,7 @@ import { type DecoderModel, expectDecoder } from "../models/decoding";
 import { checkIds } from "../models/inputs";
 import type { AbortSignalLike } from "../webtypes";
 import { limits, limitsOf } from "./limits";
-import type { Prompt } from "./prompt";
+import { checkPrompts, type Prompt } from "./prompt";
 import type { Row } from "./row";
 import { adjustmentFields, endField, endIds, type Sampler, samplingFields } from "./sampler";
 import { Session } from "./session";
@@ -42,6 +42,9 @@ export interface BeamOptions extends Adjustments {
   earlyStopping?: boolean | "never";
   signal?: AbortSignalLike;
 }
+
+/** What a search starts from. Settings of the prompt replace those of the options. */
+export type BeamPrompt = Omit<Prompt, "end" | "seed" | "temperature" | "topK" | "topP" | "minP" | "typicalP">;
 
 /** A sequence that beam search found. */
 export interface Hypothesis {
@@ -78,24 +81,26 @@ const ROWS = 160;
  * best.ids.length > 0; // true
  */
 export async function beamSearch<M extends DecoderModel>(
-  model: M | Session<M>, prompts: readonly Prompt[], options: BeamOptions,
+  model: M | Session<M>, prompts: readonly BeamPrompt[], options: BeamOptions,
 ): Promise<Hypothesis[][]> {
   const decoder = model instanceof Session ? model.model : model;
   expectDecoder("beamSearch", decoder);
   const settings = checkOptions(decoder, options);
-  if (!Array.isArray(prompts)) throw new TypeError("beamSearch: expected a list of prompts, each { tokens }");
+  const starts = toStarts(decoder, prompts, settings);
   const { beams, signal } = settings;
   const most = limitsOf("beamSearch", settings.maxTokens, prompts);
   const rows = Math.max(beams, Math.min(ROWS, beams * prompts.length));
   const session = model instanceof Session ? model : new Session(decoder, { rows });
-  if (session.rows < beams) throw new RangeError(`beamSearch: ${beams} beams need a session of as many rows, got ${session.rows}`);
+  if (session.free < beams) {
+    const free = `the session has ${session.rows}, of which ${session.free} are free`;
+    throw new RangeError(`beamSearch: ${beams} beams need as many rows; ${free}`);
+  }
   try {
     const penalties = penaltiesOf(decoder, settings.lengthPenalty);
-    const atOnce = Math.floor(session.rows / beams);
+    const atOnce = Math.floor(session.free / beams);
     const found: Hypothesis[][] = [];
-    for (let at = 0; at < prompts.length; at += atOnce) {
-      const group = prompts.slice(at, at + atOnce).map((prompt) => ({ ...settings.sampler, ...prompt }));
-      const rows = await session.open(group, { signal });
+    for (let at = 0; at < starts.length; at += atOnce) {
+      const rows = await session.open(starts.slice(at, at + atOnce), { signal });
       const searches = rows.map((row, i) => new Search(session, row, settings, penalties, most[at + i]!));
       try {
         await run(session, searches, settings);
@@ -112,12 +117,30 @@ export async function beamSearch<M extends DecoderModel>(
 
 type Settings = ReturnType<typeof checkOptions>;
 
-function checkOptions(model: DecoderModel, options: BeamOptions) {
+/** @throws TypeError if options of a sampler are given that beams do not have */
+function refuseSampling(where: string, options: Sampler | undefined): void {
   for (const name of Object.keys(samplingFields) as (keyof typeof samplingFields)[]) {
-    const value = (options as Sampler | undefined)?.[name];
+    const value = options?.[name];
     if (value === undefined) continue;
-    throw new TypeError(`beamSearch: ${name}=${value} is for sampling, and beams are not sampled; use generate, or leave it out`);
+    throw new TypeError(`${where}: ${name}=${value} is for sampling, and beams are not sampled; use generate, or leave it out`);
   }
+}
+
+/** The prompts with the settings of the search; all are checked before any is read. */
+function toStarts(model: DecoderModel, prompts: readonly BeamPrompt[], { sampler }: Settings): Prompt[] {
+  if (!Array.isArray(prompts)) throw new TypeError("beamSearch: expected a list of prompts, each { tokens }");
+  const starts = prompts.map((prompt: Prompt, i) => {
+    if (!isObject(prompt)) throw new TypeError(`beamSearch: prompt ${i}: expected { tokens }, got ${String(prompt)}`);
+    refuseSampling(`beamSearch: prompt ${i}`, prompt);
+    if (prompt.end !== undefined) throw new TypeError(`beamSearch: prompt ${i}: end is the same for all prompts; give it with the options`);
+    return { ...sampler, ...prompt };
+  });
+  checkPrompts("beamSearch", model, starts);
+  return starts;
+}
+
+function checkOptions(model: DecoderModel, options: BeamOptions) {
+  refuseSampling("beamSearch", options as Sampler | undefined);
   checkConfig("beamSearch", options, fields);
   const { end, beams = 4, nBest = 1, maxTokens, lengthPenalty = wu, earlyStopping = false, signal, ...sampler } = options;
   checkConfig("beamSearch: lengthPenalty", lengthPenalty, { kind: oneOf("wu", "huggingface"), alpha: finite });

@@ -17,7 +17,7 @@ export interface GenerateOptions extends Omit<Sampler, "end"> {
   temperature?: number;
   /** Number of continuations of each prompt; 1 by default. They share what the prompt has stored. */
   samples?: number;
-  /** The same seed gives the same tokens; row i uses seed + i. 0 by default. */
+  /** The same seed gives the same tokens; row i uses seed + i. 0 by default. Sample j of a prompt with a seed of its own uses that + j. */
   seed?: number;
   /** A row ends at this id, or at any of these. */
   end?: number | readonly number[];
@@ -55,7 +55,7 @@ export async function* generate<M extends DecoderModel>(
   checkConfig("generate", options, fields);
   const { maxTokens, samples = 1, temperature = 1, seed = 0, pastContext, signal, ...rest } = options;
   const end = endIds(options.end);
-  const starts = toPrompts(prompts, decoder).flatMap((prompt) => Array.from({ length: samples }, () => prompt));
+  const starts = toPrompts(prompts, decoder).flatMap((prompt) => Array.from({ length: samples }, (_, sample) => ({ prompt, sample })));
   checkSampler("generate", { ...rest, end, temperature, seed }, decoder.vocabulary);
   seedKey(seed + Math.max(0, starts.length - 1));
   if (starts.length === 0) return;
@@ -64,9 +64,9 @@ export async function* generate<M extends DecoderModel>(
   const session = model instanceof Session ? model : new Session(decoder, { rows: starts.length });
   let rows: Row[] = [];
   try {
-    const windows = starts.map((prompt, i) => {
+    const windows = starts.map(({ prompt, sample }, i) => {
       const tokens = prompt.tokens.length > context ? prompt.tokens.slice(-half(context)) : prompt.tokens;
-      return { ...rest, end, temperature, seed: seed + i, ...prompt, tokens };
+      return { ...rest, end, temperature, ...prompt, seed: prompt.seed === undefined ? seed + i : prompt.seed + sample, tokens };
     });
     rows = await session.open(windows, { signal });
     yield* continueRows(session, rows, { maxTokens, end, pastContext, signal });

@@ -25,8 +25,9 @@ export class Kin {
   private readonly sources = new Map<string, Row>();
   private readonly starts = new Map<string, Row[]>();
 
+  /** @param rows  open rows; those whose source is still being encoded are left out */
   constructor(rows: Iterable<Row>) {
-    for (const row of rows) this.add(row);
+    for (const row of rows) if (row.source.length === 0 || row.sourcePages.length > 0) this.add(row);
   }
 
   /** A row with the same source; undefined if the row has none. */
@@ -102,6 +103,7 @@ export class Prefill {
     let best: Row | undefined;
     let longest = 0;
     for (const other of others) {
+      if (!other.isOpen) continue;
       const limit = Math.min(row.tokens.length - 1, other.stored);
       let n = 0;
       while (n < limit && row.tokens[n] === other.tokens[n]) n++;
@@ -113,14 +115,19 @@ export class Prefill {
 
   /** Encodes the rows' sources, each of them once. */
   async encodeAll(rows: readonly Row[], kin: Kin, signal?: AbortSignalLike): Promise<void> {
-    const known = new Kin([]);
+    const fresh = new Kin([]);
+    const unknown: Row[] = [];
     const twins = new Map<Row, Row>();
     for (const row of rows) {
-      const twin = kin.twin(row) ?? known.twin(row);
-      if (twin) twins.set(row, twin);
-      else known.add(row);
+      const [open, twin] = [kin.twin(row), fresh.twin(row)];
+      if (open) this.shareSource(row, open); // at once, since that row may be closed while this method waits
+      else if (twin) twins.set(row, twin);
+      else {
+        unknown.push(row);
+        fresh.add(row);
+      }
     }
-    await this.encode(rows.filter((row) => !twins.has(row)), signal);
+    await this.encode(unknown, signal);
     for (const [row, twin] of twins) this.shareSource(row, twin);
   }
 

@@ -16,11 +16,11 @@ export interface Prompt extends Sampler {
  * @throws RangeError for prompts that are empty or too long, and for ids outside the vocabulary; TypeError if `prompts` is not a list, and
  *   for unknown fields
  */
-export function checkPrompts(model: DecoderModel, prompts: readonly Prompt[]): Row[] {
+export function checkPrompts(caller: string, model: DecoderModel, prompts: readonly Prompt[]): Row[] {
   const form = hasSource(model) ? "{ tokens, source }" : "{ tokens }";
-  if (!Array.isArray(prompts)) throw new TypeError(`open: expected a list of prompts, each ${form}, got ${String(prompts)}`);
+  if (!Array.isArray(prompts)) throw new TypeError(`${caller}: expected a list of prompts, each ${form}, got ${String(prompts)}`);
   return prompts.map((prompt: Prompt, i) => {
-    const where = `open: prompt ${i}`;
+    const where = `${caller}: prompt ${i}`;
     if (typeof prompt !== "object" || prompt === null) throw new TypeError(`${where}: expected ${form}, got ${String(prompt)}`);
     const { tokens, source, ...sampler } = prompt;
     checkTokens(`${where}: tokens`, tokens, model.context, model.vocabulary);

@@ -72,7 +72,7 @@ export function checkSampler(caller: string, sampler: Sampler, vocabulary: numbe
     if (!whole.accepts(index)) throw new RangeError(`${caller}: forced: expected an index of at least 0, got ${index}`);
   }
   for (const [id, value] of full.logitBias) {
-    if (typeof value !== "number" || Number.isNaN(value) || value === Infinity) {
+    if (typeof value !== "number" || !(Math.fround(value) < Infinity)) {
       throw new RangeError(`${caller}: logitBias: expected a number below Infinity for token ${id}, got ${String(value)}`);
     }
   }

@@ -70,7 +70,7 @@ export class Session<M extends DecoderModel = DecoderModel> {
    */
   async open(prompts: readonly Prompt[], { signal }: { signal?: AbortSignalLike } = {}): Promise<Row[]> {
     this.expectAlive();
-    const rows = checkPrompts(this.model, prompts);
+    const rows = checkPrompts("open", this.model, prompts);
     this.openRows.expectRoom("open", rows.length);
     if (rows.some(({ sampler }) => needsContext(sampler))) this.addContext();
     const kin = new Kin(this.openRows);
@@ -147,7 +147,8 @@ export class Session<M extends DecoderModel = DecoderModel> {
    * in descending order of their scores. Each row then waits for `choose`, or is closed.
    * @param groups  groups of at most `width` rows
    * @param scores  the score of each row
-   * @throws RangeError if a row has reached the model's context; HeedError `data` if its logits are NaN, which leaves the rows unchanged
+   * @throws RangeError if a row has reached the model's context, or the number of scores is wrong; HeedError `data` if its logits are NaN,
+   *   which leaves the rows unchanged
    */
   async expand(
     groups: readonly (readonly Row[])[], scores: readonly (readonly number[])[], { width, count }: { width: number; count: number },
@@ -169,7 +170,7 @@ export class Session<M extends DecoderModel = DecoderModel> {
     checkIds("choose", [id], this.model.vocabulary);
     row.tokens.push(id);
     row.generated++;
-    row.isStale = true;
+    row.isStale = true; // its slot lacks the token
   }
 
   /**
@@ -269,6 +270,11 @@ export class Session<M extends DecoderModel = DecoderModel> {
     this.disposed = true;
     this.programs.dispose();
     this.pool.dispose();
+  }
+
+  /** Number of rows that can still be opened. */
+  get free(): number {
+    return this.rows - this.openRows.size;
   }
 
   private addContext(): void {

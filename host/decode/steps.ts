@@ -1,7 +1,9 @@
 import { HeedError } from "../errors";
+import type { Compiled } from "../graph/cache";
+import { count as positive } from "../fields";
 import type { DecoderModel } from "../models/decoding";
 import type { PagePool } from "./pages";
-import type { DecodingPrograms } from "./programs";
+import type { DecodingPrograms, StepTensors } from "./programs";
 import type { Row } from "./row";
 import { sizeFor } from "./size";
 
@@ -16,8 +18,8 @@ export interface Extension {
 
 /** Runs a session's steps. The session has checked the rows. */
 export class Steps {
-  /** The rows of the last step, and the size of its program. */
-  private last: { rows: readonly Row[]; size: number } | undefined;
+  /** The rows of the last step, and its program. */
+  private last: { rows: readonly Row[]; step: Compiled<StepTensors> } | undefined;
 
   constructor(
     private readonly model: DecoderModel,
@@ -30,7 +32,8 @@ export class Steps {
     if (rows.length === 0) return [];
     for (const row of rows) this.makeRoom("step", row);
     const size = sizeFor(rows.length);
-    const { program, tensors } = this.programs.step(size);
+    const step = this.programs.step(size);
+    const { program, tensors } = step;
     this.programs.slots.arrange(rows, size);
     this.last = undefined;
     program.run();
@@ -49,12 +52,13 @@ export class Steps {
       if (losses) row.logProbability = -losses[i]!;
       if (tokens) row.alternatives = Array.from({ length: N }, (_, n) => ({ id: tokens[i * N + n]!, logProbability: scores![i * N + n]! }));
     });
-    this.last = { rows: [...rows], size };
+    this.last = { rows: [...rows], step };
     return chosen;
   }
 
   /** Reads each row's last token and finds the best extensions of each group. */
   extend(groups: readonly (readonly Row[])[], scores: readonly (readonly number[])[], width: number, count: number): Extension[][] {
+    checkGroups(groups, scores, width, count);
     const rows = groups.flat();
     if (rows.length === 0) return groups.map(() => []);
     const size = Math.min(sizeFor(groups.length), Math.floor(this.programs.slots.slots / width));
@@ -70,7 +74,6 @@ export class Steps {
     this.last = undefined;
     program.write(tensors.scores, before);
     program.run();
-    this.programs.slots.forget(); // the slots lack the tokens that will be chosen
     const { extensions } = tensors;
     const [values, ids, parents] = [program.read(extensions.scores), program.read(extensions.tokens), program.read(extensions.parents)];
     const found = groups.map((group, g) => {
@@ -87,7 +90,7 @@ export class Steps {
   logits(row: Row): Float32Array {
     const index = this.last?.rows.indexOf(row) ?? -1;
     if (index < 0) throw new TypeError("logits: the row was not part of the session's last step");
-    const { program, tensors } = this.programs.step(this.last!.size);
+    const { program, tensors } = this.last!.step;
     const V = this.model.vocabulary;
     return program.read(tensors.logits).slice(index * V, (index + 1) * V);
   }
@@ -112,4 +115,15 @@ export class Steps {
 export function tooLong(verb: string, { context }: DecoderModel, length: number): RangeError {
   const advice = "truncate it or open a shorter row";
   return new RangeError(`${verb}: the model takes at most ${context} tokens, the row would have ${length}; ${advice}`);
+}
+
+/** @throws RangeError unless each row has a score, and width and count are positive integers */
+function checkGroups(groups: readonly (readonly Row[])[], scores: readonly (readonly number[])[], width: number, count: number): void {
+  for (const [name, value] of Object.entries({ width, count })) {
+    if (!positive.accepts(value)) throw new RangeError(`expand: ${name}: expected ${positive.expected}, got ${value}`);
+  }
+  groups.forEach((group, g) => {
+    if (scores[g]?.length === group.length) return;
+    throw new RangeError(`expand: group ${g} has ${group.length} rows, got ${scores[g]?.length ?? 0} scores`);
+  });
 }

@@ -132,6 +132,9 @@ function rowOperands(op: string, logits: Tensor, settings: Tensor<"i32"> | null,
 /** Words in the settings of a row. */
 export const SAMPLER_WORDS = Sampling.Bytes / 4;
 
+/** The smallest normal f32. */
+const LEAST = 2 ** -126;
+
 /** How a row chooses its tokens. */
 export interface SamplerSettings {
   /** 0 always chooses the most likely token; higher values give more variety. */
@@ -190,9 +193,10 @@ export function samplerSettings(settings: SamplerSettings): Int32Array {
   const floats = new Float32Array(words.buffer);
   const [low, high] = seedKey(seed);
   floats[Sampling.Temperature / 4] = temperature;
-  floats[Sampling.TopP / 4] = topP === 1 ? 0 : topP;
+  // 0 would turn them off.
+  floats[Sampling.TopP / 4] = topP === 1 ? 0 : Math.max(topP, LEAST);
   floats[Sampling.MinP / 4] = minP;
-  floats[Sampling.TypicalP / 4] = typicalP === 1 ? 0 : typicalP;
+  floats[Sampling.TypicalP / 4] = typicalP === 1 ? 0 : Math.max(typicalP, LEAST);
   floats[Sampling.Repetition / 4] = repetitionPenalty === 1 ? 0 : repetitionPenalty;
   floats[Sampling.Presence / 4] = presencePenalty;
   floats[Sampling.Frequency / 4] = frequencyPenalty;
