@@ -120,8 +120,8 @@ describe("weights placed in bf16", () => {
 
   it.each<[string, PlaceOptions, string]>([
     ["that are to be trained", { format, trainable: () => true }, "embedding.weight: only f32 parameters can be trained, and this one is bf16"],
-    ["in a format that is not a weight format", { format: () => "i32" as "f32" }, 'embedding.weight: expected one of the weight formats f32, bf16, panels, got "i32"'],
-    ["in an unknown format", { format: "f16" as "f32" }, 'embedding.weight: expected one of the weight formats f32, bf16, panels, got "f16"'],
+    ["in a format that is not a weight format", { format: () => "i32" as "f32" }, 'embedding.weight: expected one of the weight formats f32, bf16, panels, int8, int8row, int4, got "i32"'],
+    ["in an unknown format", { format: "f16" as "f32" }, 'embedding.weight: expected one of the weight formats f32, bf16, panels, int8, int8row, int4, got "f16"'],
     ["in a format that their op cannot read", { format: () => "bf16" }, "positions.weight: only the weights of products and embeddings can be stored as bf16"],
   ])("%s are refused, and no memory is kept", (_, options, message) => {
     const before = owned();
