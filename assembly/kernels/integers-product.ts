@@ -20,10 +20,10 @@ import { Activation, IntegerBlock, MatmulScratch } from "../layouts";
 import { sliceEnd, sliceStart } from "../parallel";
 import { activationForward } from "./activation";
 import { element } from "./element";
-import { weightBytes } from "./integers";
+import { chooseDots, Dots, weightBytes } from "./integers";
 import { packInt4, packInt8 } from "./integers-pack";
 import { rowInt4, rowInt8 } from "./integers-row";
-import { addScaled, panelBytes, TILE_BYTES, TILE_ROWS, tileIntegers } from "./integers-tile";
+import { addScaled, panelBytes, tileIntegers, tileRows } from "./integers-tile";
 import { blockBytes, secondBlocks, secondCounts } from "./quantize";
 
 /** With fewer rows than this, each row reads the weight's blocks by itself. */
@@ -61,14 +61,16 @@ function multiplySlice(
   const aRow = <usize>groups * blockBytes(group);
   const seconds = secondBlocks(0, M, groups, group); // relative to a row's first blocks
   const counts = secondCounts(a, M, groups, group);
+  const dots = ASC_FEATURE_RELAXED_SIMD ? chooseDots() : Dots.Direct;
+  const byRows = M < MIN_ROWS || dots == Dots.Extended || <i32>panelBytes(group) > MatmulScratch.Rows;
   for (let i = 0; i < M; i += BLOCK_ROWS) {
     const rows = min(BLOCK_ROWS, M - i);
     for (let j = first; j < end; j += IntegerBlock.Rows) {
       const sums = scratch + MatmulScratch.Rows;
       const block = a + <usize>i * aRow, panel = b + <usize>(j / IntegerBlock.Rows) * bPanel;
       memory.fill(sums, 0, <usize>rows << 5);
-      if (M < MIN_ROWS || <i32>panelBytes(group) > MatmulScratch.Rows) multiplyRows(sums, block, aRow, seconds, element(counts, i), panel, rows, groups, group, isInt4);
-      else multiplyTiles(sums, block, aRow, seconds, element(counts, i), panel, scratch, rows, groups, group, isInt4);
+      if (byRows) multiplyRows(sums, block, aRow, seconds, element(counts, i), panel, rows, groups, group, isInt4, dots);
+      else multiplyTiles(sums, block, aRow, seconds, element(counts, i), panel, scratch, rows, groups, group, isInt4, dots);
       writeColumns(element(out, i * N + j), N, sums, bias ? element(bias, j) : 0, rows, min(IntegerBlock.Rows, end - j));
     }
     if (activation == Activation.None) continue;
@@ -78,6 +80,7 @@ function multiplySlice(
 
 function multiplyRows(
   sums: usize, a: usize, aRow: usize, seconds: usize, counts: usize, b: usize, rows: i32, groups: i32, group: i32, isInt4: bool,
+  dots: Dots,
 ): void {
   const aStep = blockBytes(group), bStep = weightBytes(group, isInt4);
   for (; rows > 0; rows--, sums += 32, a += aRow, counts += 4) {
@@ -85,25 +88,28 @@ function multiplyRows(
     for (let g = 0; g < groups; g += GROUPS) {
       const count = min(GROUPS, groups - g);
       let block = a + <usize>g * aStep, weight = b + <usize>g * bStep;
-      multiplyRow(sums, block, weight, count, group, isInt4);
+      multiplyRow(sums, block, weight, count, group, isInt4, dots);
       if (!hasSeconds) continue;
       block += seconds;
       for (let e = 0; e < count; e++, block += aStep, weight += bStep) {
-        if (load<f32>(block) != 0) multiplyRow(sums, block, weight, 1, group, isInt4);
+        if (load<f32>(block) != 0) multiplyRow(sums, block, weight, 1, group, isInt4, dots);
       }
     }
   }
 }
 
-function multiplyRow(sums: usize, a: usize, b: usize, groups: i32, group: i32, isInt4: bool): void {
-  if (isInt4) rowInt4(sums, a, b, groups);
-  else rowInt8(sums, a, b, groups, group);
+// @ts-ignore: decorator
+@inline
+function multiplyRow(sums: usize, a: usize, b: usize, groups: i32, group: i32, isInt4: bool, dots: Dots): void {
+  if (isInt4) rowInt4(sums, a, b, groups, dots);
+  else rowInt8(sums, a, b, groups, group, dots);
 }
 
 function multiplyTiles(
   sums: usize, a: usize, aRow: usize, seconds: usize, counts: usize, b: usize, scratch: usize,
-  rows: i32, groups: i32, group: i32, isInt4: bool,
+  rows: i32, groups: i32, group: i32, isInt4: bool, dots: Dots,
 ): void {
+  const height = tileRows(dots);
   const aStep = blockBytes(group), bStep = panelBytes(group);
   const tile = sums + (<usize>BLOCK_ROWS << 5);
   for (let g = 0; g < groups; g += GROUPS) {
@@ -116,15 +122,15 @@ function multiplyTiles(
       packInt8(scratch + MatmulScratch.Panels, panel, count, group);
       panel = scratch + MatmulScratch.Panels;
     }
-    for (let i = 0; i < rows; i += TILE_ROWS) {
-      const c = sums + (<usize>i << 5), n = min(TILE_ROWS, rows - i);
+    for (let i = 0; i < rows; i += height) {
+      const c = sums + (<usize>i << 5), n = min(height, rows - i);
       let block = a + <usize>i * aRow + <usize>g * aStep;
-      multiplyTile(c, tile, block, aRow, panel, count, group, n, isInt4);
+      multiplyTile(c, tile, block, aRow, panel, count, group, n, isInt4, dots);
       if (!hasSeconds(element(counts, i), n)) continue;
       block += seconds;
       for (let e = 0; e < count; e++, block += aStep) {
         // This adds zeros to the rows that do not use the block.
-        if (isInUse(block, aRow, n)) multiplyTile(c, tile, block, aRow, panel + <usize>e * bStep, 1, group, n, isInt4);
+        if (isInUse(block, aRow, n)) multiplyTile(c, tile, block, aRow, panel + <usize>e * bStep, 1, group, n, isInt4, dots);
       }
     }
   }
@@ -132,8 +138,8 @@ function multiplyTiles(
 
 // @ts-ignore: decorator
 @inline
-function multiplyTile(c: usize, tile: usize, a: usize, aRow: usize, b: usize, groups: i32, group: i32, rows: i32, isInt4: bool): void {
-  tileIntegers(tile, a, aRow, b, groups, group, rows, isInt4);
+function multiplyTile(c: usize, tile: usize, a: usize, aRow: usize, b: usize, groups: i32, group: i32, rows: i32, isInt4: bool, dots: Dots): void {
+  tileIntegers(tile, a, aRow, b, groups, group, rows, isInt4, dots);
   addScaled(c, tile, a, aRow, b, groups, group, rows);
 }
 

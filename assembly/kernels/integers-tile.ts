@@ -4,12 +4,11 @@
  * As in `tile.ts`, only stores follow the loop: the sums of all groups go to scratch, and a second pass scales and adds them.
  */
 import { IntegerBlock, Quantized } from "../layouts";
-import { addGroup, dot8 } from "./integers";
+import { addGroup, dot8, Dots, ones } from "./integers";
 import { blockBytes } from "./quantize";
 
-/** Rows of a tile. */
-export const TILE_ROWS: i32 = ASC_FEATURE_RELAXED_SIMD ? 6 : 4;
-/** Bytes of a tile of sums: i32 [TILE_ROWS, 8]. */
+/** Bytes of a tile of sums: i32 [TILE_ROWS, 8], with room for the largest tile. */
+export const TILE_ROWS: i32 = 6;
 export const TILE_BYTES: usize = <usize>TILE_ROWS << 5;
 /** Bytes of an integer in a packed panel. The plain build multiplies integers of 16 bits. */
 export const PACKED: i32 = ASC_FEATURE_RELAXED_SIMD ? 1 : 2;
@@ -29,10 +28,72 @@ export function panelBytes(group: i32): usize {
  * @param rows    1 … TILE_ROWS. Pointers past the last row repeat it
  * @param isInt4  whether b holds the weight plus 8, and a's header the sum that corrects it (in the relaxed build)
  */
-export function tileIntegers(sums: usize, a: usize, aRow: usize, b: usize, groups: i32, group: i32, rows: i32, isInt4: bool): void {
+export function tileIntegers(sums: usize, a: usize, aRow: usize, b: usize, groups: i32, group: i32, rows: i32, isInt4: bool, dots: Dots): void {
   if (!ASC_FEATURE_RELAXED_SIMD) tile4x8(sums, a, aRow, b, groups, group, rows - 1);
+  else if (dots == Dots.Pairs && isInt4) pairsInt4(sums, a, aRow, b, groups, group, rows - 1);
+  else if (dots == Dots.Pairs) pairsInt8(sums, a, aRow, b, groups, group, rows - 1);
   else if (isInt4) tileInt4(sums, a, aRow, b, groups, group, rows - 1);
   else tileInt8(sums, a, aRow, b, groups, group, rows - 1);
+}
+
+/** Rows of a tile with `dots`. Pairs need two more registers. */
+// @ts-ignore: decorator
+@inline
+export function tileRows(dots: Dots): i32 {
+  return ASC_FEATURE_RELAXED_SIMD && dots != Dots.Pairs ? 6 : 4;
+}
+
+function pairsInt8(sums: usize, a: usize, aRow: usize, b: usize, groups: i32, group: i32, last: i32): void {
+  pairs4x8(sums, a, aRow, b, groups, group, last, false);
+}
+
+function pairsInt4(sums: usize, a: usize, aRow: usize, b: usize, groups: i32, group: i32, last: i32): void {
+  pairs4x8(sums, a, aRow, b, groups, group, last, true);
+}
+
+// @ts-ignore: decorator
+@inline
+function addPairs(isInt4: bool, b: v128, a: v128, c: v128, one: v128): v128 {
+  const pairs = isInt4 ? i16x8.relaxed_dot_i8x16_i7x16_s(a, b) : i16x8.relaxed_dot_i8x16_i7x16_s(b, a);
+  return i32x4.add(c, i32x4.dot_i16x8_s(pairs, one));
+}
+
+// @ts-ignore: decorator
+@inline
+function pairs4x8(sums: usize, a: usize, aRow: usize, b: usize, groups: i32, group: i32, last: i32, isInt4: bool): void {
+  const one = ones();
+  let a0 = a + Quantized.Header;
+  let a1 = last >= 1 ? a0 + aRow : a0;
+  let a2 = last >= 2 ? a1 + aRow : a1;
+  let a3 = last >= 3 ? a2 + aRow : a2;
+  for (const stop = sums + <usize>groups * TILE_BYTES; sums < stop; sums += TILE_BYTES) {
+    let c00: v128, c01: v128, c10: v128, c11: v128, c20: v128, c21: v128, c30: v128, c31: v128;
+    if (isInt4) {
+      c00 = v128.load32_splat(a0 - 12), c01 = c00, c10 = v128.load32_splat(a1 - 12), c11 = c10;
+      c20 = v128.load32_splat(a2 - 12), c21 = c20, c30 = v128.load32_splat(a3 - 12), c31 = c30;
+    } else {
+      c00 = v128.load(b, IntegerBlock.Offsets), c01 = v128.load(b, IntegerBlock.Offsets + 16);
+      c10 = c00, c11 = c01, c20 = c00, c21 = c01, c30 = c00, c31 = c01;
+    }
+    b += IntegerBlock.Int8;
+    const end = b + (<usize>group << 3);
+    while (b < end) {
+      const b0 = v128.load(b), b1 = v128.load(b, 16);
+      let va = v128.load32_splat(a0);
+      c00 = addPairs(isInt4, b0, va, c00, one), c01 = addPairs(isInt4, b1, va, c01, one);
+      va = v128.load32_splat(a1);
+      c10 = addPairs(isInt4, b0, va, c10, one), c11 = addPairs(isInt4, b1, va, c11, one);
+      va = v128.load32_splat(a2);
+      c20 = addPairs(isInt4, b0, va, c20, one), c21 = addPairs(isInt4, b1, va, c21, one);
+      va = v128.load32_splat(a3);
+      c30 = addPairs(isInt4, b0, va, c30, one), c31 = addPairs(isInt4, b1, va, c31, one);
+      a0 += 4, a1 += 4, a2 += 4, a3 += 4;
+      b += 32;
+    }
+    v128.store(sums, c00), v128.store(sums, c01, 16), v128.store(sums, c10, 32), v128.store(sums, c11, 48);
+    v128.store(sums, c20, 64), v128.store(sums, c21, 80), v128.store(sums, c30, 96), v128.store(sums, c31, 112);
+    a0 += 16, a1 += 16, a2 += 16, a3 += 16;
+  }
 }
 
 function tileInt8(sums: usize, a: usize, aRow: usize, b: usize, groups: i32, group: i32, last: i32): void {

@@ -18,10 +18,10 @@ const MAGIC_BITS: i32 = 0x4b400000;
 const SMALLEST: f32 = 1.1754943508222875e-38;
 /**
  * A group gets a second block if the energy of its rounding errors is more than this part of the row's energy: 0.5 % of the norm. In
- * short rows a group has a larger part of the row's energy, and of its unavoidable errors: the bound is 1.4 % / √groups there.
+ * short rows, where each group has a large part of the energy and of the unavoidable errors, the bound is SHORT / (levels²·groups).
  */
 const TOLERANCE: f32 = 2.5e-5;
-const GROUP_TOLERANCE: f32 = 2e-4;
+const SHORT: f32 = 1.6;
 
 /** Bytes from one block of a quantized row to the next. */
 // @ts-ignore: decorator
@@ -72,7 +72,7 @@ function quantizeRow(block: usize, second: usize, x: usize, C: i32, groups: i32,
   for (let g = 0, at = block; g < groups; g++, at += step) {
     energy += quantizeGroup(at, element(x, g * group), min(group, C - g * group), group, levels, 0, 0);
   }
-  const tolerated = energy * max(TOLERANCE, GROUP_TOLERANCE / <f32>groups);
+  const tolerated = energy * max(TOLERANCE, SHORT / <f32>(levels * levels * groups));
   let count = 0;
   for (let g = 0; g < groups; g++, block += step, second += step) {
     store<f32>(second, 0);

@@ -213,7 +213,7 @@ describeBuilds("integers", (core) => {
     }
   });
 
-  it.each([8, 4] as const)("one channel 100 times the others costs an int%i product at most 1 %% of its norm, and random rows have no second blocks", (bits) => {
+  it.each([8, 4] as const)("one channel 100 times the others costs an int%i product at most one percent of its norm, and random rows have no second blocks", (bits) => {
     for (const K of [32, 64, 96, 256, 768, 2048]) {
       for (const isNormal of [false, true]) {
         const u = randomArray(6 * 12 * K, 8);
@@ -246,10 +246,10 @@ describe("integers", () => {
     const [M, N, K] = [9, 21, 1100];
     for (const bits of [8, 4] as const) {
       const results = builds.map((build) => {
-        const { actual, rows } = multiply(Core.load(build), { bits, M, N, K, x: withOutliers(M, K), bias: true, activation: Activation.Silu });
-        return { actual: bits === 8 || true ? actual.map((x) => x) : actual, rows };
+        const { actual, rows } = multiply(Core.load(build), { bits, M, N, K, x: withOutliers(M, K), bias: true, activation: Activation.Relu });
+        return { actual, rows };
       });
-      for (const { rows } of results) expect(rows).toEqual(results[0]!.rows);
+      for (const result of results) expect(result).toEqual(results[0]);
     }
   });
 });
