@@ -30,13 +30,15 @@ interface Settings<N extends string> {
   group: (columns: number) => number;
 }
 
+type Read = (block: Block, offset: number, shape: readonly number[]) => Float32Array;
+
 /** The largest scale: the largest number that f16 has. */
 const LARGEST = 65504;
 /** Added to a number of moderate size, it rounds to an integer, ties to even. */
 const MAGIC = 1.5 * 2 ** 52;
 
 /** Symmetric integers, assembly/formats/integers.ts: rounded to the nearest multiple of a scale, which is a number that f16 has. */
-function integers<N extends string>({ name, code, bits, group }: Settings<N>): IntegerFormat & { name: N; read(block: Block, offset: number, shape: readonly number[]): Float32Array } {
+function integers<N extends string>({ name, code, bits, group }: Settings<N>): IntegerFormat & { name: N; read: Read } {
   const levels = bits === 8 ? 127 : 7;
   const header = bits === 8 ? IntegerBlock.Int8 : IntegerBlock.Int4;
   const rowsOf = ([rows = 1]: readonly number[]): number => rows;
@@ -120,7 +122,7 @@ function integers<N extends string>({ name, code, bits, group }: Settings<N>): I
             if (magnitude > largest) largest = magnitude;
           }
           const scale = scaleOf(largest / levels);
-          for (let k = 0; k < count; k++) q[k] = scale === 0 ? 0 : values[start + k]! / scale + MAGIC - MAGIC;
+          for (let k = 0; k < count; k++) q[k] = values[start + k]! / scale + MAGIC - MAGIC;
           places.setScale(first + r, g, scale);
           places.setGroup(first + r, g, q, 0, count);
         }
@@ -150,7 +152,7 @@ function integers<N extends string>({ name, code, bits, group }: Settings<N>): I
       }
       const wrong = integers.find((q) => Math.abs(q) > levels);
       if (wrong !== undefined) throw new RangeError(`${name}: expected integers from −${levels} to ${levels}, got ${wrong}`);
-      const odd = scales.find((scale) => !(scale <= LARGEST) || scale !== scaleOf(scale));
+      const odd = scales.find((scale) => scale !== 0 && !(scale <= LARGEST && scale === scaleOf(scale)));
       if (odd !== undefined) throw new RangeError(`${name}: expected scales that f16 has, got ${odd}`);
       const places = placesIn(block, offset, shape);
       for (let r = 0; r < R; r++) {
@@ -178,10 +180,9 @@ const word = new Uint32Array(float.buffer);
 
 /**
  * The smallest scale of at least `least` that f16 has. Rounded up, so that no integer exceeds its range; f16's subnormal numbers are
- * limited to powers of two. Therefore quantizing what was quantized changes nothing.
+ * limited to powers of two, and zeros have the smallest. Therefore quantizing what was quantized changes nothing.
  */
 function scaleOf(least: number): number {
-  if (least === 0) return 0;
   float[0] = least;
   if (float[0] < least) word[0]!++;
   const step = float[0] < 2 ** -14 ? 0x7fffff : 0x1fff;
