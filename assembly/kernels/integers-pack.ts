@@ -46,7 +46,8 @@ export function packInt8(to: usize, b: usize, groups: i32, group: i32): void {
     to += IntegerBlock.Int8;
     b += IntegerBlock.Int8;
     for (const end = b + (<usize>group << 3); b < end; b += 32, to += 64) {
-      const rows01 = v128.load_ext<i8>(b), rows23 = v128.load_ext<i8>(b, 8), rows45 = v128.load_ext<i8>(b, 16), rows67 = v128.load_ext<i8>(b, 24);
+      const rows01 = v128.load_ext<i8>(b), rows23 = v128.load_ext<i8>(b, 8);
+      const rows45 = v128.load_ext<i8>(b, 16), rows67 = v128.load_ext<i8>(b, 24);
       v128.store(to, v128.shuffle<i32>(rows01, rows23, 0, 2, 4, 6));
       v128.store(to, v128.shuffle<i32>(rows45, rows67, 0, 2, 4, 6), 16);
       v128.store(to, v128.shuffle<i32>(rows01, rows23, 1, 3, 5, 7), 32);

@@ -20,7 +20,7 @@ import { Activation, IntegerBlock, MatmulScratch } from "../layouts";
 import { sliceEnd, sliceStart } from "../parallel";
 import { activationForward } from "./activation";
 import { element } from "./element";
-import { chooseDots, Dots, weightBytes } from "./integers";
+import { hasDirectDots, weightBytes } from "./integers";
 import { packInt4, packInt8 } from "./integers-pack";
 import { rowInt4, rowInt8 } from "./integers-row";
 import { addScaled, panelBytes, tileIntegers, tileRows } from "./integers-tile";
@@ -35,8 +35,8 @@ const GROUPS: i32 = 32;
 
 /** out[i, j] = activation(Σ_k a[i, k]·b[j, k] + bias[j]), with b in a format of 8 bits. */
 export function matmulQ8NT(
-  out: Out<f32>, a: In<i32>, b: InFormat, bias: MaybeIn<f32>, scratch: Scratch, M: Count, N: Count, K: Count, group: Count, activation: Flag,
-  thread: i32, threads: i32,
+  out: Out<f32>, a: In<i32>, b: InFormat, bias: MaybeIn<f32>, scratch: Scratch, M: Count, N: Count, K: Count, group: Count,
+  activation: Flag, thread: i32, threads: i32,
 ): void {
   multiplySlice(out, a, b, bias, scratch, M, N, K, group, activation, false, thread, threads);
 }
@@ -61,26 +61,29 @@ function multiplySlice(
   const aRow = <usize>groups * blockBytes(group);
   const seconds = secondBlocks(0, M, groups, group); // relative to a row's first blocks
   const counts = secondCounts(a, M, groups, group);
-  const dots = ASC_FEATURE_RELAXED_SIMD ? chooseDots() : Dots.Direct;
-  const byRows = M < MIN_ROWS || dots == Dots.Extended || <i32>panelBytes(group) > MatmulScratch.Rows;
+  const direct = hasDirectDots();
+  const byRows = M < MIN_ROWS || <i32>panelBytes(group) > MatmulScratch.Rows;
   for (let i = 0; i < M; i += BLOCK_ROWS) {
     const rows = min(BLOCK_ROWS, M - i);
     for (let j = first; j < end; j += IntegerBlock.Rows) {
       const sums = scratch + MatmulScratch.Rows;
       const block = a + <usize>i * aRow, panel = b + <usize>(j / IntegerBlock.Rows) * bPanel;
       memory.fill(sums, 0, <usize>rows << 5);
-      if (byRows) multiplyRows(sums, block, aRow, seconds, element(counts, i), panel, rows, groups, group, isInt4, dots);
-      else multiplyTiles(sums, block, aRow, seconds, element(counts, i), panel, scratch, rows, groups, group, isInt4, dots);
+      if (byRows) multiplyRows(sums, block, aRow, seconds, element(counts, i), panel, rows, groups, group, isInt4, direct);
+      else multiplyTiles(sums, block, aRow, seconds, element(counts, i), panel, scratch, rows, groups, group, isInt4, direct);
       writeColumns(element(out, i * N + j), N, sums, bias ? element(bias, j) : 0, rows, min(IntegerBlock.Rows, end - j));
     }
     if (activation == Activation.None) continue;
-    for (let r = i; r < i + rows; r++) activationForward(element(out, r * N + first), element(out, r * N + first), end - first, activation, 0, 1);
+    for (let r = i; r < i + rows; r++) {
+      const row = element(out, r * N + first);
+      activationForward(row, row, end - first, activation, 0, 1);
+    }
   }
 }
 
 function multiplyRows(
   sums: usize, a: usize, aRow: usize, seconds: usize, counts: usize, b: usize, rows: i32, groups: i32, group: i32, isInt4: bool,
-  dots: Dots,
+  direct: bool,
 ): void {
   const aStep = blockBytes(group), bStep = weightBytes(group, isInt4);
   for (; rows > 0; rows--, sums += 32, a += aRow, counts += 4) {
@@ -88,11 +91,11 @@ function multiplyRows(
     for (let g = 0; g < groups; g += GROUPS) {
       const count = min(GROUPS, groups - g);
       let block = a + <usize>g * aStep, weight = b + <usize>g * bStep;
-      multiplyRow(sums, block, weight, count, group, isInt4, dots);
+      multiplyRow(sums, block, weight, count, group, isInt4, direct);
       if (!hasSeconds) continue;
       block += seconds;
       for (let e = 0; e < count; e++, block += aStep, weight += bStep) {
-        if (load<f32>(block) != 0) multiplyRow(sums, block, weight, 1, group, isInt4, dots);
+        if (load<f32>(block) != 0) multiplyRow(sums, block, weight, 1, group, isInt4, direct);
       }
     }
   }
@@ -100,16 +103,16 @@ function multiplyRows(
 
 // @ts-ignore: decorator
 @inline
-function multiplyRow(sums: usize, a: usize, b: usize, groups: i32, group: i32, isInt4: bool, dots: Dots): void {
-  if (isInt4) rowInt4(sums, a, b, groups, dots);
-  else rowInt8(sums, a, b, groups, group, dots);
+function multiplyRow(sums: usize, a: usize, b: usize, groups: i32, group: i32, isInt4: bool, direct: bool): void {
+  if (isInt4) rowInt4(sums, a, b, groups, direct);
+  else rowInt8(sums, a, b, groups, group, direct);
 }
 
 function multiplyTiles(
   sums: usize, a: usize, aRow: usize, seconds: usize, counts: usize, b: usize, scratch: usize,
-  rows: i32, groups: i32, group: i32, isInt4: bool, dots: Dots,
+  rows: i32, groups: i32, group: i32, isInt4: bool, direct: bool,
 ): void {
-  const height = tileRows(dots);
+  const height = tileRows(direct);
   const aStep = blockBytes(group), bStep = panelBytes(group);
   const tile = sums + (<usize>BLOCK_ROWS << 5);
   for (let g = 0; g < groups; g += GROUPS) {
@@ -125,12 +128,12 @@ function multiplyTiles(
     for (let i = 0; i < rows; i += height) {
       const c = sums + (<usize>i << 5), n = min(height, rows - i);
       let block = a + <usize>i * aRow + <usize>g * aStep;
-      multiplyTile(c, tile, block, aRow, panel, count, group, n, isInt4, dots);
+      multiplyTile(c, tile, block, aRow, panel, count, group, n, isInt4, direct);
       if (!hasSeconds(element(counts, i), n)) continue;
       block += seconds;
       for (let e = 0; e < count; e++, block += aStep) {
         // This adds zeros to the rows that do not use the block.
-        if (isInUse(block, aRow, n)) multiplyTile(c, tile, block, aRow, panel + <usize>e * bStep, 1, group, n, isInt4, dots);
+        if (isInUse(block, aRow, n)) multiplyTile(c, tile, block, aRow, panel + <usize>e * bStep, 1, group, n, isInt4, direct);
       }
     }
   }
@@ -138,8 +141,10 @@ function multiplyTiles(
 
 // @ts-ignore: decorator
 @inline
-function multiplyTile(c: usize, tile: usize, a: usize, aRow: usize, b: usize, groups: i32, group: i32, rows: i32, isInt4: bool, dots: Dots): void {
-  tileIntegers(tile, a, aRow, b, groups, group, rows, isInt4, dots);
+function multiplyTile(
+  c: usize, tile: usize, a: usize, aRow: usize, b: usize, groups: i32, group: i32, rows: i32, isInt4: bool, direct: bool,
+): void {
+  tileIntegers(tile, a, aRow, b, groups, group, rows, isInt4, direct);
   addScaled(c, tile, a, aRow, b, groups, group, rows);
 }
 

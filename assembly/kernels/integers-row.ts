@@ -8,43 +8,37 @@
  *   b       a block of the weight for each group (`IntegerBlock`)
  *   groups  the number of groups
  *   group   columns of a group; int4 has 32
- *   dots    how the relaxed build sums products
+ *   direct  see `hasDirectDots`
  */
 import { IntegerBlock, Quantized } from "../layouts";
-import { addGroup, dot8, dotExtended, Dots, nibbleMask, ones, pairSums } from "./integers";
+import { addGroup, dot8, dot8InPairs, nibbleMask, ones, pairSums } from "./integers";
 
-export function rowInt8(sums: usize, a: usize, b: usize, groups: i32, group: i32, dots: Dots): void {
+export function rowInt8(sums: usize, a: usize, b: usize, groups: i32, group: i32, direct: bool): void {
   if (!ASC_FEATURE_RELAXED_SIMD) plainInt8(sums, a, b, groups, group);
-  else if (dots == Dots.Direct) directInt8(sums, a, b, groups, group);
-  else if (dots == Dots.Pairs) pairsInt8(sums, a, b, groups, group);
-  else extendedInt8(sums, a, b, groups, group);
+  else if (direct) directInt8(sums, a, b, groups, group);
+  else pairsInt8(sums, a, b, groups, group);
 }
 
-export function rowInt4(sums: usize, a: usize, b: usize, groups: i32, dots: Dots): void {
+export function rowInt4(sums: usize, a: usize, b: usize, groups: i32, direct: bool): void {
   if (!ASC_FEATURE_RELAXED_SIMD) plainInt4(sums, a, b, groups);
-  else if (dots == Dots.Direct) directInt4(sums, a, b, groups);
-  else if (dots == Dots.Pairs) pairsInt4(sums, a, b, groups);
-  else extendedInt4(sums, a, b, groups);
+  else if (direct) directInt4(sums, a, b, groups);
+  else pairsInt4(sums, a, b, groups);
 }
 
-function directInt8(sums: usize, a: usize, b: usize, groups: i32, group: i32): void { relaxedInt8(sums, a, b, groups, group, Dots.Direct); }
-function pairsInt8(sums: usize, a: usize, b: usize, groups: i32, group: i32): void { relaxedInt8(sums, a, b, groups, group, Dots.Pairs); }
-function extendedInt8(sums: usize, a: usize, b: usize, groups: i32, group: i32): void { relaxedInt8(sums, a, b, groups, group, Dots.Extended); }
-function directInt4(sums: usize, a: usize, b: usize, groups: i32): void { relaxedInt4(sums, a, b, groups, Dots.Direct); }
-function pairsInt4(sums: usize, a: usize, b: usize, groups: i32): void { relaxedInt4(sums, a, b, groups, Dots.Pairs); }
-function extendedInt4(sums: usize, a: usize, b: usize, groups: i32): void { relaxedInt4(sums, a, b, groups, Dots.Extended); }
+function directInt8(sums: usize, a: usize, b: usize, groups: i32, group: i32): void { relaxedInt8(sums, a, b, groups, group, true); }
+function pairsInt8(sums: usize, a: usize, b: usize, groups: i32, group: i32): void { relaxedInt8(sums, a, b, groups, group, false); }
+function directInt4(sums: usize, a: usize, b: usize, groups: i32): void { relaxedInt4(sums, a, b, groups, true); }
+function pairsInt4(sums: usize, a: usize, b: usize, groups: i32): void { relaxedInt4(sums, a, b, groups, false); }
 
 // @ts-ignore: decorator
 @inline
-function dot(dots: Dots, weights: v128, activations: v128, c: v128, one: v128): v128 {
-  if (dots == Dots.Direct) return dot8(weights, activations, c);
-  if (dots == Dots.Extended) return dotExtended(weights, activations, c);
-  return i32x4.add(c, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(weights, activations), one));
+function dot(direct: bool, weights: v128, activations: v128, c: v128, one: v128): v128 {
+  return direct ? dot8(weights, activations, c) : dot8InPairs(weights, activations, c, one);
 }
 
 // @ts-ignore: decorator
 @inline
-function relaxedInt8(sums: usize, a: usize, b: usize, groups: i32, group: i32, dots: Dots): void {
+function relaxedInt8(sums: usize, a: usize, b: usize, groups: i32, group: i32, direct: bool): void {
   let s0 = v128.load(sums), s1 = v128.load(sums, 16);
   const one = ones();
   for (; groups > 0; groups--) {
@@ -54,13 +48,13 @@ function relaxedInt8(sums: usize, a: usize, b: usize, groups: i32, group: i32, d
     b += IntegerBlock.Int8;
     for (const end = a + <usize>group; a < end; a += 16, b += 128) {
       let va = v128.load32_splat(a);
-      c0 = dot(dots, v128.load(b), va, c0, one), c1 = dot(dots, v128.load(b, 16), va, c1, one);
+      c0 = dot(direct, v128.load(b), va, c0, one), c1 = dot(direct, v128.load(b, 16), va, c1, one);
       va = v128.load32_splat(a, 4);
-      c0 = dot(dots, v128.load(b, 32), va, c0, one), c1 = dot(dots, v128.load(b, 48), va, c1, one);
+      c0 = dot(direct, v128.load(b, 32), va, c0, one), c1 = dot(direct, v128.load(b, 48), va, c1, one);
       va = v128.load32_splat(a, 8);
-      c0 = dot(dots, v128.load(b, 64), va, c0, one), c1 = dot(dots, v128.load(b, 80), va, c1, one);
+      c0 = dot(direct, v128.load(b, 64), va, c0, one), c1 = dot(direct, v128.load(b, 80), va, c1, one);
       va = v128.load32_splat(a, 12);
-      c0 = dot(dots, v128.load(b, 96), va, c0, one), c1 = dot(dots, v128.load(b, 112), va, c1, one);
+      c0 = dot(direct, v128.load(b, 96), va, c0, one), c1 = dot(direct, v128.load(b, 112), va, c1, one);
     }
     s0 = addGroup(s0, c0, v128.load(scales), scale);
     s1 = addGroup(s1, c1, v128.load(scales, 16), scale);
@@ -68,36 +62,34 @@ function relaxedInt8(sums: usize, a: usize, b: usize, groups: i32, group: i32, d
   v128.store(sums, s0), v128.store(sums, s1, 16);
 }
 
-// c + Σ of the products of one half of the bytes x. Sums of pairs fit 16 bits for a whole group: 8·2·127·15 < 2¹⁵.
+// c + Σ of the products with half a byte each. Sums of pairs fit 16 bits for a whole group: 8·2·127·15 < 2¹⁵.
 // @ts-ignore: decorator
 @inline
-function dotNibbles(dots: Dots, nibbles: v128, activations: v128, c: v128): v128 {
-  if (dots == Dots.Direct) return dot8(activations, nibbles, c);
-  if (dots == Dots.Extended) return dotExtended(activations, nibbles, c);
-  return i16x8.add(c, i16x8.relaxed_dot_i8x16_i7x16_s(activations, nibbles));
+function dotNibbles(direct: bool, nibbles: v128, activations: v128, c: v128): v128 {
+  return direct ? dot8(activations, nibbles, c) : i16x8.add(c, i16x8.relaxed_dot_i8x16_i7x16_s(activations, nibbles));
 }
 
 // @ts-ignore: decorator
 @inline
-function relaxedInt4(sums: usize, a: usize, b: usize, groups: i32, dots: Dots): void {
+function relaxedInt4(sums: usize, a: usize, b: usize, groups: i32, direct: bool): void {
   let s0 = v128.load(sums), s1 = v128.load(sums, 16);
   const mask = nibbleMask(), one = ones();
   for (; groups > 0; groups--) {
     const scales = b, scale = v128.load32_splat(a), offset = v128.load32_splat(a, 4);
-    let c0 = dots == Dots.Pairs ? i32x4.splat(0) : offset, c1 = c0;
+    let c0 = direct ? offset : i32x4.splat(0), c1 = c0;
     a += Quantized.Header;
     b += IntegerBlock.Int4;
     for (const end = a + IntegerBlock.Group; a < end; a += 16, b += 64) {
       let x = v128.load(b), va = v128.load32_splat(a);
-      c0 = dotNibbles(dots, v128.and(x, mask), va, c0), c1 = dotNibbles(dots, v128.and(i16x8.shr_u(x, 4), mask), va, c1);
+      c0 = dotNibbles(direct, v128.and(x, mask), va, c0), c1 = dotNibbles(direct, v128.and(i16x8.shr_u(x, 4), mask), va, c1);
       x = v128.load(b, 16), va = v128.load32_splat(a, 4);
-      c0 = dotNibbles(dots, v128.and(x, mask), va, c0), c1 = dotNibbles(dots, v128.and(i16x8.shr_u(x, 4), mask), va, c1);
+      c0 = dotNibbles(direct, v128.and(x, mask), va, c0), c1 = dotNibbles(direct, v128.and(i16x8.shr_u(x, 4), mask), va, c1);
       x = v128.load(b, 32), va = v128.load32_splat(a, 8);
-      c0 = dotNibbles(dots, v128.and(x, mask), va, c0), c1 = dotNibbles(dots, v128.and(i16x8.shr_u(x, 4), mask), va, c1);
+      c0 = dotNibbles(direct, v128.and(x, mask), va, c0), c1 = dotNibbles(direct, v128.and(i16x8.shr_u(x, 4), mask), va, c1);
       x = v128.load(b, 48), va = v128.load32_splat(a, 12);
-      c0 = dotNibbles(dots, v128.and(x, mask), va, c0), c1 = dotNibbles(dots, v128.and(i16x8.shr_u(x, 4), mask), va, c1);
+      c0 = dotNibbles(direct, v128.and(x, mask), va, c0), c1 = dotNibbles(direct, v128.and(i16x8.shr_u(x, 4), mask), va, c1);
     }
-    if (dots == Dots.Pairs) c0 = i32x4.add(i32x4.dot_i16x8_s(c0, one), offset), c1 = i32x4.add(i32x4.dot_i16x8_s(c1, one), offset);
+    if (!direct) c0 = i32x4.add(i32x4.dot_i16x8_s(c0, one), offset), c1 = i32x4.add(i32x4.dot_i16x8_s(c1, one), offset);
     s0 = addGroup(s0, c0, v128.load(scales), scale);
     s1 = addGroup(s1, c1, v128.load(scales, 16), scale);
   }

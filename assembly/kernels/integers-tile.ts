@@ -4,12 +4,12 @@
  * As in `tile.ts`, only stores follow the loop: the sums of all groups go to scratch, and a second pass scales and adds them.
  */
 import { IntegerBlock, Quantized } from "../layouts";
-import { addGroup, dot8, Dots, ones } from "./integers";
+import { addGroup, dot8InPairs, ones } from "./integers";
+import { directInt4, directInt8 } from "./integers-tile6x8";
 import { blockBytes } from "./quantize";
 
-/** Bytes of a tile of sums: i32 [TILE_ROWS, 8], with room for the largest tile. */
-export const TILE_ROWS: i32 = 6;
-export const TILE_BYTES: usize = <usize>TILE_ROWS << 5;
+/** Bytes of a tile of sums: i32 [6, 8], with room for the largest tile. */
+export const TILE_BYTES: usize = 192;
 /** Bytes of an integer in a packed panel. The plain build multiplies integers of 16 bits. */
 export const PACKED: i32 = ASC_FEATURE_RELAXED_SIMD ? 1 : 2;
 
@@ -22,25 +22,28 @@ export function panelBytes(group: i32): usize {
 
 /**
  * sums[g, i, j] = Σ_k a[i, g, k]·b[g, j, k]
- * @param sums    i32 [groups, TILE_ROWS, 8], aligned to 16
+ * @param sums    i32 [groups, 6, 8], aligned to 16
  * @param a       rows of blocks, as `quantizeRows` writes them, `aRow` bytes apart
  * @param b       a panel: for int8 in the relaxed build, the weight's own blocks; else from integers-pack.ts
- * @param rows    1 … TILE_ROWS. Pointers past the last row repeat it
+ * @param rows    1 … `tileRows`. Pointers past the last row repeat it
  * @param isInt4  whether b holds the weight plus 8, and a's header the sum that corrects it (in the relaxed build)
+ * @param direct  see `hasDirectDots`
  */
-export function tileIntegers(sums: usize, a: usize, aRow: usize, b: usize, groups: i32, group: i32, rows: i32, isInt4: bool, dots: Dots): void {
-  if (!ASC_FEATURE_RELAXED_SIMD) tile4x8(sums, a, aRow, b, groups, group, rows - 1);
-  else if (dots == Dots.Pairs && isInt4) pairsInt4(sums, a, aRow, b, groups, group, rows - 1);
-  else if (dots == Dots.Pairs) pairsInt8(sums, a, aRow, b, groups, group, rows - 1);
-  else if (isInt4) tileInt4(sums, a, aRow, b, groups, group, rows - 1);
-  else tileInt8(sums, a, aRow, b, groups, group, rows - 1);
+export function tileIntegers(
+  sums: usize, a: usize, aRow: usize, b: usize, groups: i32, group: i32, rows: i32, isInt4: bool, direct: bool,
+): void {
+  if (!ASC_FEATURE_RELAXED_SIMD) plain4x8(sums, a, aRow, b, groups, group, rows - 1);
+  else if (!direct && isInt4) pairsInt4(sums, a, aRow, b, groups, group, rows - 1);
+  else if (!direct) pairsInt8(sums, a, aRow, b, groups, group, rows - 1);
+  else if (isInt4) directInt4(sums, a, aRow, b, groups, group, rows - 1);
+  else directInt8(sums, a, aRow, b, groups, group, rows - 1);
 }
 
-/** Rows of a tile with `dots`. Pairs need two more registers. */
+/** Rows of a tile. Products in pairs need two more registers. */
 // @ts-ignore: decorator
 @inline
-export function tileRows(dots: Dots): i32 {
-  return ASC_FEATURE_RELAXED_SIMD && dots != Dots.Pairs ? 6 : 4;
+export function tileRows(direct: bool): i32 {
+  return ASC_FEATURE_RELAXED_SIMD && direct ? 6 : 4;
 }
 
 function pairsInt8(sums: usize, a: usize, aRow: usize, b: usize, groups: i32, group: i32, last: i32): void {
@@ -54,8 +57,7 @@ function pairsInt4(sums: usize, a: usize, aRow: usize, b: usize, groups: i32, gr
 // @ts-ignore: decorator
 @inline
 function addPairs(isInt4: bool, b: v128, a: v128, c: v128, one: v128): v128 {
-  const pairs = isInt4 ? i16x8.relaxed_dot_i8x16_i7x16_s(a, b) : i16x8.relaxed_dot_i8x16_i7x16_s(b, a);
-  return i32x4.add(c, i32x4.dot_i16x8_s(pairs, one));
+  return isInt4 ? dot8InPairs(a, b, c, one) : dot8InPairs(b, a, c, one);
 }
 
 // @ts-ignore: decorator
@@ -96,67 +98,7 @@ function pairs4x8(sums: usize, a: usize, aRow: usize, b: usize, groups: i32, gro
   }
 }
 
-function tileInt8(sums: usize, a: usize, aRow: usize, b: usize, groups: i32, group: i32, last: i32): void {
-  tile6x8(sums, a, aRow, b, groups, group, last, false);
-}
-
-function tileInt4(sums: usize, a: usize, aRow: usize, b: usize, groups: i32, group: i32, last: i32): void {
-  tile6x8(sums, a, aRow, b, groups, group, last, true);
-}
-
-// @ts-ignore: decorator
-@inline
-function dot(isInt4: bool, b: v128, a: v128, c: v128): v128 {
-  return isInt4 ? dot8(a, b, c) : dot8(b, a, c);
-}
-
-// @ts-ignore: decorator
-@inline
-function tile6x8(sums: usize, a: usize, aRow: usize, b: usize, groups: i32, group: i32, last: i32, isInt4: bool): void {
-  a += Quantized.Header;
-  let a0 = a;
-  let a1 = last >= 1 ? a0 + aRow : a0;
-  let a2 = last >= 2 ? a1 + aRow : a1;
-  let a3 = last >= 3 ? a2 + aRow : a2;
-  let a4 = last >= 4 ? a3 + aRow : a3;
-  let a5 = last >= 5 ? a4 + aRow : a4;
-  for (const stop = sums + <usize>groups * TILE_BYTES; sums < stop; sums += TILE_BYTES) {
-    let c00: v128, c01: v128, c10: v128, c11: v128, c20: v128, c21: v128, c30: v128, c31: v128, c40: v128, c41: v128, c50: v128, c51: v128;
-    if (isInt4) {
-      c00 = v128.load32_splat(a0 - 12), c01 = c00, c10 = v128.load32_splat(a1 - 12), c11 = c10;
-      c20 = v128.load32_splat(a2 - 12), c21 = c20, c30 = v128.load32_splat(a3 - 12), c31 = c30;
-      c40 = v128.load32_splat(a4 - 12), c41 = c40, c50 = v128.load32_splat(a5 - 12), c51 = c50;
-    } else {
-      c00 = v128.load(b, IntegerBlock.Offsets), c01 = v128.load(b, IntegerBlock.Offsets + 16);
-      c10 = c00, c11 = c01, c20 = c00, c21 = c01, c30 = c00, c31 = c01, c40 = c00, c41 = c01, c50 = c00, c51 = c01;
-    }
-    b += IntegerBlock.Int8;
-    const end = b + (<usize>group << 3);
-    while (b < end) {
-      const b0 = v128.load(b), b1 = v128.load(b, 16);
-      let va = v128.load32_splat(a0);
-      c00 = dot(isInt4, b0, va, c00), c01 = dot(isInt4, b1, va, c01);
-      va = v128.load32_splat(a1);
-      c10 = dot(isInt4, b0, va, c10), c11 = dot(isInt4, b1, va, c11);
-      va = v128.load32_splat(a2);
-      c20 = dot(isInt4, b0, va, c20), c21 = dot(isInt4, b1, va, c21);
-      va = v128.load32_splat(a3);
-      c30 = dot(isInt4, b0, va, c30), c31 = dot(isInt4, b1, va, c31);
-      va = v128.load32_splat(a4);
-      c40 = dot(isInt4, b0, va, c40), c41 = dot(isInt4, b1, va, c41);
-      va = v128.load32_splat(a5);
-      c50 = dot(isInt4, b0, va, c50), c51 = dot(isInt4, b1, va, c51);
-      a0 += 4, a1 += 4, a2 += 4, a3 += 4, a4 += 4, a5 += 4;
-      b += 32;
-    }
-    v128.store(sums, c00), v128.store(sums, c01, 16), v128.store(sums, c10, 32), v128.store(sums, c11, 48);
-    v128.store(sums, c20, 64), v128.store(sums, c21, 80), v128.store(sums, c30, 96), v128.store(sums, c31, 112);
-    v128.store(sums, c40, 128), v128.store(sums, c41, 144), v128.store(sums, c50, 160), v128.store(sums, c51, 176);
-    a0 += 16, a1 += 16, a2 += 16, a3 += 16, a4 += 16, a5 += 16;
-  }
-}
-
-function tile4x8(sums: usize, a: usize, aRow: usize, b: usize, groups: i32, group: i32, last: i32): void {
+function plain4x8(sums: usize, a: usize, aRow: usize, b: usize, groups: i32, group: i32, last: i32): void {
   let a0 = a + Quantized.Header;
   let a1 = last >= 1 ? a0 + aRow : a0;
   let a2 = last >= 2 ? a1 + aRow : a1;
@@ -184,7 +126,7 @@ function tile4x8(sums: usize, a: usize, aRow: usize, b: usize, groups: i32, grou
   }
 }
 
-/** c[i, j] += Σ_g (sums[g, i, j]·scaleB[g, j])·scaleA[i, g]. c is f32 [TILE_ROWS, 8]; the other operands as above. */
+/** c[i, j] += Σ_g (sums[g, i, j]·scaleB[g, j])·scaleA[i, g]. c is f32 [rows, 8]; the other operands as above. */
 export function addScaled(c: usize, sums: usize, a: usize, aRow: usize, b: usize, groups: i32, group: i32, rows: i32): void {
   const last = rows - 1, aStep = blockBytes(group), bStep = panelBytes(group);
   for (let i = 0; i < rows; i += 2, c += 64, sums += 64) {

@@ -19,7 +19,7 @@ export interface IntegerFormat extends Format {
   group(columns: number): number;
   /** The stored integers and scales. */
   readIntegers(block: Block, offset: number, shape: readonly number[]): Integers;
-  /** Stores integers and scales, which `readIntegers` returned. @throws RangeError if a length, an integer or a scale is not of the format */
+  /** Stores such integers and scales. @throws RangeError if a length, an integer or a scale is not one of the format */
   writeIntegers(block: Block, offset: number, shape: readonly number[], stored: Integers): void;
 }
 
@@ -118,7 +118,10 @@ function integers<N extends string>({ name, code, bits, group }: Settings<N>): I
           let largest = 0;
           for (let i = start; i < start + count; i++) {
             const magnitude = Math.abs(values[i]!);
-            if (!(magnitude <= levels * LARGEST)) throw new RangeError(`${what}: ${notStored(name, values[i]!, first + r, i - r * columns, levels)}`);
+            if (!(magnitude <= levels * LARGEST)) {
+              const place = `row ${first + r}, column ${i - r * columns}`;
+              throw new RangeError(`${what}: ${name} stores finite numbers up to ${levels * LARGEST}, got ${values[i]} in ${place}`);
+            }
             if (magnitude > largest) largest = magnitude;
           }
           const scale = scaleOf(largest / levels);
@@ -189,6 +192,3 @@ function scaleOf(least: number): number {
   word[0] = (word[0]! + step) & ~step;
   return Math.max(float[0], 2 ** -24);
 }
-
-const notStored = (name: string, value: number, row: number, column: number, levels: number): string =>
-  `${name} stores finite numbers up to ${levels * LARGEST}, got ${value} in row ${row}, column ${column}`;
