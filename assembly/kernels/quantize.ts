@@ -70,29 +70,35 @@ function quantizeRow(block: usize, second: usize, x: usize, C: i32, groups: i32,
   const step = blockBytes(group);
   let energy: f32 = 0;
   for (let g = 0, at = block; g < groups; g++, at += step) {
-    energy += quantizeGroup(at, element(x, g * group), min(group, C - g * group), group, levels, 0, 0);
+    energy += quantizeFirst(at, element(x, g * group), min(group, C - g * group), group, levels);
   }
   const tolerated = energy * max(TOLERANCE, SHORT / <f32>(levels * levels * groups));
   let count = 0;
   for (let g = 0; g < groups; g++, block += step, second += step) {
     store<f32>(second, 0);
     if (!(load<f32>(block, 8) > tolerated)) continue;
-    const scale = load<f32>(block);
-    quantizeGroup(second, element(x, g * group), min(group, C - g * group), group, levels, scale, <f32>1 / scale);
+    quantizeSecond(second, element(x, g * group), min(group, C - g * group), group, levels, load<f32>(block));
     count++;
   }
   return count;
 }
 
-/**
- * Quantizes what remains of n values after they were rounded to multiples of `rounded`, whose inverse is `inverse` (0: nothing was
- * rounded yet), and writes a block. Returns the sum of the squares of what was quantized.
- */
-function quantizeGroup(block: usize, x: usize, n: i32, group: i32, levels: i32, rounded: f32, inverse: f32): f32 {
-  const vRounded = f32x4.splat(rounded), vInverse = f32x4.splat(inverse);
+function quantizeFirst(block: usize, x: usize, n: i32, group: i32, levels: i32): f32 {
+  return quantizeGroup(block, x, n, group, levels, 0, true);
+}
+
+function quantizeSecond(block: usize, x: usize, n: i32, group: i32, levels: i32, rounded: f32): void {
+  quantizeGroup(block, x, n, group, levels, rounded, false);
+}
+
+/** Writes a block with n values, or with what remains of them after rounding to multiples of `rounded`. Returns the sum of the squares. */
+// @ts-ignore: decorator
+@inline
+function quantizeGroup(block: usize, x: usize, n: i32, group: i32, levels: i32, rounded: f32, isFirst: bool): f32 {
+  const vRounded = f32x4.splat(rounded), vInverse = f32x4.splat(<f32>1 / rounded);
   let largest = f32x4.splat(0), squares = f32x4.splat(0);
   for (let i = 0; i < n; i += 4) {
-    const v = remainder(loadSome(element(x, i), n - i), vRounded, vInverse);
+    const v = remainder(loadSome(element(x, i), n - i), vRounded, vInverse, isFirst);
     largest = maxOrNaN(largest, f32x4.abs(v));
     squares = f32x4.add(squares, f32x4.mul(v, v));
   }
@@ -107,8 +113,8 @@ function quantizeGroup(block: usize, x: usize, n: i32, group: i32, levels: i32, 
   let errors = f32x4.splat(0), integers = i32x4.splat(0);
   const unsigned = levels == Quantized.Int8Levels;
   for (let i = 0, to = block + Quantized.Header; i < group; i += 8) {
-    const v0 = remainder(loadSome(element(x, i), n - i), vRounded, vInverse);
-    const v1 = remainder(loadSome(element(x, i + 4), n - i - 4), vRounded, vInverse);
+    const v0 = remainder(loadSome(element(x, i), n - i), vRounded, vInverse, isFirst);
+    const v1 = remainder(loadSome(element(x, i + 4), n - i - 4), vRounded, vInverse, isFirst);
     const t0 = f32x4.add(f32x4.mul(v0, vScaleInverse), magic), t1 = f32x4.add(f32x4.mul(v1, vScaleInverse), magic);
     const e0 = f32x4.sub(v0, f32x4.mul(f32x4.sub(t0, magic), vScale)), e1 = f32x4.sub(v1, f32x4.mul(f32x4.sub(t1, magic), vScale));
     errors = f32x4.add(errors, f32x4.add(f32x4.mul(e0, e0), f32x4.mul(e1, e1)));
@@ -122,10 +128,11 @@ function quantizeGroup(block: usize, x: usize, n: i32, group: i32, levels: i32, 
   return total;
 }
 
-/** What is left of x after rounding to multiples of `rounded`. */
+/** What is left of x after rounding to multiples of `rounded`; at first, x. */
 // @ts-ignore: decorator
 @inline
-function remainder(x: v128, rounded: v128, inverse: v128): v128 {
+function remainder(x: v128, rounded: v128, inverse: v128, isFirst: bool): v128 {
+  if (isFirst) return x;
   const magic = f32x4.splat(MAGIC);
   return f32x4.sub(x, f32x4.mul(f32x4.sub(f32x4.add(f32x4.mul(x, inverse), magic), magic), rounded));
 }
