@@ -64,9 +64,11 @@ function groups(at: usize, turns: i32, direct: bool): f32 {
     let from = at + ((turns & 7) << 6);
     for (const end = from + (ASC_FEATURE_RELAXED_SIMD ? 256 : 512); from < end; from += 64) {
       let b0 = v128.load(from), b1 = v128.load(from, 16);
-      c0 = dot(direct, b0, x, c0, one), c1 = dot(direct, b1, x, c1, one), c2 = dot(direct, b0, y, c2, one), c3 = dot(direct, b1, y, c3, one);
+      c0 = dot(direct, b0, x, c0, one), c1 = dot(direct, b1, x, c1, one);
+      c2 = dot(direct, b0, y, c2, one), c3 = dot(direct, b1, y, c3, one);
       b0 = v128.load(from, 32), b1 = v128.load(from, 48);
-      c0 = dot(direct, b0, x, c0, one), c1 = dot(direct, b1, x, c1, one), c2 = dot(direct, b0, y, c2, one), c3 = dot(direct, b1, y, c3, one);
+      c0 = dot(direct, b0, x, c0, one), c1 = dot(direct, b1, x, c1, one);
+      c2 = dot(direct, b0, y, c2, one), c3 = dot(direct, b1, y, c3, one);
     }
     const scales = v128.load(at, 32), scale = v128.load(at, 48);
     s0 = addGroup(s0, c0, scales, scale), s1 = addGroup(s1, c1, scales, scale);

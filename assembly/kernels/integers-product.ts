@@ -65,15 +65,20 @@ function multiplySlice(
   const byRows = M < MIN_ROWS || <i32>panelBytes(group) > MatmulScratch.Rows;
   for (let i = 0; i < M; i += BLOCK_ROWS) {
     const rows = min(BLOCK_ROWS, M - i);
-    for (let j = first; j < end; j += IntegerBlock.Rows) {
-      const sums = scratch + MatmulScratch.Rows;
+    const width = byRows ? 2 * IntegerBlock.Rows : IntegerBlock.Rows;
+    for (let j = first; j < end; j += width) {
+      const sums = scratch + MatmulScratch.Rows, pitch = <usize>width << 2;
       const block = a + <usize>i * aRow, panel = b + <usize>(j / IntegerBlock.Rows) * bPanel;
-      for (let at = sums, last = sums + (<usize>rows << 5); at < last; at += 32) { // a call of memory.fill takes longer
+      const next = j + IntegerBlock.Rows < end ? panel + bPanel : panel;
+      for (let at = sums, last = sums + <usize>rows * pitch; at < last; at += 32) { // a call of memory.fill takes longer
         v128.store(at, f32x4.splat(0)), v128.store(at, f32x4.splat(0), 16);
       }
-      if (byRows) multiplyRows(sums, block, aRow, seconds, element(counts, i), panel, rows, groups, group, isInt4, direct);
+      if (byRows) multiplyRows(sums, block, aRow, seconds, element(counts, i), panel, next, rows, groups, group, isInt4, direct);
       else multiplyTiles(sums, block, aRow, seconds, element(counts, i), panel, scratch, rows, groups, group, isInt4, direct);
-      writeColumns(element(out, i * N + j), N, sums, bias ? element(bias, j) : 0, rows, min(IntegerBlock.Rows, end - j));
+      for (let c = j; c < min(j + width, end); c += IntegerBlock.Rows) {
+        const columns = min(IntegerBlock.Rows, end - c);
+        writeColumns(element(out, i * N + c), N, element(sums, c - j), pitch, bias ? element(bias, c) : 0, rows, columns);
+      }
     }
     if (activation == Activation.None) continue;
     for (let r = i; r < i + rows; r++) {
@@ -84,20 +89,20 @@ function multiplySlice(
 }
 
 function multiplyRows(
-  sums: usize, a: usize, aRow: usize, seconds: usize, counts: usize, b: usize, rows: i32, groups: i32, group: i32, isInt4: bool,
-  direct: bool,
+  sums: usize, a: usize, aRow: usize, seconds: usize, counts: usize, b: usize, next: usize,
+  rows: i32, groups: i32, group: i32, isInt4: bool, direct: bool,
 ): void {
   const aStep = blockBytes(group), bStep = weightBytes(group, isInt4);
-  for (; rows > 0; rows--, sums += 32, a += aRow, counts += 4) {
+  for (; rows > 0; rows--, sums += 64, a += aRow, counts += 4) {
     const hasSeconds = load<i32>(counts) > 0;
     for (let g = 0; g < groups; g += GROUPS) {
       const count = min(GROUPS, groups - g);
-      let block = a + <usize>g * aStep, weight = b + <usize>g * bStep;
-      multiplyRow(sums, block, weight, count, group, isInt4, direct);
+      let block = a + <usize>g * aStep, weight = b + <usize>g * bStep, other = next + <usize>g * bStep;
+      multiplyRow(sums, block, weight, other, count, group, isInt4, direct);
       if (!hasSeconds) continue;
       block += seconds;
-      for (let e = 0; e < count; e++, block += aStep, weight += bStep) {
-        if (load<f32>(block) != 0) multiplyRow(sums, block, weight, 1, group, isInt4, direct);
+      for (let e = 0; e < count; e++, block += aStep, weight += bStep, other += bStep) {
+        if (load<f32>(block) != 0) multiplyRow(sums, block, weight, other, 1, group, isInt4, direct);
       }
     }
   }
@@ -105,9 +110,9 @@ function multiplyRows(
 
 // @ts-ignore: decorator
 @inline
-function multiplyRow(sums: usize, a: usize, b: usize, groups: i32, group: i32, isInt4: bool, direct: bool): void {
-  if (isInt4) rowInt4(sums, a, b, groups, direct);
-  else rowInt8(sums, a, b, groups, group, direct);
+function multiplyRow(sums: usize, a: usize, b: usize, next: usize, groups: i32, group: i32, isInt4: bool, direct: bool): void {
+  if (isInt4) rowInt4(sums, a, b, next, groups, direct);
+  else rowInt8(sums, a, b, next, groups, group, direct);
 }
 
 function multiplyTiles(
@@ -161,8 +166,8 @@ function isInUse(block: usize, aRow: usize, rows: i32): bool {
   return false;
 }
 
-function writeColumns(out: usize, ldo: i32, sums: usize, bias: usize, rows: i32, columns: i32): void {
-  for (; rows > 0; rows--, out += <usize>ldo << 2, sums += 32) {
+function writeColumns(out: usize, ldo: i32, sums: usize, pitch: usize, bias: usize, rows: i32, columns: i32): void {
+  for (; rows > 0; rows--, out += <usize>ldo << 2, sums += pitch) {
     if (columns < IntegerBlock.Rows) {
       for (let j = 0; j < columns; j++) store<f32>(element(out, j), load<f32>(element(sums, j)) + (bias ? load<f32>(element(bias, j)) : 0));
     } else if (bias) {

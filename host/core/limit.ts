@@ -84,7 +84,7 @@ export async function machineLimits(build: Build = hasRelaxedSimd() ? "relaxed" 
   };
   reserve(65536);
   const amount = READ_BYTES - (READ_BYTES % READ_STEP);
-  const computing = (perTurn: Constant, loop: Loop): Limit => ({ amount: TURNS * (perTurn.value as number), run: () => void loop(TABLE, TURNS) });
+  const computing = ({ value }: Constant, loop: Loop): Limit => ({ amount: TURNS * (value as number), run: () => void loop(TABLE, TURNS) });
   return {
     flops: computing(exports.flopsPerTurn, exports.compute),
     int8row: computing(exports.rowTurn, exports.int8Dots),

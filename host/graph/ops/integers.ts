@@ -16,6 +16,9 @@ interface IntegerProduct {
   activation: number;
 }
 
+/** The sum of more products of 127·127 does not fit in 31 bits. */
+const LONGEST = 133_120;
+
 const formatOf = (b: Address): Partial<IntegerFormat> => formats[tensorOf(b).dtype];
 
 /** Whether a weight is stored as integers. */
@@ -25,6 +28,7 @@ export const isIntegers = (b: Address): boolean => formatOf(b).bits !== undefine
 export function emitIntegerProduct(graph: Graph, { out, a, b, bias, M, N, K, activation }: IntegerProduct, cost: Cost): void {
   const { bits, group } = formatOf(b) as IntegerFormat;
   const size = group(K);
+  if (size > LONGEST) throw new RangeError(`${tensorOf(b).dtype}: expected rows of at most ${LONGEST} elements, got ${K}`);
   const levels = bits === 8 ? Quantized.Int8Levels : Quantized.Int4Levels;
   const operands = { out, a: quantize(graph, a, M, K, size, levels), b, bias, scratch: MatmulScratch.Bytes, M, N, K, activation };
   if (bits === 8) graph.emit(Op.MatmulQ8NT, { ...operands, group: size }, cost);
