@@ -63,22 +63,25 @@ function multiplySlice(
   const counts = secondCounts(a, M, groups, group);
   const direct = hasDirectDots();
   const byRows = M < MIN_ROWS || <i32>panelBytes(group) > MatmulScratch.Rows;
+  const sums = scratch + MatmulScratch.Rows;
+  const pitch: usize = byRows ? 64 : 32;
+  const panels = (end - first + IntegerBlock.Rows - 1) / IntegerBlock.Rows;
+  // A row takes two panels at once. They are far apart, so that each is a stream that the processor prefetches.
+  const apart = byRows ? panels / 2 : 0;
   for (let i = 0; i < M; i += BLOCK_ROWS) {
     const rows = min(BLOCK_ROWS, M - i);
-    const width = byRows ? 2 * IntegerBlock.Rows : IntegerBlock.Rows;
-    for (let j = first; j < end; j += width) {
-      const sums = scratch + MatmulScratch.Rows, pitch = <usize>width << 2;
-      const block = a + <usize>i * aRow, panel = b + <usize>(j / IntegerBlock.Rows) * bPanel;
-      const next = j + IntegerBlock.Rows < end ? panel + bPanel : panel;
+    for (let p = 0; p < panels; p += p + 1 == apart ? apart + 1 : 1) {
+      const isPair = p < apart;
+      const block = a + <usize>i * aRow, panel = b + <usize>(first / IntegerBlock.Rows + p) * bPanel;
+      const next = isPair ? panel + <usize>apart * bPanel : panel;
       for (let at = sums, last = sums + <usize>rows * pitch; at < last; at += 32) { // a call of memory.fill takes longer
         v128.store(at, f32x4.splat(0)), v128.store(at, f32x4.splat(0), 16);
       }
       if (byRows) multiplyRows(sums, block, aRow, seconds, element(counts, i), panel, next, rows, groups, group, isInt4, direct);
       else multiplyTiles(sums, block, aRow, seconds, element(counts, i), panel, scratch, rows, groups, group, isInt4, direct);
-      for (let c = j; c < min(j + width, end); c += IntegerBlock.Rows) {
-        const columns = min(IntegerBlock.Rows, end - c);
-        writeColumns(element(out, i * N + c), N, element(sums, c - j), pitch, bias ? element(bias, c) : 0, rows, columns);
-      }
+      const j = first + p * IntegerBlock.Rows, other = j + apart * IntegerBlock.Rows, c = element(out, i * N);
+      writeColumns(element(c, j), N, sums, pitch, bias ? element(bias, j) : 0, rows, min(IntegerBlock.Rows, end - j));
+      if (isPair) writeColumns(element(c, other), N, sums + 32, pitch, bias ? element(bias, other) : 0, rows, min(IntegerBlock.Rows, end - other));
     }
     if (activation == Activation.None) continue;
     for (let r = i; r < i + rows; r++) {
