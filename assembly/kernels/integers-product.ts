@@ -79,9 +79,11 @@ function multiplySlice(
       }
       if (byRows) multiplyRows(sums, block, aRow, seconds, element(counts, i), panel, next, rows, groups, group, isInt4, direct);
       else multiplyTiles(sums, block, aRow, seconds, element(counts, i), panel, scratch, rows, groups, group, isInt4, direct);
-      const j = first + p * IntegerBlock.Rows, other = j + apart * IntegerBlock.Rows, c = element(out, i * N);
+      const c = element(out, i * N), j = first + p * IntegerBlock.Rows;
       writeColumns(element(c, j), N, sums, pitch, bias ? element(bias, j) : 0, rows, min(IntegerBlock.Rows, end - j));
-      if (isPair) writeColumns(element(c, other), N, sums + 32, pitch, bias ? element(bias, other) : 0, rows, min(IntegerBlock.Rows, end - other));
+      if (!isPair) continue;
+      const other = j + apart * IntegerBlock.Rows;
+      writeColumns(element(c, other), N, sums + 32, pitch, bias ? element(bias, other) : 0, rows, min(IntegerBlock.Rows, end - other));
     }
     if (activation == Activation.None) continue;
     for (let r = i; r < i + rows; r++) {

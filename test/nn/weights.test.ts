@@ -132,6 +132,36 @@ describe("weights placed in bf16", () => {
   });
 });
 
+describe.each(["int8", "int8row", "int4"] as const)("weights placed in %s", (format) => {
+  it("are the same whether they are written at once or in pieces of any length", () => {
+    const [once, pieces] = [place({ format, seed: 2 }), place({ format, seed: 3 })];
+    const arrays = place({ seed: 4 }).weights.read();
+    once.weights.write(arrays);
+    for (const length of [1, 7, 24, 50, 1000]) {
+      pieces.weights.block.u8(0, pieces.weights.block.bytes).fill(0);
+      for (const [name, { data }] of arrays) {
+        const write = pieces.weights.writer(name);
+        for (let from = 0; from < data.length; from += length) write(data.slice(from, from + length), from);
+      }
+      expect(pieces.weights.read()).toEqual(once.weights.read());
+      expect(logits(pieces)).toEqual(logits(once));
+    }
+  });
+
+  it("are refused by name if they are not finite, at once or in pieces", () => {
+    const model = place({ format });
+    const arrays = model.weights.read();
+    const [name] = [...arrays.keys()].filter((key) => model.weights.parameters.get(key)!.format === format).slice(1);
+    const data = arrays.get(name!)!.data.slice();
+    data[30] = NaN;
+    const message = `${name}: ${format} stores finite numbers up to ${format === "int4" ? 458528 : 8319008}, got NaN in row 1, column 6`;
+    expect(() => model.weights.write(new Map(arrays).set(name!, { shape: [], data }))).toThrow(new RangeError(message));
+    const write = model.weights.writer(name!);
+    write(data.slice(0, 5), 0);
+    expect(() => write(data.slice(5), 5)).toThrow(new RangeError(message));
+  });
+});
+
 describe("weights that are not trained", () => {
   const trainable = (name: string): boolean => name.startsWith("layers.1") || name === "norm.weight";
 
