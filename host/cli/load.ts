@@ -33,8 +33,7 @@ export async function readCheckpoint<T>(folder: string, read: (checkpoint: Check
   }
 }
 
-/** The fastest way to store weights for decoding; the results are those of f32, bit for bit. */
-const toDecode: LoadOptions = { format: "panels" };
+const toDecode: LoadOptions = { format: "fastest" };
 
 /**
  * Loads a model that translates.

@@ -11,8 +11,9 @@ import type { WeightArray } from "../nn/weights";
 import type { Snapshot, TrainerState } from "../train/trainer";
 import { type Checkpoint, saveCheckpoint } from "./checkpoint";
 import type { Shapes } from "./checktensors";
-import type { StoredTensor } from "./dtype";
+import type { Dtype, StoredTensor } from "./dtype";
 import type { Files } from "./files";
+import { expectedTensors, integerFormatOf, type IntegerFormatName, integerFormats, readIntegers, tensorsOf } from "./quantized";
 import { writeSafetensors } from "./safetensors";
 import { TensorFile } from "./tensorfile";
 
@@ -27,6 +28,8 @@ export type CheckpointConfig = {
     readonly seed?: number;
     readonly type: T;
     readonly model: ConfigOf<T>;
+    /** How model.safetensors stores the weights of products and embeddings, if not as floating-point numbers. */
+    readonly format?: IntegerFormatName;
   };
 }[ModelType];
 
@@ -56,6 +59,7 @@ const configFields: Fields<CheckpointConfig> = {
   task: optional(oneOf("dates", "translate", "text")),
   seed: optional(whole),
   model: object,
+  format: optional(oneOf(...integerFormats)),
 };
 
 /**
@@ -76,18 +80,22 @@ export function parseConfig(text: string, name = "config.json"): CheckpointConfi
 }
 
 /** Options of `loadModel`. */
-export type LoadOptions = Pick<PlaceOptions, "format">;
+export interface LoadOptions {
+  /**
+   * How the weights are stored in memory; by default as in the file, where f32 can be trained further. "fastest" decodes fastest with the
+   * same bits: it keeps integers, and stores floating-point numbers as `panels`.
+   */
+  format?: PlaceOptions["format"] | "fastest";
+}
 
 /**
  * Loads the best weights of a checkpoint.
  *
- * @param options  `format`: how the weights are stored in memory. By default f32, which can be trained further. To decode, `panels` is
- *   faster and gives the same bits
  * @throws HeedError: `file` for missing files, `format` for invalid files, `checkpoint` listing every tensor that is
  *   missing, unexpected or of the wrong shape, `memory` if the model does not fit into memory
  *
  * @example
- * const loaded = await loadModel(await Runtime.create(), await openCheckpoint(nodeFiles, "runs/dates"), { format: "panels" });
+ * const loaded = await loadModel(await Runtime.create(), await openCheckpoint(nodeFiles, "runs/dates"), { format: "fastest" });
  * if (loaded.type === "transformer") await greedy(loaded.model, [loaded.tokenizer.encode("3.3.19")], { start: 1, end: 2 });
  */
 export async function loadModel(runtime: Runtime, checkpoint: Checkpoint, options: LoadOptions = {}): Promise<LoadedModel> {
@@ -101,9 +109,11 @@ export async function loadModel(runtime: Runtime, checkpoint: Checkpoint, option
   const file = await openTensors(checkpoint, "model.safetensors");
   try {
     const loaded = inFile(checkpoint.path("config.json"), () => createModel(config));
-    file.check(new Map(Array.from(loaded.model.parameters(), ([name, { shape }]) => [name, shape])));
-    loaded.model.place(runtime, options);
-    await readWeights(file, loaded.model);
+    const expected = expectedTensors(loaded.model.parameters(), config.format);
+    file.check(new Map(Array.from(expected, ([name, { shape }]) => [name, shape])), dtypesOf(expected));
+    const stored = config.format ?? "f32";
+    loaded.model.place(runtime, { format: options.format === "fastest" ? (config.format ?? "panels") : (options.format ?? stored) });
+    await readWeights(file, loaded.model, config.format);
     return { ...loaded, tokenizer, config } as LoadedModel;
   } finally {
     await file.close();
@@ -115,9 +125,14 @@ async function openTensors(checkpoint: Checkpoint, name: string): Promise<Tensor
 }
 
 /** Reads a model's weights directly into linear memory. */
-async function readWeights(file: TensorFile, model: AnyModel): Promise<void> {
+async function readWeights(file: TensorFile, model: AnyModel, format: IntegerFormatName | undefined): Promise<void> {
   try {
-    for (const name of file.tensors.keys()) await file.readFloat32(name, model.weights.writer(name));
+    for (const [name, { shape, formats }] of model.weights.parameters) {
+      const write = model.weights.writer(name);
+      await inFile(file.name, () =>
+        format && formats === "all" ? readIntegers(file, name, shape, format, write) : file.readFloat32(name, write),
+      );
+    }
   } catch (error) {
     model.dispose();
     throw error;
@@ -151,7 +166,8 @@ function typeOf(model: Model): ModelType {
 }
 
 /**
- * Saves a model's current weights, its config and its tokenizer for `loadModel`. Other files in the folder are kept.
+ * Saves a model's current weights, its config and its tokenizer for `loadModel`. Integers are saved as they are. Other files in the folder
+ * are kept.
  *
  * @throws HeedError (`file`) reporting whether the folder now holds the old set of files or the new one
  * @throws TypeError for a model that is not of one of heed's families
@@ -165,14 +181,18 @@ function typeOf(model: Model): ModelType {
 export async function saveModel(
   files: Files,
   folder: string,
-  { model, tokenizer }: { model: AnyModel; tokenizer: Tokenizer },
+  { model, tokenizer, task, seed }: { model: AnyModel; tokenizer: Tokenizer; task?: Task; seed?: number },
 ): Promise<void> {
-  const config = { type: typeOf(model), model: model.config };
+  const config = { type: typeOf(model), task, seed, format: integerFormatOf(model.weights), model: model.config };
   await saveCheckpoint(files, folder, {
-    "model.safetensors": toSafetensors(model.weights.read()),
+    "model.safetensors": writeSafetensors(tensorsOf(model.weights)),
     "config.json": `${JSON.stringify(config, null, 2)}\n`,
     "tokenizer.json": JSON.stringify(tokenizer.toJSON()),
   });
+}
+
+function dtypesOf(expected: ReadonlyMap<string, { readonly dtype?: Dtype }>): Map<string, Dtype> {
+  return new Map([...expected].flatMap(([name, { dtype }]) => (dtype === undefined ? [] : [[name, dtype] as const])));
 }
 
 /**

@@ -1,7 +1,7 @@
 import { HeedError, inFile } from "../errors";
 import { excerpt, quoteList } from "../quote";
 import { checkTensors, type Shapes } from "./checktensors";
-import { arrayTypes, convert, isFloat } from "./dtype";
+import { arrayTypes, convert, type Dtype, isFloat, type StoredTensor } from "./dtype";
 import type { OpenFile } from "./files";
 import { LENGTH_BYTES, readHeader, readHeaderLength, type TensorInfo } from "./header";
 
@@ -56,16 +56,34 @@ export class TensorFile {
   }
 
   /**
-   * Checks that the file contains exactly these tensors, as floating-point numbers.
+   * Checks that the file contains exactly these tensors, as floating-point numbers unless `dtypes` says otherwise.
    * @throws HeedError (`checkpoint`) listing every tensor that does not match
    */
-  check(expected: Shapes): void {
+  check(expected: Shapes, dtypes: ReadonlyMap<string, Dtype> = new Map()): void {
     inFile(this.name, () => {
       checkTensors(expected, new Map(Array.from(this.tensors, ([name, { shape }]) => [name, shape])));
-      const others = [...this.tensors].filter(([, { dtype }]) => !isFloat(dtype));
-      const messages = others.map(([name, { dtype }]) => `tensor ${excerpt(name)}: expected floating-point numbers, got ${dtype}`);
+      const messages: string[] = [];
+      for (const [name, { dtype }] of this.tensors) {
+        const wanted = dtypes.get(name);
+        if (wanted === undefined ? isFloat(dtype) : dtype === wanted) continue;
+        messages.push(`tensor ${excerpt(name)}: expected ${wanted ?? "floating-point numbers"}, got ${dtype}`);
+      }
       if (messages.length > 0) throw new HeedError("checkpoint", quoteList(messages, "\n  "));
     });
+  }
+
+  /**
+   * Reads `count` consecutive elements of a tensor as they are stored, starting at row-major index `from`.
+   * @throws HeedError: `file` if the file cannot be read, `checkpoint` if the tensor is missing
+   */
+  async readElements(name: string, from: number, count: number): Promise<StoredTensor["data"]> {
+    const info = this.tensors.get(name);
+    if (info === undefined) return this.refuse(`expected a tensor ${excerpt(name)}, found ${this.listNames()}`);
+    const type = arrayTypes[info.dtype];
+    const data = new type(count);
+    const begin = info.begin + from * type.BYTES_PER_ELEMENT;
+    await inFile(this.name, () => this.file.read(new Uint8Array(data.buffer), begin));
+    return data;
   }
 
   /**
