@@ -14,11 +14,13 @@ import { add, scale, copy, fill, transpose, columnSum } from "./kernels/elementw
 import { embeddingForward, embeddingBackward } from "./kernels/embedding";
 import { gatherRows, gatherRowsBackward } from "./kernels/gather";
 import { randomNormal, randomUniform } from "./kernels/initialize";
+import { matmulQ8NT, matmulQ4NT } from "./kernels/integers-product";
 import { layerNormForward, layerNormBackward, layerNormBackwardParameters } from "./kernels/layernorm";
 import { matmulNN, matmulNT, matmulTN } from "./kernels/matmul";
 import { multiply } from "./kernels/multiply";
 import { squareSum, clipGradient, adamwStep, sgdStep } from "./kernels/optimizer";
 import { positionsForward, positionsBackward, sinusoidalPositions, advance } from "./kernels/positions";
+import { quantizeRows } from "./kernels/quantize";
 import { rmsNormForward, rmsNormBackward, rmsNormBackwardParameters } from "./kernels/rmsnorm";
 import { rotary, rotaryTable } from "./kernels/rotary";
 import { argmax, sample } from "./kernels/sampling";
@@ -132,6 +134,18 @@ export function execute(op: u32, at: usize, thread: i32, threads: i32): void {
     case Op.RandomUniform:
       randomUniform(address(at, 0), address(at, 1), count(at, 2), scalar(at, 3), scalar(at, 4), count(at, 5), thread, threads);
       break;
+    case Op.MatmulQ8NT:
+      matmulQ8NT(
+        address(at, 0), address(at, 1), address(at, 2), address(at, 3), address(at, 4), count(at, 5), count(at, 6), count(at, 7),
+        count(at, 8), count(at, 9), thread, threads,
+      );
+      break;
+    case Op.MatmulQ4NT:
+      matmulQ4NT(
+        address(at, 0), address(at, 1), address(at, 2), address(at, 3), address(at, 4), count(at, 5), count(at, 6), count(at, 7),
+        count(at, 8), thread, threads,
+      );
+      break;
     case Op.LayerNormForward:
       layerNormForward(
         address(at, 0), address(at, 1), address(at, 2), address(at, 3), address(at, 4), address(at, 5), count(at, 6),
@@ -206,6 +220,9 @@ export function execute(op: u32, at: usize, thread: i32, threads: i32): void {
       break;
     case Op.Advance:
       advance(address(at, 0), address(at, 1), count(at, 2), thread, threads);
+      break;
+    case Op.QuantizeRows:
+      quantizeRows(address(at, 0), address(at, 1), count(at, 2), count(at, 3), count(at, 4), count(at, 5), thread, threads);
       break;
     case Op.RmsNormForward:
       rmsNormForward(

@@ -52,6 +52,47 @@ export const enum Format {
   BF16 = 1,
   /** f32 in panels of 16 rows, [ceil(R / 16), C, 16]: for products of a few rows. */
   Panels = 2,
+  /** Integers of 8 bits with a scale for every 32 elements of a row. */
+  Int8 = 3,
+  /** Integers of 8 bits with a scale for each row. */
+  Int8Rows = 4,
+  /** Integers of 4 bits with a scale for every 32 elements of a row. */
+  Int4 = 5,
+}
+
+/**
+ * The formats of integers (assembly/formats/integers.ts) store eight rows side by side, in blocks of one group of columns each.
+ * Sizes are in bytes.
+ */
+export const enum IntegerBlock {
+  /** Rows that are stored side by side. */
+  Rows = 8,
+  /** Columns of a group; a row is padded to a multiple of it. */
+  Group = 32,
+  /** f32 [8]: the scales. */
+  Scales = 0,
+  /** i32 [8]: −64 times the sum of each row's integers, for int8; int4 has none. */
+  Offsets = 32,
+  /** Where the integers start: [columns / 4, 8 rows, 4 columns]. */
+  Int8 = 64,
+  /** int4: the same order, with rows 4 to 7 in the upper halves of the bytes. */
+  Int4 = 32,
+}
+
+/**
+ * Quantized activations (`QuantizeRows`): [R, groups] blocks, a second block for each of them, and i32 [R], the number of second blocks
+ * that each row uses. A block is a header and the group's integers. Sizes are in bytes.
+ */
+export const enum Quantized {
+  /** f32: the scale; 0 if the block is not used. i32: −8 times the sum of the integers. f32: the energy of the rounding errors. */
+  Header = 16,
+  /** In the plain build, whose products multiply integers of 16 bits; half as much in the others. */
+  PerElement = 2,
+  PerRow = 4,
+  /** The largest integer if the weights are int8: with 64 added, activations are the operand of 7 bits. */
+  Int8Levels = 63,
+  /** The same for int4, where the weights are that operand. */
+  Int4Levels = 127,
 }
 
 /** Pointwise non-linearities, used as separate ops and as the epilogue of a matmul. */

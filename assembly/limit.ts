@@ -2,6 +2,7 @@
  * A separate module that measures the machine's limits (peak FLOP/s and memory bandwidth), with which kernels are compared.
  * Ten or twelve independent chains hide the latency. Their sum is returned, so that they are not optimized away.
  */
+export { groupTurn, int4Groups, int8Dots, int8Groups, rowTurn } from "./limit-integers";
 import { madd, sum } from "./simd";
 
 // Without fused multiply-add, a product needs one more register, and one of twelve chains would spill.

@@ -60,6 +60,10 @@ export const enum Op {
   RandomNormal,
   RandomUniform,
 
+  // kernels/integers-product.ts
+  MatmulQ8NT,
+  MatmulQ4NT,
+
   // kernels/layernorm.ts
   LayerNormForward,
   LayerNormBackward,
@@ -84,6 +88,9 @@ export const enum Op {
   PositionsBackward,
   SinusoidalPositions,
   Advance,
+
+  // kernels/quantize.ts
+  QuantizeRows,
 
   // kernels/rmsnorm.ts
   RmsNormForward,

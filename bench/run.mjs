@@ -9,7 +9,7 @@ import { hasPeers, run } from "./child.mjs";
 import { record } from "./results.mjs";
 import { line } from "./table.mjs";
 
-export const suites = ["matmul", "ops", "train", "encode", "decode", "cold", "size"];
+export const suites = ["matmul", "quant", "ops", "train", "encode", "decode", "cold", "size"];
 
 const { values: options } = parseArgs({
   options: {

@@ -1,6 +1,6 @@
 /** heed: Transformers that train and decode wherever WebAssembly runs. */
 export { Runtime, hasRelaxedSimd, hasSharedMemory, type Build, type CoreSource, type RuntimeOptions } from "./core/runtime";
-export { type Limit, machineLimits } from "./core/limit";
+export { type Limit, type Limits, machineLimits } from "./core/limit";
 export type { Workers } from "./core/workers";
 export type { Batch, BatchTensor } from "./batch";
 export type { AbortSignalLike, ByteSource, UrlLike, WasmMemory, WasmModule } from "./webtypes";

@@ -3,8 +3,9 @@
  * matrix product and in the embedding. Every format except f32 is dense and defines its own layout, which may depend on R and C.
  */
 import { element } from "../kernels/element";
-import { Format } from "../layouts";
+import { Format, IntegerBlock } from "../layouts";
 import { decodeBf16 } from "./bf16";
+import { decodeInt4, decodeInt8 } from "./integers";
 import { decodePanels } from "./panels";
 
 /**
@@ -28,6 +29,15 @@ export function decodeRows(
   }
   if (format == Format.Panels) {
     decodePanels(to, ldTo, x, C, row, column, rows, columns);
+    return;
+  }
+  if (format == Format.Int8 || format == Format.Int8Rows) {
+    const group = format == Format.Int8 ? IntegerBlock.Group : (C + IntegerBlock.Group - 1) & -IntegerBlock.Group;
+    decodeInt8(to, ldTo, x, C, group, row, column, rows, columns);
+    return;
+  }
+  if (format == Format.Int4) {
+    decodeInt4(to, ldTo, x, C, row, column, rows, columns);
     return;
   }
   assert(format == Format.F32, "decodeRows: unknown format");

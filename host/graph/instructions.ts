@@ -28,6 +28,8 @@ export interface Operands {
   [Op.GatherRowsBackward]: { dX: InOut<"f32">; dOut: In<"f32">; index: In<"i32">; B: Count; T: Count; C: Count };
   [Op.RandomNormal]: { out: Out<"f32">; rng: In<"i32">; n: Count; deviation: Scalar; stream: Count };
   [Op.RandomUniform]: { out: Out<"f32">; rng: In<"i32">; n: Count; low: Scalar; high: Scalar; stream: Count };
+  [Op.MatmulQ8NT]: { out: Out<"f32">; a: In<"i32">; b: InFormat; bias: MaybeIn<"f32">; scratch: Scratch; M: Count; N: Count; K: Count; group: Count; activation: Flag };
+  [Op.MatmulQ4NT]: { out: Out<"f32">; a: In<"i32">; b: InFormat; bias: MaybeIn<"f32">; scratch: Scratch; M: Count; N: Count; K: Count; activation: Flag };
   [Op.LayerNormForward]: { out: Out<"f32">; mean: Out<"f32">; rstd: Out<"f32">; x: In<"f32">; weight: In<"f32">; bias: MaybeIn<"f32">; R: Count; C: Count; epsilon: Scalar };
   [Op.LayerNormBackward]: { dX: InOut<"f32">; dOut: In<"f32">; x: In<"f32">; mean: In<"f32">; rstd: In<"f32">; weight: In<"f32">; R: Count; C: Count; accumulate: Flag };
   [Op.LayerNormBackwardParameters]: { dWeight: InOut<"f32">; dBias: MaybeInOut<"f32">; dOut: In<"f32">; x: In<"f32">; mean: In<"f32">; rstd: In<"f32">; R: Count; C: Count };
@@ -43,6 +45,7 @@ export interface Operands {
   [Op.PositionsBackward]: { dTable: InOut<"f32">; dOut: In<"f32">; B: Count; T: Count; C: Count };
   [Op.SinusoidalPositions]: { out: Out<"f32">; T: Count; C: Count };
   [Op.Advance]: { past: InOut<"i32">; counts: MaybeIn<"i32">; B: Count };
+  [Op.QuantizeRows]: { out: Out<"i32">; x: In<"f32">; R: Count; C: Count; group: Count; levels: Count };
   [Op.RmsNormForward]: { out: Out<"f32">; rstd: Out<"f32">; x: In<"f32">; weight: In<"f32">; R: Count; C: Count; epsilon: Scalar };
   [Op.RmsNormBackward]: { dX: InOut<"f32">; dOut: In<"f32">; x: In<"f32">; rstd: In<"f32">; weight: In<"f32">; R: Count; C: Count; accumulate: Flag };
   [Op.RmsNormBackwardParameters]: { dWeight: InOut<"f32">; dOut: In<"f32">; x: In<"f32">; rstd: In<"f32">; R: Count; C: Count };
@@ -79,6 +82,8 @@ export const SIGNATURES: { readonly [O in keyof Operands]: readonly [kernel: str
   [Op.GatherRowsBackward]: ["gatherRowsBackward", "dX: InOut<f32>, dOut: In<f32>, index: In<i32>, B: Count, T: Count, C: Count"],
   [Op.RandomNormal]: ["randomNormal", "out: Out<f32>, rng: In<i32>, n: Count, deviation: Scalar, stream: Count"],
   [Op.RandomUniform]: ["randomUniform", "out: Out<f32>, rng: In<i32>, n: Count, low: Scalar, high: Scalar, stream: Count"],
+  [Op.MatmulQ8NT]: ["matmulQ8NT", "out: Out<f32>, a: In<i32>, b: InFormat, bias: MaybeIn<f32>, scratch: Scratch, M: Count, N: Count, K: Count, group: Count, activation: Flag"],
+  [Op.MatmulQ4NT]: ["matmulQ4NT", "out: Out<f32>, a: In<i32>, b: InFormat, bias: MaybeIn<f32>, scratch: Scratch, M: Count, N: Count, K: Count, activation: Flag"],
   [Op.LayerNormForward]: ["layerNormForward", "out: Out<f32>, mean: Out<f32>, rstd: Out<f32>, x: In<f32>, weight: In<f32>, bias: MaybeIn<f32>, R: Count, C: Count, epsilon: Scalar"],
   [Op.LayerNormBackward]: ["layerNormBackward", "dX: InOut<f32>, dOut: In<f32>, x: In<f32>, mean: In<f32>, rstd: In<f32>, weight: In<f32>, R: Count, C: Count, accumulate: Flag"],
   [Op.LayerNormBackwardParameters]: ["layerNormBackwardParameters", "dWeight: InOut<f32>, dBias: MaybeInOut<f32>, dOut: In<f32>, x: In<f32>, mean: In<f32>, rstd: In<f32>, R: Count, C: Count"],
@@ -94,6 +99,7 @@ export const SIGNATURES: { readonly [O in keyof Operands]: readonly [kernel: str
   [Op.PositionsBackward]: ["positionsBackward", "dTable: InOut<f32>, dOut: In<f32>, B: Count, T: Count, C: Count"],
   [Op.SinusoidalPositions]: ["sinusoidalPositions", "out: Out<f32>, T: Count, C: Count"],
   [Op.Advance]: ["advance", "past: InOut<i32>, counts: MaybeIn<i32>, B: Count"],
+  [Op.QuantizeRows]: ["quantizeRows", "out: Out<i32>, x: In<f32>, R: Count, C: Count, group: Count, levels: Count"],
   [Op.RmsNormForward]: ["rmsNormForward", "out: Out<f32>, rstd: Out<f32>, x: In<f32>, weight: In<f32>, R: Count, C: Count, epsilon: Scalar"],
   [Op.RmsNormBackward]: ["rmsNormBackward", "dX: InOut<f32>, dOut: In<f32>, x: In<f32>, rstd: In<f32>, weight: In<f32>, R: Count, C: Count, accumulate: Flag"],
   [Op.RmsNormBackwardParameters]: ["rmsNormBackwardParameters", "dWeight: InOut<f32>, dOut: In<f32>, x: In<f32>, rstd: In<f32>, R: Count, C: Count"],

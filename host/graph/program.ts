@@ -150,7 +150,7 @@ export class Program {
     checkIndices(tensor, values);
     expectNumbers("write", tensor.dtype, values);
     const { block, offset } = this.placeOf(tensor);
-    formats[tensor.dtype].write(block, offset, tensor.shape, values, 0);
+    formats[tensor.dtype].write(block, offset, tensor.shape, values, 0, "write");
     if (tensor.storage.block) return;
     this.own();
     this.written.add(tensor.storage);

@@ -109,15 +109,22 @@ export class State<D extends DType = "f32"> {
   }
 
   /**
-   * Writes elements, starting at element `from`.
-   * @throws TypeError if the owner was disposed, or a value is not a number; RangeError if the values extend beyond the end
+   * Writes elements, starting at element `from`. Formats of integers are written in whole rows.
+   * @param what  the name in errors; the block's by default
+   * @throws TypeError if the owner was disposed, or a value is not a number; RangeError if the values extend beyond the end, are not whole
+   *   rows although the format requires it, or are not finite and the format stores integers
    */
-  write(values: ArrayLike<number>, from = 0): void {
+  write(values: ArrayLike<number>, from = 0, what = this.block.name): void {
     if (!(Number.isInteger(from) && from >= 0 && from + values.length <= this.size)) {
-      throw new RangeError(`${this.block.name}: expected at most ${this.size - from} values from element ${from}, got ${values.length}`);
+      throw new RangeError(`${what}: expected at most ${this.size - from} values from element ${from}, got ${values.length}`);
     }
-    expectNumbers(this.block.name, this.dtype, values);
-    formats[this.dtype].write(this.block, this.offset, this.shape, values, from);
+    const format: Format = formats[this.dtype];
+    const row = sizeOf(this.shape.slice(1));
+    if (format.wholeRows && (from % row !== 0 || values.length % row !== 0)) {
+      throw new RangeError(`${what}: ${this.dtype} is written in rows of ${row} elements, got ${values.length} from element ${from}`);
+    }
+    expectNumbers(what, this.dtype, values);
+    format.write(this.block, this.offset, this.shape, values, from, what);
   }
 
   /**

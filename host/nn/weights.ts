@@ -4,6 +4,7 @@ import type { Runtime } from "../core/runtime";
 import { HeedError } from "../errors";
 import { hashWords } from "../hash";
 import { type DType, formats, type WeightFormat, weightFormats } from "../graph/formats";
+import type { Format } from "../graph/formats/format";
 import { Graph } from "../graph/graph";
 import type { Parameter, Table } from "../graph/parameter";
 import { compile } from "../graph/program";
@@ -33,7 +34,7 @@ export interface WeightsOptions {
   tables?: Iterable<Table>;
   /**
    * The format of the weights of products and embeddings, or of each parameter; f32 by default. Only f32 parameters can be trained.
-   * For decoding, `panels` is the fastest of the exact formats.
+   * For decoding, `panels` is the fastest of the exact formats; `int8` and `int4` are smaller and faster, and round.
    */
   format?: WeightFormat | ((name: string, parameter: Parameter) => WeightFormat);
   /** Whether a parameter is trained; by default, all f32 parameters are. */
@@ -159,11 +160,12 @@ export class Weights {
 
   /**
    * Copies arrays into a block (the weights by default).
-   * @throws RangeError naming every array that is missing, unknown or of the wrong length; nothing is written in that case
+   * @throws RangeError naming every array that is missing, unknown or of the wrong length; nothing is written in that case. Also if a value
+   *   is not finite and the format stores integers
    */
   write(arrays: ReadonlyMap<string, { data: ArrayLike<number> }>, block = this.block): void {
     const states = this.checkArrays(arrays, block);
-    for (const [name, state] of states) state.write(arrays.get(name)!.data);
+    for (const [name, state] of states) state.write(arrays.get(name)!.data, 0, name);
   }
 
   /** Checks arrays without writing them. @throws RangeError as `write` does */
@@ -191,12 +193,14 @@ export class Weights {
 
   /**
    * Returns a function that writes consecutive elements of a parameter, row by row, so that a file can be read in pieces.
-   * @throws RangeError if there is no such parameter; the returned function throws one for elements beyond the parameter's end
+   * @throws RangeError if there is no such parameter; the returned function throws one for elements beyond the parameter's end, and if a
+   *   value is not finite and the format stores integers
    */
   writer(name: string): (values: Float32Array, from: number) => void {
     const state = this.parameters.get(name)?.state;
     if (!state) throw new RangeError(`weights: there is no parameter ${name}`);
-    return (values, from) => state.write(values, from);
+    const format: Format = formats[state.dtype];
+    return format.wholeRows ? writeRows(state, name) : (values, from) => state.write(values, from, name);
   }
 
   /** Frees the memory. The parameters can then be placed again. */
@@ -229,6 +233,27 @@ export class Weights {
     });
     return block;
   }
+}
+
+/** Collects consecutive pieces, and writes each row once it is complete. */
+function writeRows(state: State<DType>, name: string): (values: Float32Array, from: number) => void {
+  const columns = sizeOf(state.shape.slice(1));
+  const row = new Float32Array(columns);
+  let filled = 0;
+  return (values, from) => {
+    let used = 0;
+    if (filled > 0) {
+      used = Math.min(columns - filled, values.length);
+      row.set(values.subarray(0, used), filled);
+      filled += used;
+      if (filled < columns) return;
+      state.write(row, from + used - columns, name);
+    }
+    const whole = Math.floor((values.length - used) / columns) * columns;
+    if (whole > 0) state.write(values.subarray(used, used + whole), from + used, name);
+    filled = values.length - used - whole;
+    row.set(values.subarray(used + whole));
+  };
 }
 
 /** @throws TypeError unless the parameter can be stored in that format */

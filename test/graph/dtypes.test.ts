@@ -57,7 +57,7 @@ const cases: Case[] = [
 
 const dtypesOf = (input: Case["inputs"][number]): { shape: number[]; accepted: DType[] } => {
   if (Array.isArray(input)) return { shape: input, accepted: ["f32"] };
-  return "i32" in input ? { shape: input.i32, accepted: ["i32"] } : { shape: input.W, accepted: ["f32", "bf16", "panels"] };
+  return "i32" in input ? { shape: input.i32, accepted: ["i32"] } : { shape: input.W, accepted: ["f32", "bf16", "panels", "int8", "int8row", "int4"] };
 };
 const record = ({ inputs, record }: Case, wrong?: { input: number; dtype: DType }): unknown => {
   const graph = new Graph(runtime, { training: true });

@@ -86,7 +86,7 @@ describe("a state", () => {
     expect(() => new State(block, [3], "f32", 8)).toThrow(RangeError);
     expect(() => new State(block, [2], "f32", -8)).toThrow(RangeError);
     for (const shape of [[0], [-1], [1.5], [NaN], 4]) expect(() => new State(block, shape as number[])).toThrow(RangeError);
-    expect(() => new State(block, [2], "f16" as "f32")).toThrow(new TypeError('State: expected one of the dtypes f32, i32, f64, bf16, panels, got "f16"'));
+    expect(() => new State(block, [2], "f16" as "f32")).toThrow(new TypeError('State: expected one of the dtypes f32, i32, f64, bf16, panels, int8, int8row, int4, got "f16"'));
     block.free();
     expect(() => new State(block, [2])).toThrow("test: cells: this memory was freed; its owner was disposed");
   });

@@ -64,7 +64,7 @@ const settings = { temperature: 1, topK: 0, seed: 1 };
 const layout = { layers: 1, keyValueHeads: 1, headSize: 4 };
 
 const ops: Case[] = [
-  ["an input of f16", () => graph.input([2], "f16"), new TypeError('tensor: expected one of the dtypes f32, i32, f64, bf16, panels, got "f16"')],
+  ["an input of f16", () => graph.input([2], "f16"), new TypeError('tensor: expected one of the dtypes f32, i32, f64, bf16, panels, int8, int8row, int4, got "f16"')],
   ["an input without a shape", () => graph.input(), new RangeError("tensor: every axis must be a positive integer, got undefined")],
   ["an input of a negative shape", () => f32(-2), axes("tensor", "-2")],
   ["the gradient of integers", () => graph.input([2], "i32", true), new TypeError("tensor: only f32 tensors have gradients, got i32")],

@@ -120,8 +120,8 @@ describe("weights placed in bf16", () => {
 
   it.each<[string, PlaceOptions, string]>([
     ["that are to be trained", { format, trainable: () => true }, "embedding.weight: only f32 parameters can be trained, and this one is bf16"],
-    ["in a format that is not a weight format", { format: () => "i32" as "f32" }, 'embedding.weight: expected one of the weight formats f32, bf16, panels, got "i32"'],
-    ["in an unknown format", { format: "f16" as "f32" }, 'embedding.weight: expected one of the weight formats f32, bf16, panels, got "f16"'],
+    ["in a format that is not a weight format", { format: () => "i32" as "f32" }, 'embedding.weight: expected one of the weight formats f32, bf16, panels, int8, int8row, int4, got "i32"'],
+    ["in an unknown format", { format: "f16" as "f32" }, 'embedding.weight: expected one of the weight formats f32, bf16, panels, int8, int8row, int4, got "f16"'],
     ["in a format that their op cannot read", { format: () => "bf16" }, "positions.weight: only the weights of products and embeddings can be stored as bf16"],
   ])("%s are refused, and no memory is kept", (_, options, message) => {
     const before = owned();
@@ -129,6 +129,36 @@ describe("weights placed in bf16", () => {
     expect(() => model.place(runtime, options)).toThrow(new TypeError(message));
     expect(owned()).toEqual(before);
     model.place(runtime).dispose(); // it can be placed with valid options
+  });
+});
+
+describe.each(["int8", "int8row", "int4"] as const)("weights placed in %s", (format) => {
+  it("are the same whether they are written at once or in pieces of any length", () => {
+    const [once, pieces] = [place({ format, seed: 2 }), place({ format, seed: 3 })];
+    const arrays = place({ seed: 4 }).weights.read();
+    once.weights.write(arrays);
+    for (const length of [1, 7, 24, 50, 1000]) {
+      pieces.weights.block.u8(0, pieces.weights.block.bytes).fill(0);
+      for (const [name, { data }] of arrays) {
+        const write = pieces.weights.writer(name);
+        for (let from = 0; from < data.length; from += length) write(data.slice(from, from + length), from);
+      }
+      expect(pieces.weights.read()).toEqual(once.weights.read());
+      expect(logits(pieces)).toEqual(logits(once));
+    }
+  });
+
+  it("are refused by name if they are not finite, at once or in pieces", () => {
+    const model = place({ format });
+    const arrays = model.weights.read();
+    const [name] = [...arrays.keys()].filter((key) => model.weights.parameters.get(key)!.format === format).slice(1);
+    const data = arrays.get(name!)!.data.slice();
+    data[30] = NaN;
+    const message = `${name}: ${format} stores finite numbers up to ${format === "int4" ? 458528 : 8319008}, got NaN in row 1, column 6`;
+    expect(() => model.weights.write(new Map(arrays).set(name!, { shape: [], data }))).toThrow(new RangeError(message));
+    const write = model.weights.writer(name!);
+    write(data.slice(0, 5), 0);
+    expect(() => write(data.slice(5), 5)).toThrow(new RangeError(message));
   });
 });
 

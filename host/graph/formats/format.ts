@@ -10,10 +10,15 @@ export interface Format {
   readonly code?: number;
   /** Rows that are stored side by side, if more than one: a part of an array starts at a multiple of it. */
   readonly rows?: number;
+  /** Whether a row is written as a whole. */
+  readonly wholeRows?: boolean;
   /** The size in bytes of an array of this shape. */
   bytes(shape: readonly number[]): number;
-  /** Writes `values`, row by row, to the array at `offset` of `block`, starting at element `from`. */
-  write(block: Block, offset: number, shape: readonly number[], values: ArrayLike<number>, from: number): void;
+  /**
+   * Writes `values`, row by row, to the array at `offset` of `block`, starting at element `from`.
+   * @throws RangeError, naming the array `what`, if the format does not have a value
+   */
+  write(block: Block, offset: number, shape: readonly number[], values: ArrayLike<number>, from: number, what: string): void;
   /** The array's elements, row by row. */
   read(block: Block, offset: number, shape: readonly number[]): Float32Array | Int32Array | Float64Array;
 }

@@ -1,9 +1,10 @@
 import { bf16 } from "./bf16";
+import { int4, int8, int8row } from "./integers";
 import { panels } from "./panels";
 import { f32, f64, i32 } from "./plain";
 
 /** Every format by name. To add one, write its file and list it here. */
-export const formats = { f32, i32, f64, bf16, panels } as const;
+export const formats = { f32, i32, f64, bf16, panels, int8, int8row, int4 } as const;
 
 /** How an array is stored in memory: plain elements, or a weight format. */
 export type DType = keyof typeof formats;

@@ -5,6 +5,7 @@ import type { Parameter } from "../parameter";
 import { formatShape, sameShape } from "../shape";
 import { type Address, formatCode, type Tensor, tensorOf } from "../tensor";
 import { activate, expectActivation } from "./activation";
+import { emitIntegerProduct, isIntegers } from "./integers";
 import { expectDType, graphOf, needsGradient } from "./shared";
 
 export type Layout = "NN" | "NT" | "TN";
@@ -34,6 +35,7 @@ export function emitMatmul(graph: Graph, product: Product): void {
     activation, accumulate,
   };
   const cost = { flops: 2 * batch * M * N * K };
+  if (layout === "NT" && isIntegers(b)) return emitIntegerProduct(graph, { out, a, b, bias, M, N, K, activation }, cost);
   if (layout === "TN") graph.emit(Op.MatmulTN, { ...shared, b: b as Address<"f32"> }, cost);
   else graph.emit(layout === "NN" ? Op.MatmulNN : Op.MatmulNT, { ...shared, b, format: formatCode(tensorOf(b)) }, cost);
 }
