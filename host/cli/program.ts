@@ -7,6 +7,7 @@ import { addEval } from "./eval";
 import { addGenerate } from "./generate";
 import { addInspect } from "./inspect";
 import { addProfile } from "./profile";
+import { addQuantize } from "./quantize";
 import { note, print, processTerminal, survive, type Terminal } from "./terminal";
 import { addTrain } from "./train";
 import { addTranslate } from "./translate";
@@ -75,7 +76,7 @@ Examples:
   heed train text --data book.txt --out runs/book              train a character-level GPT
   heed generate --model runs/book --prompt "Once" --max 200      continue a prompt
   heed <command> --help                                        show a command's options, defaults and examples`);
-  for (const add of [addTrain, addTranslate, addGenerate, addEval, addInspect, addProfile]) add(program, context);
+  for (const add of [addTrain, addTranslate, addGenerate, addEval, addInspect, addQuantize, addProfile]) add(program, context);
   addHelp(program);
   return program;
 }

@@ -15,7 +15,7 @@ import type { Dtype, StoredTensor } from "./dtype";
 import type { Files } from "./files";
 import { expectedTensors, integerFormatOf, type IntegerFormatName, integerFormats, readIntegers, tensorsOf } from "./quantized";
 import { writeSafetensors } from "./safetensors";
-import { TensorFile } from "./tensorfile";
+import { type FloatSink, TensorFile } from "./tensorfile";
 
 /** The task that a model was trained for. */
 export type Task = "dates" | "translate" | "text";
@@ -128,7 +128,7 @@ async function openTensors(checkpoint: Checkpoint, name: string): Promise<Tensor
 async function readWeights(file: TensorFile, model: AnyModel, format: IntegerFormatName | undefined): Promise<void> {
   try {
     for (const [name, { shape, formats }] of model.weights.parameters) {
-      const write = model.weights.writer(name);
+      const write = finite(model.weights.writer(name));
       await inFile(file.name, () =>
         format && formats === "all" ? readIntegers(file, name, shape, format, write) : file.readFloat32(name, write),
       );
@@ -189,6 +189,17 @@ export async function saveModel(
     "config.json": `${JSON.stringify(config, null, 2)}\n`,
     "tokenizer.json": JSON.stringify(tokenizer.toJSON()),
   });
+}
+
+/** Formats of integers refuse numbers that are not finite: here it is the file that contains them. */
+function finite(write: FloatSink): FloatSink {
+  return (values, from) => {
+    try {
+      write(values, from);
+    } catch (cause) {
+      throw cause instanceof RangeError ? new HeedError("numbers", cause.message, { cause }) : cause;
+    }
+  };
 }
 
 function dtypesOf(expected: ReadonlyMap<string, { readonly dtype?: Dtype }>): Map<string, Dtype> {

@@ -108,3 +108,31 @@ describe("heed eval --stride", () => {
     expect([code, stderr]).toEqual([1, expect.stringContaining("expected a stride of at most the context of")]);
   });
 });
+
+describe("heed quantize", () => {
+  it.each(["int8", "int8row", "int4"])("--to %s writes a smaller model that translates and can be evaluated", async (format) => {
+    const out = path(`dates-${format}`);
+    const { code, json } = await run(["quantize", "--model", dates, "--to", format, "--out", out, "--json"]);
+    expect([code, json]).toMatchObject([0, { out, format }]);
+    const { bytes } = json as { bytes: { before: number; after: number } };
+    expect(bytes.after).toBeLessThan(bytes.before / 2);
+    expect((await run(["translate", "--model", out, "3.3.19"])).code).toBe(0);
+    expect((await run(["inspect", out])).stdout).toContain("transformer");
+  });
+
+  it("keeps the predictions of a language model to 0.05 nats", async () => {
+    const out = path("book-int8");
+    await run(["quantize", "--model", book, "--out", out]);
+    const losses = await Promise.all([book, out].map(async (model) => (await run(["eval", "--model", model, "--data", path("book.txt"), "--json"])).json.loss as number));
+    expect(Math.abs(losses[0]! - losses[1]!)).toBeLessThan(0.05);
+  });
+
+  it("refuses a quantized model, an existing folder and the model's own", async () => {
+    const out = path("twice");
+    await run(["quantize", "--model", dates, "--out", out]);
+    expect((await run(["quantize", "--model", out, "--out", path("thrice")])).stderr).toBe(`heed: ${out} is quantized already, to int8; quantize the model that it was made from\n`);
+    expect((await run(["quantize", "--model", dates, "--out", out])).stderr).toContain("already contains config.json and model.safetensors and tokenizer.json");
+    expect((await run(["quantize", "--model", dates, "--out", out, "--to", "int4", "--overwrite"])).code).toBe(0);
+    expect((await run(["quantize", "--model", dates, "--out", dates])).stderr).toContain("this is the model itself");
+  });
+});
