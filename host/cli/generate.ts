@@ -12,7 +12,7 @@ import { type Context, report } from "./context";
 import { unreadable } from "./input";
 import { loadDecoder, type ModelOptions } from "./load";
 import { addComputeOptions, finiteNumber, notNegative, positive, requireOption, share, wholeNumber } from "./options";
-import { print } from "./terminal";
+import { print, printGenerated } from "./terminal";
 
 interface GenerateCommandOptions extends ModelOptions {
   prompt: string;
@@ -74,7 +74,7 @@ async function run(options: GenerateCommandOptions, context: Context): Promise<v
     await print(terminal, prompt);
     const pastContext = options.saveSession === undefined ? "restart" : "stop"; // a row that restarts is another one
     const stream = streamText(session, tokenizer, row, { maxTokens: max, stop, end: eos, pastContext });
-    for await (const piece of stream) await print(terminal, piece);
+    for await (const piece of stream) await printGenerated(terminal, piece);
     await print(terminal, "\n");
     if (options.saveSession !== undefined) await nodeFiles.write(options.saveSession, session.save());
     const { text, tokens, reason, totalMs } = stream.result!;

@@ -1,11 +1,12 @@
 import type { Readable, Writable } from "node:stream";
 import { HeedError } from "../errors";
+import { printable } from "../quote";
 
 /** The streams that a command reads and writes. Tests supply their own. */
 export interface Terminal {
   readonly stdin: Readable & { isTTY?: boolean };
   /** Results. */
-  readonly stdout: Writable;
+  readonly stdout: Writable & { isTTY?: boolean };
   /** Progress and errors. */
   readonly stderr: Writable & { isTTY?: boolean; columns?: number };
   /** Calls `callback` on Ctrl-C (SIGINT) or SIGTERM instead of ending the process. Returns a function that undoes this. */
@@ -33,6 +34,17 @@ export async function print({ stdout }: Terminal, text: string): Promise<void> {
   } catch (cause) {
     throw new HeedError("file", `cannot write to stdout: ${(cause as Error).message}`, { cause });
   }
+}
+
+/** Control characters, except for new lines and tabs. Joiners and bidirectional marks are part of many languages. */
+const CONTROL = /(?![\n\t])\p{Cc}/gu;
+
+/**
+ * Prints text that a model generated. On a terminal, the characters that it would obey are shown as escapes, since a vocabulary may come
+ * from anyone; a file or a pipe gets the text as it is.
+ */
+export function printGenerated(terminal: Terminal, text: string): Promise<void> {
+  return print(terminal, terminal.stdout.isTTY ? text.replace(CONTROL, printable) : text);
 }
 
 /** Prints a remark on stderr. If it cannot be written, it is dropped: an unreadable remark must not end a training run. */

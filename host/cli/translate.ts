@@ -5,7 +5,7 @@ import { readLines, streamLines } from "./input";
 import { loadTransformer, type ModelOptions } from "./load";
 import { addComputeOptions, positiveInteger, requireOption } from "./options";
 import { openProgress, type Progress } from "./progress";
-import { print, type Terminal } from "./terminal";
+import { printGenerated, type Terminal } from "./terminal";
 import { translateAll, type Translation } from "./translator";
 
 interface TranslateOptions extends ModelOptions {
@@ -59,7 +59,7 @@ async function translate(texts: string[], options: TranslateOptions, context: Co
       if (total !== undefined) progress ??= openProgress(context.terminal, "line", total);
       const nameOf = (index: number): string => `${name} ${first + index + 1}`;
       const translated = await translateAll(model, tokenizer, lines, { name: nameOf, beams, nBest, alignments });
-      await print(context.terminal, translated.map((found, i) => formatFound(found, first + i + 1, nBest)).join(""));
+      await printGenerated(context.terminal, translated.map((found, i) => formatFound(found, first + i + 1, nBest)).join(""));
       if (options.json) for (const found of translated) all.push(found);
       line += lines.length;
       progress?.update(line);

@@ -39,7 +39,7 @@ export async function run(args: string[], { stdin = "", broken = {}, interruptAt
   };
   const code = await heed(args, {
     stdin: Readable.from(typeof stdin === "string" || stdin instanceof Uint8Array ? [stdin] : stdin),
-    stdout: collect("stdout"),
+    stdout: collect("stdout", { isTTY }),
     stderr: collect("stderr", { isTTY, columns: 100 }),
     onInterrupt(callback) {
       interrupt = callback;

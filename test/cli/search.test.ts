@@ -82,6 +82,17 @@ describe("heed generate", () => {
     expect((await run(["generate", "--model", book, "--session", again, "--max", "1"])).code).toBe(0);
   });
 
+  it("shows control characters that a vocabulary contains as escapes on a terminal, and writes them to a pipe as they are", async () => {
+    const hostile = path("hostile");
+    const { model, training } = tinyGPT;
+    const config = file("hostile.json", JSON.stringify({ model, training: { ...training, steps: 2, validateEvery: 2, schedule: { warmup: 1 } } }));
+    await run(["train", "text", "--data", file("hostile.txt", "\u001b[2J\u0007é\n\t".repeat(200)), "--config", config, "--out", hostile]);
+    const args = ["generate", "--model", hostile, "--prompt", "é", "--max", "60"];
+    const [piped, shown] = [(await run(args)).stdout, (await run(args, { isTTY: true })).stdout];
+    expect(piped).toContain("\u001b");
+    expect(shown).toBe(piped.replaceAll("\u001b", "\\u001b").replaceAll("\u0007", "\\u0007"));
+  });
+
   it("refuses sessions that it cannot use, and options out of range", async () => {
     expect(await generate("--session", path("missing"))).toMatchObject({ code: 1, stderr: expect.stringContaining("missing") as string });
     expect(await generate("--session", path("book.txt"))).toMatchObject({ code: 1, stderr: expect.stringContaining("book.txt: Session.restore: expected a saved session, got something else") as string });
