@@ -50,21 +50,25 @@ export class Harness {
    * @param {object} measure
    * @param {string} measure.unit  "GFLOP/s", "GB/s", "Gelement/s", "tokens/s", or "ms"
    * @param {number} [measure.amount]  FLOPs, bytes, elements or tokens per run
-   * @param {"flops" | "bytes"} [measure.limit]  the machine limit that bounds it
+   * @param {string | Record<string, number>} [measure.limit]  the machine limit that bounds it, or several limits and the amount of each: the
+   *   case takes at least the longest of their times (limit.mjs)
    * @param {number} [measure.tolerance]  largest difference of results, relative to the largest value
    */
   async compare(title, contestants, { unit, amount, limit, tolerance = 1e-4 }) {
     await verify(title, contestants, tolerance);
-    const bound = limit && (this.limits ??= await compileLimits())[limit];
-    const times = await this.time(bound ? [...contestants, bound] : contestants);
+    const amounts = typeof limit === "string" ? { [limit]: amount } : (limit ?? {});
+    if (limit) this.limits ??= await compileLimits();
+    const boundsOf = (build) => Object.entries(amounts).map(([name, amount]) => ({ bound: (build === "simd" && this.limits[`plain ${name}`]) || this.limits[name], amount }));
+    const bounds = new Set(contestants.flatMap(({ build }) => (build ? boundsOf(build) : [])).map(({ bound }) => bound));
+    const times = await this.time([...contestants, ...bounds]);
     const toValue = (ms) => (unit === "ms" ? ms : amount / ms / (unit.startsWith("G") ? 1e6 : 1e-3));
     const valueOf = ({ name }) => round(toValue(times.get(name).median));
     const peers = Object.fromEntries(contestants.filter(({ build }) => !build).map((peer) => [peer.name, valueOf(peer)]));
     for (const heed of contestants.filter(({ build, threads }) => build && threads === this.threads)) {
       const { name, build, threads } = heed;
       const alone = threads > 1 ? valueOf(contestants.find((other) => other.build === build && other.threads === 1)) : null;
-      const limitMs = bound && ((times.get("limit").median / bound.amount) * amount) / threads;
-      this.emit({ case: title, build, value: valueOf(heed), unit, limit: bound ? round(toValue(limitMs)) : null, peers, alone, spread: round(times.get(name).spread) });
+      const limitMs = Math.max(...boundsOf(build).map(({ bound, amount }) => (times.get(bound.name).median / bound.amount) * amount)) / threads;
+      this.emit({ case: title, build, value: valueOf(heed), unit, limit: limit ? round(toValue(limitMs)) : null, peers, alone, spread: round(times.get(name).spread) });
     }
   }
 
