@@ -19,7 +19,7 @@ export async function load({ format, block }) {
     heeds.push({ name: build, runtime, model: place(runtime, format) });
   }
   wllama = new Wllama({ default: "/bench/peers/node_modules/@wllama/wllama/esm/wasm/wllama.wasm" }, { suppressNativeLog: true });
-  const file = await (await fetch("/model.gguf")).blob();
+  const file = await (await globalThis.fetch("/model.gguf")).blob();
   await wllama.loadModel([file], { n_ctx: block, n_batch: 512, n_threads: 1, n_gpu_layers: 0 });
   return { threads: wllama.getNumThreads() };
 }

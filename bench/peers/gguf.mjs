@@ -160,7 +160,7 @@ export function writeGguf(path, config, weights, type) {
   });
   const entries = Object.entries(metadata(config, types[type]));
   const head = new Bytes();
-  head.raw(new TextEncoder().encode("GGUF"));
+  head.raw(Buffer.from("GGUF"));
   head.u32(3);
   head.u64(tensors.length);
   head.u64(entries.length);
@@ -235,7 +235,7 @@ class Bytes {
   }
 
   string(text) {
-    const bytes = new TextEncoder().encode(text);
+    const bytes = Buffer.from(text);
     this.u64(bytes.length);
     this.raw(bytes);
   }
