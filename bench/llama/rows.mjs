@@ -1,6 +1,6 @@
 /**
  * The rows of the Llama-like model: steps at several pasts, and prompts, next to llama.cpp as native code; and steps in Chromium, next to
- * llama.cpp as wasm. The peers load heed's weights from GGUF files. Their keys and values are f16, their default, and heed's f32.
+ * llama.cpp as wasm. The peers load heed's weights from GGUF files. Keys and values are f32, but f16 in native llama.cpp, which is faster there.
  *
  * In f32, llama.cpp's logits are compared with heed's before anything is timed, and of wllama the likeliest token and its log-probability,
  * because it returns no more. In int8 and int4, only native llama.cpp's are compared, roughly.
@@ -15,9 +15,9 @@ import { loadLlamaCpp } from "../peers/llamacpp.mjs";
 import { firstToken, steps } from "./heed.mjs";
 import { config, formats, place, prompt, promptFlops, stepLimit } from "./model.mjs";
 
-export const PASTS = [16, 1024];
+const PASTS = [16, 1024];
 /** Steps before a sequence starts again at its past. */
-export const STEPS = 16;
+const STEPS = 16;
 const PROMPT = 512;
 
 const stepTitle = ({ title }, past) => `Llama-like 135M, ${title}: step at past ${past}`;

@@ -10,20 +10,22 @@ const browsers = [process.env.HEED_CHROMIUM, "/usr/bin/chromium", "/usr/bin/goog
 /** As in any page without special rights, apart from the sandbox, which root and containers lack; and nothing talks to Google. */
 const flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
-/** @returns {Promise<Page | null>} null if wllama or a browser is not installed */
+/** @returns {Promise<Page | null>} null if wllama or a browser is not installed, or does not start */
 export async function openPage() {
   const executablePath = browsers.find(existsSync);
   const puppeteer = await import("puppeteer-core").then(({ default: puppeteer }) => puppeteer, ifMissing);
   if (!puppeteer || !existsSync(wllama)) return missing("wllama");
   if (!executablePath) return missing("Chromium");
+  const browser = await puppeteer.launch({ executablePath, args: flags, headless: true, protocolTimeout: 3_600_000 }).catch((error) => {
+    console.log(`  (${executablePath} does not start: ${error.message.split("\n")[0]})`);
+  });
+  if (!browser) return null;
+  console.log(`  (${await browser.version()})`);
   const server = await serve();
-  const browser = await puppeteer.launch({ executablePath, args: flags, headless: true, protocolTimeout: 3_600_000 });
   const page = await browser.newPage();
   page.on("pageerror", (error) => console.log(`  (page: ${error.message})`));
-  if (process.env.HEED_BENCH_DEBUG) page.on("console", (message) => console.log(`  (page: ${message.text()})`));
   await page.goto(`http://localhost:${server.address().port}/`);
   return {
-    version: await browser.version(),
     /** The file that the page finds at /model.gguf. */
     serveModel: (path) => (server.model = path),
     /** Calls a function that the page.mjs exports. */

@@ -1,6 +1,6 @@
 /**
  * Writes a Llama model as a GGUF file, the format of llama.cpp
- * (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md), with made-up tokens. Needs Float16Array, which the peers' Node has.
+ * (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md), with made-up tokens.
  */
 import { closeSync, ftruncateSync, openSync, writeSync } from "node:fs";
 
@@ -27,13 +27,20 @@ const ALIGNMENT = 32;
 
 function blocks(values, bytes, encodeBlock) {
   const out = new Uint8Array((values.length / BLOCK) * bytes);
-  const half = new Float16Array(1);
-  const halfBytes = new Uint8Array(half.buffer);
-  for (let i = 0, at = 0; i < values.length; i += BLOCK, at += bytes) {
-    half[0] = encodeBlock(values, i, out, at + 2);
-    out.set(halfBytes, at);
-  }
+  const view = new DataView(out.buffer);
+  for (let i = 0, at = 0; i < values.length; i += BLOCK, at += bytes) view.setUint16(at, halfBits(encodeBlock(values, i, out, at + 2)), true);
   return out;
+}
+
+const single = new Float32Array(1);
+const singleBits = new Uint32Array(single.buffer);
+
+/** The f16 nearest to a finite number below 65,520, ties to even. */
+export function halfBits(x) {
+  single[0] = Math.abs(x);
+  const exponent = Math.max(-14, (singleBits[0] >>> 23) - 127);
+  const steps = single[0] * 2 ** (10 - exponent); // of the last place
+  return (x < 0 ? 0x8000 : 0) | (((exponent + 14) << 10) + (steps + 1.5 * 2 ** 52 - 1.5 * 2 ** 52));
 }
 
 /** Writes 32 signed bytes and returns the scale. */

@@ -27,7 +27,7 @@ class LlamaCpp {
   /** Loads a GGUF file. @returns {Promise<LoadedModel>} */
   async load(modelPath, block) {
     const model = await this.llama.loadModel({ modelPath, gpuLayers: 0 });
-    const context = await model.createContext({ contextSize: block, threads: this.threads, sequences: 1, batchSize: 512 });
+    const context = await model.createContext({ contextSize: block, threads: this.threads, sequences: 1, batchSize: 512, flashAttention: true });
     return new LoadedModel(this.name, model, context.getSequence());
   }
 
