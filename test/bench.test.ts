@@ -9,6 +9,10 @@ import { ratioOf } from "../bench/compare.mjs";
 // @ts-expect-error the same
 import { asOlder } from "../bench/compare/older.mjs";
 // @ts-expect-error the same
+import { halfBits, interleaved, tokenText, types } from "../bench/peers/gguf.mjs";
+// @ts-expect-error the same
+import { random } from "../bench/random.mjs";
+// @ts-expect-error the same
 import { generated, replaced } from "../bench/readme.mjs";
 // @ts-expect-error the same
 import { readResults } from "../bench/results.mjs";
@@ -76,6 +80,47 @@ describe("a ratio of pairs", () => {
     expect(lower).toBeGreaterThan(1.05);
     expect(lower).toBeLessThan(1.13);
     expect(ratioOf(pairs)).toEqual({ ratio, lower });
+  });
+});
+
+describe("a GGUF file's", () => {
+  const values = (random as (length: number) => Float32Array)(64);
+  /** The largest error of an encoded block, in units of its scale. */
+  function worst(type: "q8_0" | "q4_0", bytes: number, decode: (block: Uint8Array, i: number) => number): number {
+    const encoded = types[type].encode(values) as Uint8Array;
+    expect(encoded.length).toBe(2 * bytes);
+    let largest = 0;
+    for (let i = 0; i < 64; i++) {
+      const block = encoded.subarray(i < 32 ? 0 : bytes, i < 32 ? bytes : 2 * bytes);
+      const bits = block[0]! | (block[1]! << 8);
+      const scale = (bits & 0x8000 ? -1 : 1) * 2 ** (((bits >> 10) & 31) - 15) * (1 + (bits & 1023) / 1024);
+      largest = Math.max(largest, Math.abs(decode(block.subarray(2), i % 32) - values[i]! / scale));
+    }
+    return largest;
+  }
+
+  it("scales are the nearest f16, ties to even", () => {
+    const bits = [0, 1, -2, 1 / 3, 65504, 2 ** -14, 2 ** -24, 1 + 2 ** -11, 1 + 3 * 2 ** -11].map(halfBits as (x: number) => number);
+    expect(bits).toEqual([0, 0x3c00, 0xc000, 0x3555, 0x7bff, 0x0400, 1, 0x3c00, 0x3c02]);
+  });
+
+  it("q8_0 is within half a step, apart from the rounding of its scale", () => {
+    expect(worst("q8_0", 34, (block, i) => (block[i]! << 24) >> 24)).toBeLessThan(0.5 + 127 * 2 ** -11);
+  });
+
+  it("q4_0 is within a step: its levels are −8 to 7", () => {
+    expect(worst("q4_0", 18, (block, i) => (i < 16 ? block[i]! & 15 : block[i - 16]! >> 4) - 8)).toBeLessThan(1.01);
+  });
+
+  it("queries and keys have the halves of each head interleaved", () => {
+    const rows = Float32Array.from({ length: 16 }, (_, i) => i >> 1);
+    expect([...(interleaved(rows, { headSize: 4, columns: 2 }) as Float32Array)].filter((_, i) => i % 2 === 0)).toEqual([0, 2, 1, 3, 4, 6, 5, 7]);
+  });
+
+  it("tokens have a character each", () => {
+    const texts = Array.from({ length: 32_000 - 259 }, (_, i) => (tokenText as (id: number) => string)(i + 259));
+    expect(new Set(texts).size).toBe(texts.length);
+    expect(texts.every((text) => [...text].length === 1)).toBe(true);
   });
 });
 

@@ -1,6 +1,7 @@
 /** Greedy decoding with a cache: tokens per second over a whole context, and the time to the first token after a prompt. */
 import { GPT, Session } from "../../dist/index.js";
 import { heeds } from "../kernels.mjs";
+import { llamaRows } from "../llama/rows.mjs";
 import { random } from "../random.mjs";
 
 export const models = {
@@ -17,6 +18,7 @@ export default async function decode(harness) {
     for (const count of [1, 8]) await measure(`${name}: ${count} at a time`, config, count, steps, { unit: "tokens/s", amount: count });
     if (config.block > PROMPT) await measure(`${name}: first token after ${PROMPT}`, config, 1, firstToken, { unit: "ms" });
   }
+  await llamaRows(harness, runtimes);
 
   async function measure(title, config, count, start, how) {
     if (!harness.wants(title)) return;
