@@ -38,13 +38,13 @@ export const mutants = [
   mutant("clipping is off", optimizer, "maxNorm: clip", "maxNorm: 0", "test/train"),
   mutant("the cosine ends at the last step but one", "host/train/schedule.ts", "(step - warmup) / (steps - warmup)", "(step - warmup) / (steps - warmup - 1)", "test/train/schedule.test.ts"),
 
-  mutant("a restarted row draws its first numbers again", "host/decode/generate.ts", "  next!.draws = row.draws;\n", "", "test/decode/generate.test.ts"),
-  mutant("a fork draws its first numbers again", session, "sourceLength: row.sourceLength, draws: row.draws,", "sourceLength: row.sourceLength,", "test/decode/fork.test.ts"),
-  mutant("truncate keeps one page too many", session, "Math.ceil((n - 1) / PAGE_TOKENS)", "Math.ceil((n + 1) / PAGE_TOKENS)", "test/decode"),
+  mutant("a restarted row draws its first numbers again", "host/decode/generate.ts", "draws: row.draws, generated", "generated", "test/decode/generate.test.ts"),
+  mutant("a fork draws its first numbers again", session, "source: row.source, draws: row.draws,", "source: row.source,", "test/decode/fork.test.ts"),
+  mutant("truncate keeps one page too many", session, "this.pool.keepFirst(row, n - 1)", "this.pool.keepFirst(row, n)", "test/decode"),
   mutant("a copied page is never released", "host/decode/pages.ts", "    this.release(page);\n    return copy;", "    return copy;", "test/decode"),
-  mutant("a stale row's cells are not written again", "host/decode/slots.ts", " && !row.isStale)", ")", "test/decode"),
-  mutant("greedy search steps once more than maxTokens", "host/decode/greedy.ts", "step < maxTokens && active", "step <= maxTokens && active", "test/decode/greedy.test.ts"),
-  mutant("new pages of a row are not written to its slot", session, "      pages[i] = page;\n      row.isStale = true;", "      pages[i] = page;", "test/decode"),
+  mutant("a stale row's cells are not written again", "host/decode/slots.ts", " && !row.isStale && ", " && ", "test/decode"),
+  mutant("greedy search steps once more than maxTokens", "host/decode/greedy.ts", "row.generated < most.get(row)!", "row.generated <= most.get(row)!", "test/decode/greedy.test.ts"),
+  mutant("new pages of a row are not written to its slot", "host/decode/pages.ts", "      pages[i] = page;\n      row.isStale = true;", "      pages[i] = page;", "test/decode"),
   mutant("the row's own prompt is not copied", "host/decode/prompt.ts", "new Row([...tokens]", "new Row(tokens as number[]", "test/decode"),
 
   mutant("tensors that touch at one instruction share memory", "host/graph/planner.ts", "other.first <= lifetime.last", "other.first < lifetime.last", "test/graph"),
@@ -70,7 +70,7 @@ export const mutants = [
   mutant("the gradient norm is not a mean", "assembly/kernels/optimizer.ts", "Math.sqrt(sum) / tokens;", "Math.sqrt(sum);", "test/kernels/optimizer.test.ts", "simd"),
   mutant("label smoothing does not reach the target's gradient", "assembly/kernels/crossentropy.ts", "- factor * (1 - smoothing));", "- factor);", "test/kernels/crossentropy.test.ts", "simd"),
   mutant("the last positions of the rotary tail turn the wrong way", "assembly/kernels/rotary.ts", "storeTail(out + offset + body, f32x4.add(", "storeTail(out + offset + body, f32x4.sub(", "test/kernels/rotary.test.ts", "simd"),
-  mutant("top-k keeps the later of two equal logits", "assembly/kernels/sampling.ts", "(xa == xb && a > b)", "(xa == xb && a < b)", "test/kernels/sampling.test.ts", "simd"),
+  mutant("top-k drops the logits that tie with the last", "assembly/kernels/sampling.ts", "value >= threshold ? expScalar", "value > threshold ? expScalar", "test/kernels/sampling.test.ts", "simd"),
   mutant("sampling does not advance its step", "assembly/kernels/sampling.ts", "load<i32>(own, Sampling.Step) + 1", "load<i32>(own, Sampling.Step)", ["test/kernels/sampling.test.ts"], "simd"),
 
   mutant("no text starts at the last offset", "host/data/language.ts", "random.below(tokens.length - block, b)", "random.below(tokens.length - block - 1, b)", "test/data/batches.test.ts"),
