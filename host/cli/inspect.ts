@@ -17,6 +17,7 @@ import { kindOf } from "./inspect-kind";
 import { readCheckpoint } from "./load";
 import { addCommonOptions, type CommonOptions } from "./options";
 import { readTrainerFile } from "./run-folder";
+import { countParameters } from "./training-run";
 import { table } from "./table";
 import { thousands } from "./terminal";
 
@@ -95,14 +96,17 @@ async function inspectCheckpoint(folder: string, options: CommonOptions, context
     trainer: checkpoint.has("trainer.json") ? await readTrainerFile(checkpoint) : undefined,
     names: checkpoint.names,
   }));
-  const parameters = [...tensors.values()].reduce((sum, { shape }) => sum + elementsOf(shape), 0);
+  const { model } = createModel(config);
+  const parameters = countParameters(model);
+  const weights = [...tensors.values()].reduce((sum, { begin, end }) => sum + end - begin, 0);
   const training = trainer && { ...trainer.state, of: trainer.training.steps, seed: trainer.seed, build: trainer.build };
   const result = { folder, ...config, parameters, training, files: names };
+  const stored = config.format ? ` in ${config.format}` : "";
   const lines = [
-    `${folder}: a ${config.type} of ${thousands(parameters)} parameters${config.task ? `, trained for ${config.task}` : ""}`,
+    `${folder}: a ${config.type} of ${thousands(parameters)} parameters${stored}${config.task ? `, trained for ${config.task}` : ""}`,
     table(Object.entries(config.model).map(([name, value]) => [name, excerpt(String(value))])),
     ...(training ? [describeTraining(training)] : []),
-    describeDecoding(createModel(config).model, 4 * parameters),
+    describeDecoding(model, weights),
     `files: ${names.join(", ")}`,
   ];
   await report(context, options, result, lines.join("\n"));

@@ -128,7 +128,8 @@ describe("heed quantize", () => {
     const { bytes } = json as { bytes: { before: number; after: number } };
     expect(bytes.after).toBeLessThan(bytes.before / 2);
     expect((await run(["translate", "--model", out, "3.3.19"])).code).toBe(0);
-    expect((await run(["inspect", out])).stdout).toContain("transformer");
+    const parameters = (await run(["inspect", dates, "--json"])).json.parameters as number;
+    expect((await run(["inspect", out])).stdout).toContain(`a transformer of ${parameters.toLocaleString("en-US")} parameters in ${format}, trained for dates`);
   });
 
   it("keeps the predictions of a language model to 0.05 nats", async () => {
