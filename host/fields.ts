@@ -78,6 +78,11 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** Whether a value is an array or a typed array. */
+export function isList(value: unknown): value is ArrayLike<unknown> {
+  return Array.isArray(value) || ArrayBuffer.isView(value);
+}
+
 /** The known name closest to a misspelled one, or undefined if none is close. */
 export function nearest(name: string, names: Iterable<string>): string | undefined {
   if (name.length > 100) return undefined;

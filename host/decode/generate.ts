@@ -1,5 +1,5 @@
 import { YieldTimer } from "../core/yieldtoeventloop";
-import { checkConfig, count, type FieldsByName, isObject, object, oneOf, optional, whole } from "../fields";
+import { checkConfig, count, type FieldsByName, isList, isObject, object, oneOf, optional, whole } from "../fields";
 import { type DecoderModel, expectDecoder, hasSource } from "../models/decoding";
 import { checkIds } from "../models/inputs";
 import { seedKey } from "../seed";
@@ -121,8 +121,6 @@ async function restart(session: Session, row: Row, signal?: AbortSignalLike): Pr
   Object.assign(next!, { draws: row.draws, generated: row.generated });
   return next!;
 }
-
-const isList = (value: unknown): value is readonly number[] => Array.isArray(value) || ArrayBuffer.isView(value);
 
 function toPrompts(prompts: unknown, model: DecoderModel): Prompt[] {
   const needed = hasSource(model) ? "each { source, tokens }" : "each a list of token ids: [[5, 6, 7]]";

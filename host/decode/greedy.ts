@@ -1,5 +1,5 @@
 import { YieldTimer } from "../core/yieldtoeventloop";
-import { checkConfig, type FieldsByName, object, optional, whole } from "../fields";
+import { checkConfig, type FieldsByName, isList, object, optional, whole } from "../fields";
 import { type EncoderDecoderModel, expectDecoder } from "../models/decoding";
 import { checkIds } from "../models/inputs";
 import type { Row } from "./row";
@@ -81,7 +81,6 @@ async function finish(
 }
 
 function checkSources(sources: unknown, { vocabulary, sourceContext }: EncoderDecoderModel): void {
-  const isList = (value: unknown): value is ArrayLike<number> => Array.isArray(value) || ArrayBuffer.isView(value);
   if (!Array.isArray(sources) || !sources.every(isList)) {
     throw new TypeError("greedy: expected a list of sources, each a list of token ids: [[5, 6, 7]]");
   }
@@ -89,6 +88,6 @@ function checkSources(sources: unknown, { vocabulary, sourceContext }: EncoderDe
     if (source.length < 1 || source.length > sourceContext) {
       throw new RangeError(`greedy: source ${row} has ${source.length} tokens; the model takes 1 to ${sourceContext}`);
     }
-    checkIds(`greedy: source ${row}`, source, vocabulary);
+    checkIds(`greedy: source ${row}`, source as ArrayLike<number>, vocabulary);
   });
 }

@@ -1,3 +1,4 @@
+import { isList } from "../fields";
 import { type DecoderModel, hasSource } from "../models/decoding";
 import { checkIds } from "../models/inputs";
 import { Row } from "./row";
@@ -41,9 +42,7 @@ function checkTokens(where: string, tokens: unknown, limit: number, vocabulary: 
 
 /** @throws TypeError unless `tokens` is an array */
 export function expectIdList(where: string, tokens: unknown): asserts tokens is ArrayLike<number> {
-  if (!Array.isArray(tokens) && !ArrayBuffer.isView(tokens)) {
-    throw new TypeError(`${where}: expected a list of token ids, got ${String(tokens)}`);
-  }
+  if (!isList(tokens)) throw new TypeError(`${where}: expected a list of token ids, got ${String(tokens)}`);
 }
 
 /** The length of the next piece of a prompt with `left` tokens to go. One piece that is up to a third empty is faster than several. */

@@ -1,4 +1,4 @@
-import { checkConfig, type Fields, type FieldsByName, finite, notNegative, optional, positive, seed, share, typed, whole } from "../fields";
+import { checkConfig, type Fields, type FieldsByName, finite, isList, notNegative, optional, positive, seed, share, typed, whole } from "../fields";
 import { mass } from "../graph/ops/sampling";
 import { checkIds } from "../models/inputs";
 
@@ -34,7 +34,6 @@ export interface Sampler {
   seed?: number;
 }
 
-const isList = (value: unknown): value is ArrayLike<unknown> => Array.isArray(value) || ArrayBuffer.isView(value);
 const idList = typed("a list of token ids", isList);
 const pairs = typed("a list of pairs", (value) => Array.isArray(value) && value.every((pair) => isList(pair) && pair.length === 2));
 /** One or more ids that end a row. */

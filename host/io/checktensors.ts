@@ -1,4 +1,5 @@
 import { HeedError } from "../errors";
+import { sameShape } from "../graph/shape";
 import { excerpt, quoteList, quoteShape } from "../quote";
 
 /** Shapes by tensor name. */
@@ -20,7 +21,7 @@ export function checkTensors(expected: Shapes, found: Shapes): void {
   for (const [name, shape] of expected) {
     const other = found.get(name);
     if (other === undefined) flaws.push(`missing: ${excerpt(name)} ${quoteShape(shape)}`);
-    else if (!isEqual(shape, other)) flaws.push(`wrong shape: ${excerpt(name)}: expected ${quoteShape(shape)}, got ${quoteShape(other)}`);
+    else if (!sameShape(shape, other)) flaws.push(`wrong shape: ${excerpt(name)}: expected ${quoteShape(shape)}, got ${quoteShape(other)}`);
   }
   for (const [name, shape] of found) {
     if (!expected.has(name)) flaws.push(`unexpected: ${excerpt(name)} ${quoteShape(shape)}`);
@@ -29,5 +30,3 @@ export function checkTensors(expected: Shapes, found: Shapes): void {
   const count = flaws.length === 1 ? "1 tensor does not match" : `${flaws.length} tensors do not match`;
   throw new HeedError("checkpoint", `${count} the model:\n  ${quoteList(flaws, "\n  ")}`);
 }
-
-const isEqual = (a: readonly number[], b: readonly number[]): boolean => a.length === b.length && a.every((size, i) => size === b[i]);
