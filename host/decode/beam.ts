@@ -1,7 +1,7 @@
 import { YieldTimer } from "../core/yieldtoeventloop";
 import { checkConfig, count, type FieldsByName, finite, isObject, object, oneOf, optional, typed } from "../fields";
 import { Graph } from "../graph/graph";
-import { lengthPenalties } from "../graph/ops/sampling";
+import { lengthPenalties, samplingFields } from "../graph/ops/sampling";
 import { compile } from "../graph/program";
 import { type DecoderModel, expectDecoder } from "../models/decoding";
 import { checkIds } from "../models/inputs";
@@ -9,7 +9,7 @@ import type { AbortSignalLike } from "../webtypes";
 import { limits, limitsOf } from "./limits";
 import { checkPrompts, type Prompt } from "./prompt";
 import type { Row } from "./row";
-import { adjustmentFields, endField, endIds, type Sampler, samplingFields } from "./sampler";
+import { adjustmentFields, endField, endIds, type Sampler } from "./sampler";
 import { Session } from "./session";
 import type { Extension } from "./steps";
 
@@ -20,11 +20,11 @@ export interface LengthPenalty {
   alpha: number;
 }
 
-/** The settings of a sampler that also apply to beams. They adjust log-probabilities, as in Hugging Face's beam search. */
-type Adjustments = Omit<Sampler, "end" | "seed" | "temperature" | "topK" | "topP" | "minP" | "typicalP">;
+/** The settings of a sampler that do not apply to beams, or apply to all of them alike. */
+type NotForBeams = "end" | keyof typeof samplingFields;
 
-/** Options of `beamSearch`. */
-export interface BeamOptions extends Adjustments {
+/** Options of `beamSearch`. Settings of a sampler adjust log-probabilities, as in Hugging Face's beam search. */
+export interface BeamOptions extends Omit<Sampler, NotForBeams> {
   /** The id that ends a hypothesis, or several. */
   end: number | readonly number[];
   /** Number of hypotheses kept at each step; 4 by default. */
@@ -44,7 +44,7 @@ export interface BeamOptions extends Adjustments {
 }
 
 /** What a search starts from. Settings of the prompt replace those of the options. */
-export type BeamPrompt = Omit<Prompt, "end" | "seed" | "temperature" | "topK" | "topP" | "minP" | "typicalP">;
+export type BeamPrompt = Omit<Prompt, NotForBeams>;
 
 /** A sequence that beam search found. */
 export interface Hypothesis {

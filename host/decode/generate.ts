@@ -1,12 +1,13 @@
 import { YieldTimer } from "../core/yieldtoeventloop";
 import { checkConfig, count, type FieldsByName, isList, isObject, object, oneOf, optional, whole } from "../fields";
+import { samplingFields } from "../graph/ops/sampling";
 import { type DecoderModel, expectDecoder, hasSource } from "../models/decoding";
 import { checkIds } from "../models/inputs";
 import { seedKey } from "../seed";
 import type { AbortSignalLike } from "../webtypes";
 import type { Prompt } from "./prompt";
 import type { Row } from "./row";
-import { adjustmentFields, checkSampler, endField, endIds, type Sampler, samplingFields } from "./sampler";
+import { adjustmentFields, checkSampler, endField, endIds, type Sampler } from "./sampler";
 import { Session } from "./session";
 
 /** Options of `generate`: how tokens are chosen, and when rows end. */

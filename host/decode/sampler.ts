@@ -1,37 +1,21 @@
-import { checkConfig, type Fields, type FieldsByName, finite, isList, notNegative, optional, positive, seed, share, typed, whole } from "../fields";
-import { mass } from "../graph/ops/sampling";
+import { checkConfig, type Fields, type FieldsByName, isList, optional, typed, whole } from "../fields";
+import { penaltyFields, samplingFields, type SamplingOptions } from "../graph/ops/sampling";
 import { checkIds } from "../models/inputs";
 
-/** How a row chooses its tokens. Settings take effect in the order of Hugging Face's processors, which is the order below. */
-export interface Sampler {
+/**
+ * How a row chooses its tokens. Settings take effect in the order of Hugging Face's processors: biases, penalties, n-grams, `minTokens`,
+ * `forced`, `temperature`, `topK`, `topP`, `minP`, `typicalP`.
+ */
+export interface Sampler extends SamplingOptions {
   /** Values to add to the logits of some tokens, by id: [[id, value], …]. */
   logitBias?: readonly (readonly [id: number, value: number])[];
   /** Tokens that are never chosen. */
   banned?: readonly number[];
-  /** Divides positive logits of tokens in the row, and multiplies negative ones (Keskar et al. 2019); 1, the default, has no effect. */
-  repetitionPenalty?: number;
-  /** Subtracted from the logits of tokens generated so far: once, and for each occurrence. */
-  presencePenalty?: number;
-  frequencyPenalty?: number;
-  /** No n-gram of this length is repeated in the row; 0, the default, for no limit. */
-  noRepeatNGram?: number;
   /** `end` tokens are not chosen before this many tokens have been generated. */
   minTokens?: number;
   end?: readonly number[];
   /** Tokens that must be chosen, by their index among the generated tokens: [[index, id], …]. */
   forced?: readonly (readonly [index: number, id: number])[];
-  /** 0, the default, picks the most likely token; higher values give more variety. */
-  temperature?: number;
-  /** Sample from this many of the most likely tokens; 0, the default, samples from all of them. */
-  topK?: number;
-  /** Sample from the most likely tokens that together have this probability (Holtzman et al. 2020); 1, the default, for all. */
-  topP?: number;
-  /** Sample from tokens at least this many times as likely as the most likely one (Nguyen et al. 2024); 0, the default, for all. */
-  minP?: number;
-  /** Sample from the most typical tokens that together have this probability (Meister et al. 2023); 1, the default, for all. */
-  typicalP?: number;
-  /** Rows with the same seed draw the same random numbers, whichever rows they are batched with; 0 by default. */
-  seed?: number;
 }
 
 const idList = typed("a list of token ids", isList);
@@ -39,14 +23,9 @@ const pairs = typed("a list of pairs", (value) => Array.isArray(value) && value.
 /** One or more ids that end a row. */
 export const endField = typed("a token id or a list of them", (value) => typeof value === "number" || isList(value));
 
-/** The settings that adjust logits, and those that only sampling has. */
+/** The settings that adjust logits. */
 export const adjustmentFields = {
-  logitBias: optional(pairs), banned: optional(idList), repetitionPenalty: optional(positive), presencePenalty: optional(finite),
-  frequencyPenalty: optional(finite), noRepeatNGram: optional(whole), minTokens: optional(whole), forced: optional(pairs),
-} as const satisfies FieldsByName;
-export const samplingFields = {
-  temperature: optional(notNegative), topK: optional(whole), topP: optional(mass), minP: optional(share), typicalP: optional(mass),
-  seed: optional(seed),
+  logitBias: optional(pairs), banned: optional(idList), ...penaltyFields, minTokens: optional(whole), forced: optional(pairs),
 } as const satisfies FieldsByName;
 const fields: Fields<Sampler> = { ...adjustmentFields, ...samplingFields, end: optional(idList) };
 

@@ -1,6 +1,7 @@
 import { Sampling, SampleScratch } from "../../../assembly/layouts";
 import { Op } from "../../../assembly/opcodes";
-import { checkConfig, type Fields, finite, notNegative, optional, positive, type RequiredField, seed as seedField, share, whole,
+import {
+  checkConfig, type Fields, type FieldsByName, finite, notNegative, optional, positive, type RequiredField, seed as seedField, share, whole,
 } from "../../fields";
 import type { Graph } from "../graph";
 import { noteIndices } from "../indices";
@@ -135,28 +136,34 @@ export const SAMPLER_WORDS = Sampling.Bytes / 4;
 /** The smallest normal f32. */
 const LEAST = 2 ** -126;
 
-/** How a row chooses its tokens. */
-export interface SamplerSettings {
-  /** 0 always chooses the most likely token; higher values give more variety. */
-  temperature: number;
-  /** Draws from this many of the most likely tokens; 0 draws from all of them. */
-  topK: number;
-  /** An integer in [0, 2⁵³). */
-  seed: number;
-  /** Draws from the most likely tokens that together have this probability; 1 draws from all of them. */
-  topP?: number;
-  /** Draws from tokens at least this many times as likely as the most likely one. */
-  minP?: number;
-  /** Draws from the most typical tokens that together have this probability; 1 draws from all of them. */
-  typicalP?: number;
-  /** Divides positive logits of tokens in the row, and multiplies negative ones; 1 has no effect. */
+/** How a row chooses its tokens. A setting that is left out has no effect. */
+export interface SamplingOptions {
+  /** Divides positive logits of tokens in the row, and multiplies negative ones (Keskar et al. 2019); 1, the default, has no effect. */
   repetitionPenalty?: number;
-  /** Subtracted from the logits of generated tokens, once. */
+  /** Subtracted from the logits of tokens generated so far: once, and for each occurrence. */
   presencePenalty?: number;
-  /** Subtracted from the logits of generated tokens, for each occurrence. */
   frequencyPenalty?: number;
-  /** Forbids repeating an n-gram of this length; 0 has no effect. */
+  /** No n-gram of this length is repeated in the row; 0, the default, for no limit. */
   noRepeatNGram?: number;
+  /** 0, the default, picks the most likely token; higher values give more variety. */
+  temperature?: number;
+  /** Sample from this many of the most likely tokens; 0, the default, samples from all of them. */
+  topK?: number;
+  /** Sample from the most likely tokens that together have this probability (Holtzman et al. 2020); 1, the default, for all. */
+  topP?: number;
+  /** Sample from tokens at least this many times as likely as the most likely one (Nguyen et al. 2024); 0, the default, for all. */
+  minP?: number;
+  /** Sample from the most typical tokens that together have this probability (Meister et al. 2023); 1, the default, for all. */
+  typicalP?: number;
+  /** Rows with the same seed draw the same random numbers, whichever rows they are batched with; 0 by default. */
+  seed?: number;
+}
+
+/** What the core reads of one row: how it chooses its tokens, and how far it is. */
+export interface SamplerSettings extends SamplingOptions {
+  temperature: number;
+  topK: number;
+  seed: number;
   /** Tokens drawn so far. */
   step?: number;
   /** Number of tokens before the first generated one. */
@@ -168,14 +175,22 @@ export interface SamplerSettings {
 }
 
 /** Probabilities in (0, 1]. */
-export const mass: RequiredField = {
+const mass: RequiredField = {
   expected: "a number in (0, 1]", isType: (value) => typeof value === "number",
   accepts: (value) => (value as number) > 0 && (value as number) <= 1,
 };
-const fields: Fields<SamplerSettings> = {
-  temperature: notNegative, topK: whole, seed: seedField, topP: optional(mass), minP: optional(share), typicalP: optional(mass),
+/** The options that adjust logits, and those that only sampling has. */
+export const penaltyFields = {
   repetitionPenalty: optional(positive), presencePenalty: optional(finite), frequencyPenalty: optional(finite),
-  noRepeatNGram: optional(whole), step: optional(whole), prompt: optional(whole), bias: optional(whole), forced: optional(whole),
+  noRepeatNGram: optional(whole),
+} as const satisfies FieldsByName;
+export const samplingFields = {
+  temperature: optional(notNegative), topK: optional(whole), topP: optional(mass), minP: optional(share), typicalP: optional(mass),
+  seed: optional(seedField),
+} as const satisfies FieldsByName;
+const fields: Fields<SamplerSettings> = {
+  ...penaltyFields, ...samplingFields, temperature: notNegative, topK: whole, seed: seedField, step: optional(whole),
+  prompt: optional(whole), bias: optional(whole), forced: optional(whole),
 };
 
 /**
