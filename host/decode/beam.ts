@@ -1,8 +1,6 @@
 import { YieldTimer } from "../core/yieldtoeventloop";
 import { checkConfig, count, type FieldsByName, finite, isObject, object, oneOf, optional, typed } from "../fields";
-import { Graph } from "../graph/graph";
 import { lengthPenalties, samplingFields } from "../graph/ops/sampling";
-import { compile } from "../graph/program";
 import { type DecoderModel, expectDecoder } from "../models/decoding";
 import { checkIds } from "../models/inputs";
 import type { AbortSignalLike } from "../webtypes";
@@ -152,13 +150,11 @@ function checkOptions(model: DecoderModel, options: BeamOptions) {
 
 /** The penalties of 0, 1, … tokens. They are computed in wasm, because `Math.pow` differs between engines. */
 function penaltiesOf(model: DecoderModel, { kind, alpha }: LengthPenalty): Float32Array {
-  const graph = new Graph(model.weights.runtime);
-  const out = graph.keep(lengthPenalties(graph, model.context + 2, { offset: kind === "wu" ? 5 : 0, alpha }));
-  const program = compile(graph);
+  const { program, tensors } = model.programs.get(`length penalties ${kind} ${alpha}`, (graph) =>
+    graph.keep(lengthPenalties(graph, model.context + 2, { offset: kind === "wu" ? 5 : 0, alpha })),
+  );
   program.run();
-  const penalties = program.read(out);
-  program.dispose();
-  return penalties;
+  return program.read(tensors);
 }
 
 async function run(session: Session, searches: readonly Search[], { beams, ends, signal }: Settings): Promise<void> {
