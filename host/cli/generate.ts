@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import type { Tokenizer } from "../data/tokenizer";
@@ -76,7 +77,7 @@ async function run(options: GenerateCommandOptions, context: Context): Promise<v
     const stream = streamText(session, tokenizer, row, { maxTokens: max, stop, end: eos, pastContext });
     for await (const piece of stream) await printGenerated(terminal, piece);
     await print(terminal, "\n");
-    if (options.saveSession !== undefined) await nodeFiles.write(options.saveSession, session.save());
+    if (options.saveSession !== undefined) await replaceFile(options.saveSession, session.save());
     const { text, tokens, reason, totalMs } = stream.result!;
     const seconds = totalMs / 1000;
     const { threads } = model.weights.runtime;
@@ -84,6 +85,18 @@ async function run(options: GenerateCommandOptions, context: Context): Promise<v
     if (options.json) await report(context, options, result, "");
   } finally {
     session.dispose();
+  }
+}
+
+/** Writes a file beside the old one first, so that a full disk does not cost the session that it continues. */
+async function replaceFile(path: string, bytes: Uint8Array): Promise<void> {
+  const next = `${path}.${randomUUID()}.next`;
+  try {
+    await nodeFiles.write(next, bytes);
+    await nodeFiles.rename(next, path);
+  } catch (error) {
+    await nodeFiles.remove(next).catch(() => undefined); // the first error is the one to report
+    throw error;
   }
 }
 

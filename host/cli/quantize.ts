@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { type Command, Option } from "commander";
 import { formatBytes } from "../core/memory";
 import { HeedError } from "../errors";
@@ -7,6 +8,7 @@ import { nodeFiles } from "../platform/node-files";
 import { type Context, report } from "./context";
 import { readCheckpoint } from "./load";
 import { addCommonOptions, type CommonOptions, requireOption } from "./options";
+import { existingFiles } from "./run-folder";
 import { openRuntime } from "./runtime";
 
 interface QuantizeOptions extends CommonOptions {
@@ -60,8 +62,8 @@ async function run(options: QuantizeOptions, context: Context): Promise<void> {
 
 /** @throws HeedError (`checkpoint`) if there are files that would be replaced */
 async function refuseToOverwrite({ model, out, overwrite }: QuantizeOptions): Promise<void> {
-  if (model === out) throw new HeedError("checkpoint", `--out ${out}: this is the model itself; choose another folder`);
-  const found = (await nodeFiles.list(out)).filter((name) => NAMES.includes(name));
+  if (resolve(model) === resolve(out)) throw new HeedError("checkpoint", `--out ${out}: this is the model itself; choose another folder`);
+  const found = await existingFiles(nodeFiles, out, NAMES);
   if (found.length === 0 || overwrite) return;
   const advice = "choose another --out, or use --overwrite to replace them";
   throw new HeedError("checkpoint", `${out} already contains ${found.join(" and ")}; ${advice}`);

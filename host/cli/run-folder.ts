@@ -52,6 +52,11 @@ const FILES = ["config.json", "log.jsonl", "model.safetensors", "optimizer.safet
 /** Of these, the ones that identify a folder as a checkpoint; so does the journal of an interrupted save. */
 const SIGNS = ["commit.json", "config.json", "model.safetensors", "optimizer.safetensors", "trainer.json"];
 
+/** Which of these files a folder contains. The journal of an interrupted save counts, since it may stand for any of them. */
+export async function existingFiles(files: Files, folder: string, names: readonly string[]): Promise<string[]> {
+  return (await files.list(folder)).filter((name) => name === "commit.json" || names.includes(name));
+}
+
 /** The folder of a training run: a checkpoint, and log.jsonl with a line for each step and validation. */
 export class RunFolder {
   private pendingLog = "";
@@ -64,9 +69,8 @@ export class RunFolder {
   ) {}
 
   /** The names of files in the folder that a training run would replace. */
-  private async existing(): Promise<string[]> {
-    const names = await this.files.list(this.folder);
-    return names.filter((name) => name === "commit.json" || FILES.includes(name));
+  private existing(): Promise<string[]> {
+    return existingFiles(this.files, this.folder, FILES);
   }
 
   /** @throws HeedError (`checkpoint`) if there are files that the run would replace, saying how to resume or replace them */

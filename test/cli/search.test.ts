@@ -1,4 +1,7 @@
-import { beforeAll, describe, expect, it } from "vitest";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { beforeAll, describe, expect, it, vi } from "vitest";
+import { HeedError } from "../../host/errors";
+import { nodeFiles } from "../../host/platform/node-files";
 import { run, temporaryFolder, text, tinyGPT, tinyTransformer } from "./command";
 
 const { path, file } = temporaryFolder();
@@ -82,6 +85,21 @@ describe("heed generate", () => {
     expect((await run(["generate", "--model", book, "--session", again, "--max", "1"])).code).toBe(0);
   });
 
+  it("--save-session leaves the old file and nothing else behind if the new one cannot be written", async () => {
+    const folder = path("sessions");
+    mkdirSync(folder);
+    const saved = `${folder}/a.session`;
+    await generate("--save-session", saved);
+    const before = readFileSync(saved);
+    const write = vi.spyOn(nodeFiles, "write").mockImplementationOnce(async (file, bytes) => {
+      writeFileSync(file, bytes.subarray(0, 10));
+      throw new HeedError("file", "no space left");
+    });
+    expect(await generate("--save-session", saved)).toMatchObject({ code: 1, stderr: "heed: no space left\n" });
+    write.mockRestore();
+    expect([readFileSync(saved), readdirSync(folder)]).toEqual([before, ["a.session"]]);
+  });
+
   it("shows control characters that a vocabulary contains as escapes on a terminal, and writes them to a pipe as they are", async () => {
     const hostile = path("hostile");
     const { model, training } = tinyGPT;
@@ -146,5 +164,10 @@ describe("heed quantize", () => {
     expect((await run(["quantize", "--model", dates, "--out", out])).stderr).toContain("already contains config.json and model.safetensors and tokenizer.json");
     expect((await run(["quantize", "--model", dates, "--out", out, "--to", "int4", "--overwrite"])).code).toBe(0);
     expect((await run(["quantize", "--model", dates, "--out", dates])).stderr).toContain("this is the model itself");
+    expect((await run(["quantize", "--model", dates, "--out", `${dates}/../dates/`, "--overwrite"])).stderr).toContain("this is the model itself");
+    const pending = path("pending"); // a save that was interrupted after its commit: its files are still under temporary names
+    mkdirSync(pending);
+    writeFileSync(`${pending}/commit.json`, "{}");
+    expect((await run(["quantize", "--model", dates, "--out", pending])).stderr).toContain("already contains commit.json");
   });
 });
