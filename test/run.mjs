@@ -25,8 +25,8 @@ console.log(`\n${total.passed} passed, ${total.failed} failed${skipped}`);
 process.exitCode = total.failed > 0 ? 1 : 0;
 
 /**
- * Runs test files, or all if there are none.
- * @returns the files that are left because one before them hung, or undefined
+ * Runs the given test files, or all of them.
+ * @returns the files that have not run because an earlier one hung, or undefined
  */
 async function testFiles(files) {
   let left;

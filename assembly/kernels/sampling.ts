@@ -22,7 +22,7 @@ export function argmax(out: Out<i32>, logits: In<f32>, R: Count, V: Count, threa
   }
 }
 
-// The lowest v with x[v] == value, or −1 if there is none.
+// The lowest v with x[v] == value, or −1 if no element is equal.
 function firstEqual(x: usize, value: f32, V: i32): i32 {
   const vvalue = f32x4.splat(value);
   let v = 0;

@@ -36,7 +36,7 @@ export class Pairs {
     for (const [key, count] of this.counts) this.heap.push(count, key);
   }
 
-  /** Removes and returns the most frequent pair; ties go to the smallest key. Undefined if no pair is left. */
+  /** Removes and returns the most frequent pair; ties go to the smallest key. Returns undefined if no pair is left. */
   takeBest(): Pair | undefined {
     for (;;) {
       const top = this.heap.pop();

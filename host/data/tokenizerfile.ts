@@ -17,7 +17,7 @@ const MOST_BEGINNINGS = 64;
  * Checks everything in a tokenizer.json that heed or `@huggingface/tokenizers` reads: kinds, ranges, sizes and the depth of nesting.
  * Regular expressions are checked when they are compiled.
  *
- * @returns the checked object, with the model's type and all components present, null if there is none
+ * @returns the checked object, with the model's type filled in and absent components set to null
  * @throws HeedError "format" naming the field, what was expected and what was found
  */
 export function checkTokenizer(json: unknown): TokenizerJSON {

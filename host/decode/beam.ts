@@ -11,7 +11,7 @@ import { adjustmentFields, endField, endIds, type Sampler } from "./sampler";
 import { Session } from "./session";
 import type { Extension } from "./steps";
 
-/** By what the score of a hypothesis of n tokens, `end` included, is divided. */
+/** The divisor of the log-probability of a hypothesis of n tokens, including `end`. */
 export interface LengthPenalty {
   /** "wu": ((5 + n)/6)^alpha (Wu et al. 2016, arXiv:1609.08144, section 7). "huggingface": n^alpha, Hugging Face's `length_penalty`. */
   kind: "wu" | "huggingface";
@@ -34,8 +34,8 @@ export interface BeamOptions extends Omit<Sampler, NotForBeams> {
   /** `{ kind: "wu", alpha: 0.6 }` by default, as in Vaswani et al. 2017, section 6.1. */
   lengthPenalty?: LengthPenalty;
   /**
-   * When a prompt is done: as soon as `beams` hypotheses have ended (true); when, besides, no beam would win if it ended now (false, the
-   * default); or when no beam can win ("never"). These are Hugging Face's modes.
+   * When the search of a prompt stops after `beams` hypotheses have ended: immediately (true); when no running beam would beat them if it
+   * ended now (false, the default); or when none can beat them at any length ("never"). These are Hugging Face's modes.
    */
   earlyStopping?: boolean | "never";
   signal?: AbortSignalLike;

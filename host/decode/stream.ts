@@ -36,7 +36,7 @@ export interface StreamResult {
   /** Time from the first request to the first token and to the last one, in ms. */
   readonly firstMs: number;
   readonly totalMs: number;
-  /** Tokens after the first one, by the time that they took; 0 if there are none. */
+  /** Speed after the first token; 0 if only one was generated. */
   readonly tokensPerSecond: number;
 }
 

@@ -38,8 +38,8 @@ export function lifetimes(graph: Graph): Lifetime[] {
 /**
  * Places every storage so that no two with overlapping lifetimes overlap in memory.
  *
- * Greedy by size: the largest first, each in the smallest sufficient gap between the storages already placed that are live with it
- * (Pisarchyk & Lee 2020, arXiv:2001.03288, "Greedy by Size for Offset Calculation").
+ * Greedy by size: the largest first, each in the smallest gap that is large enough between the storages placed so far that are alive at
+ * the same time (Pisarchyk & Lee 2020, arXiv:2001.03288, "Greedy by Size for Offset Calculation").
  * @param reuse  false gives every storage its own bytes, for tests: results must not change
  */
 export function plan(alive: readonly Lifetime[], { reuse = true } = {}): Plan {

@@ -7,7 +7,7 @@ import type { FloatSink, TensorFile } from "./tensorfile";
 
 // A weight [R, C] that is stored as integers takes two tensors of a file: its integers under its own name, and the scales of its groups
 // under <name>.scales, F16 [R, groups]. Integers of eight bits are I8 [R, C]; those of four bits are U8 [R, ceil(C / 2)], two to a byte,
-// the lower half first, each stored as itself plus 8. Quantizing what was quantized changes nothing, so reading rows of f32 loses nothing.
+// the lower half first, each stored as itself plus 8. Quantizing a second time changes nothing, so reading rows as f32 loses nothing.
 
 /** The formats in which a file can store weights as integers. */
 export const integerFormats = ["int8", "int8row", "int4"] as const;
@@ -103,7 +103,7 @@ function pack(integers: Int8Array, R: number, C: number): Uint8Array {
 const float = new Float32Array(1);
 const word = new Uint32Array(float.buffer);
 
-/** The bits of a scale, which is a positive number that f16 has. */
+/** The f16 bits of a scale, which is positive and exactly representable. */
 function halfOf(scale: number): number {
   if (scale < 2 ** -14) return scale * 2 ** 24; // subnormal
   float[0] = scale;

@@ -42,7 +42,7 @@ describe("the planner", () => {
     }
   });
 
-  it("puts a storage into the smallest gap that is large enough, and past the last if none is", () => {
+  it("puts a storage into the smallest gap that is large enough, or after the last storage if there is no such gap", () => {
     const lines = (size: number, first: number, last: number): Lifetime => ({ storage: { bytes: 64 * size } as Lifetime["storage"], first, last });
     // Two gaps, of 8 and 6 lines, between the storages of 7 and 5 lines that live throughout.
     const alive = [lines(8, 0, 1), lines(7, 0, 9), lines(6, 0, 1), lines(5, 0, 9), lines(4, 5, 6), lines(3, 5, 6), lines(2, 5, 6), lines(1, 0, 9)];

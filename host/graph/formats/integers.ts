@@ -7,7 +7,7 @@ import type { Format } from "./format";
 export interface Integers {
   /** i8 [R, C] */
   readonly integers: Int8Array;
-  /** f32 [R, ceil(C / group)], each a number that f16 has. */
+  /** f32 [R, ceil(C / group)], each exactly representable in f16. */
   readonly scales: Float32Array;
 }
 
@@ -32,12 +32,12 @@ interface Settings<N extends string> {
 
 type Read = (block: Block, offset: number, shape: readonly number[]) => Float32Array;
 
-/** The largest scale: the largest number that f16 has. */
+/** The largest scale: the largest finite f16. */
 const LARGEST = 65504;
 /** Added to a number of moderate size, it rounds to an integer, ties to even. */
 const MAGIC = 1.5 * 2 ** 52;
 
-/** Symmetric integers, assembly/formats/integers.ts: rounded to the nearest multiple of a scale, which is a number that f16 has. */
+/** Symmetric integers, assembly/formats/integers.ts: rounded to the nearest multiple of a scale that f16 represents exactly. */
 function integers<N extends string>({ name, code, bits, group }: Settings<N>): IntegerFormat & { name: N; read: Read } {
   const levels = bits === 8 ? 127 : 7;
   const header = bits === 8 ? IntegerBlock.Int8 : IntegerBlock.Int4;
@@ -182,8 +182,8 @@ const float = new Float32Array(1);
 const word = new Uint32Array(float.buffer);
 
 /**
- * The smallest scale of at least `least` that f16 has. Rounded up, so that no integer exceeds its range; f16's subnormal numbers are
- * limited to powers of two, and zeros have the smallest. Therefore quantizing what was quantized changes nothing.
+ * The smallest f16 scale that is at least `least`. It is rounded up so that no integer exceeds its range. Of f16's subnormal numbers,
+ * only powers of two are used; a group of zeros gets the smallest. Therefore, quantizing a second time changes nothing.
  */
 function scaleOf(least: number): number {
   float[0] = least;

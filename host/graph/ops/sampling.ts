@@ -26,7 +26,7 @@ export function argmax(logits: Tensor): Tensor<"i32"> {
   return out;
 }
 
-/** What a row's choice depends on besides its logits; all of them or none. */
+/** What penalties and biases depend on. */
 export interface SamplingContext {
   /** i32 [R, L]: each row's tokens, to which the chosen one is added. */
   history: Tensor<"i32">;
